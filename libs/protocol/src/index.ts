@@ -1,1 +1,9 @@
-export {};
+export * from './errors.ts';
+export * from './ids.ts';
+export * from './limits.ts';
+export * from './messages.ts';
+export * from './names.ts';
+export * from './records.ts';
+export * from './spec.ts';
+export * from './subjects.ts';
+export * from './target.ts';

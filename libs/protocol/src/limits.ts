@@ -1,0 +1,138 @@
+/**
+ * Every limit of Belfry, in one place, with the relations that must hold between them.
+ * Units are in the names. `checkLimits` runs when a program starts.
+ */
+export const LIMITS = {
+  /** Items in one `tasks.create` request, and results in one `executions.finish` request. */
+  batchItems: 1_000,
+  /** Bytes of one NATS message (the server's `max_payload`). */
+  messageBytes: 1_048_576,
+  /** Bytes of one task's payload, as JSON text in UTF-8. */
+  payloadBytes: 256 * 1024,
+  /** Bytes of one task's metadata labels, as JSON text. */
+  metadataBytes: 4 * 1024,
+  /** Labels of one task. */
+  metadataLabels: 32,
+  /** Characters of a label's value. */
+  labelValueChars: 256,
+  /** Characters of an idempotency key. */
+  keyChars: 256,
+  /** Characters of a client's command id. */
+  commandIdChars: 128,
+  /** Characters of a cron expression. */
+  cronChars: 256,
+  /** Characters of namespace, queue, handler and worker names. */
+  nameChars: 64,
+  /** Characters of an error message that is kept with an attempt. */
+  errorChars: 2_000,
+  /** Bytes of a handler's result that is kept in the history, as JSON text. */
+  resultBytes: 8 * 1024,
+  /** Attempts that a retry policy may ask for. */
+  retryAttempts: 100,
+  /** Ceiling of a backoff delay. */
+  retryDelayMs: 7 * 86_400_000,
+  /** Longest time a handler may run. */
+  timeoutMs: 7 * 86_400_000,
+  /** Attempts that may be lost with their workers before the execution is a dead letter. */
+  lostAttempts: 5,
+  /** Times that one message may crash a shard before it is quarantined. */
+  crashesBeforeQuarantine: 3,
+  /** Latest instant of a schedule: 9999-12-31T23:59:59.999Z. */
+  latestMs: 253_402_300_799_999,
+  /** How far in the past a one-time task's `at` may lie; older is refused as a mistake. */
+  atPastMs: 86_400_000,
+  /** How long command ids and the tombstones of keyed tasks are remembered. */
+  rememberMs: 86_400_000,
+  /** Fires shown in the reply to a create. */
+  nextFires: 3,
+  /** Rows of one `tasks.list` or `tasks.history` page. */
+  pageRows: 1_000,
+
+  /** Messages of one atomic batch (a server's own limit). */
+  batchMessages: 1_000,
+  /** Records of one group commit; more wait for the next. */
+  groupCommitRecords: 4_000,
+  /** Bytes of one envelope: it must fit a message. */
+  envelopeBytes: 900_000,
+  /** Group commits in flight at one gateway. */
+  groupCommitsInFlight: 4,
+  /** Records that wait at one gateway; more are refused with `overloaded`. */
+  gatewayPending: 50_000,
+  /** Messages that wait in one actor's mailbox before reading the inbox pauses. */
+  mailboxMessages: 10_000,
+  /** Executions of one dispatch batch of one shard. */
+  dispatchBatch: 250,
+  /** Dispatch window: this many times the workers' slots. */
+  dispatchWindow: 1.5,
+  /** Bytes of payloads that a scheduler keeps at hand. */
+  payloadCacheBytes: 128 * 1024 * 1024,
+  /** How long before a fire its payload is fetched. */
+  payloadAheadMs: 5_000,
+  /** Payloads of one query. */
+  payloadQueryRows: 1_000,
+  /** Longest time between two checkpoints of a node. */
+  checkpointMs: 1_000,
+  /** Rows that wait for a checkpoint before it starts early. */
+  checkpointRows: 20_000,
+  /** Rows that wait for a checkpoint before the inbox is read no further. */
+  checkpointBacklogRows: 200_000,
+
+  /** How long the inbox is kept. */
+  inboxAgeMs: 86_400_000,
+  /** Bytes of the inbox. */
+  inboxBytes: 8 * 1024 * 1024 * 1024,
+  /** Share of `inboxBytes` at which creates are refused. */
+  inboxRefuseCreates: 0.7,
+  /** Share of `inboxBytes` at which dispatch stops: the rest is for results and cancels. */
+  inboxStopDispatch: 0.85,
+  /** How long finished executions stay in the history. */
+  historyDays: 90,
+  /** Days of history partitions that are made ahead. */
+  historyDaysAhead: 7,
+  /** How long refused ingest messages stay listable. */
+  rejectedAgeMs: 7 * 86_400_000,
+
+  /** How long a work message is leased to a worker before it is delivered again. */
+  ackWaitMs: 30_000,
+  /** How long an execution without a sign of life stays with its worker after the work stream was lost. */
+  lostContactMs: 30_000,
+  /** A worker's heartbeat interval, and the silence after which its slots don't count. */
+  workerHeartbeatMs: 1_000,
+  workerSilentMs: 5_000,
+  /** Workers known to one scheduler. */
+  workers: 20_000,
+  /** A scheduler node's heartbeat interval, and the silence after which its shards move. */
+  nodeHeartbeatMs: 500,
+  nodeSilentMs: 3_000,
+  /** The supervisor's lease in the broker: its TTL, how often it is renewed, and when its holder stops trusting it. */
+  leaseTtlMs: 20_000,
+  leaseRenewMs: 4_000,
+  leaseTrustMs: 12_000,
+  /** How long a gateway waits for a shard's answer before it says `unavailable`. */
+  answerMs: 10_000,
+  /** How long a program tries to reach NATS and Postgres at start before it gives up. */
+  connectMs: 60_000,
+} as const;
+
+/** Returns a sentence for each relation that does not hold; none in a sound build. */
+export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } = LIMITS): string[] {
+  const relations: [boolean, string][] = [
+    [l.payloadBytes + l.metadataBytes < l.envelopeBytes, 'a task with its payload and metadata must fit an envelope'],
+    [l.envelopeBytes < l.messageBytes, 'an envelope must fit a message'],
+    [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],
+    [
+      l.inboxRefuseCreates < l.inboxStopDispatch && l.inboxStopDispatch < 1,
+      'creates are refused before dispatch stops',
+    ],
+    [
+      l.leaseRenewMs < l.leaseTrustMs && l.leaseTrustMs < l.leaseTtlMs,
+      'a lease is renewed before it is distrusted, and distrusted before it ends',
+    ],
+    [l.workerHeartbeatMs * 3 <= l.workerSilentMs, 'a worker may miss two heartbeats'],
+    [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
+    [l.checkpointRows < l.checkpointBacklogRows, 'a checkpoint starts before reading stops'],
+    [l.groupCommitRecords <= l.gatewayPending, 'a group commit fits what may wait'],
+    [l.workerSilentMs < l.ackWaitMs, 'a silent worker is noticed before its lease ends'],
+  ];
+  return relations.filter(([holds]) => !holds).map(([, sentence]) => sentence);
+}

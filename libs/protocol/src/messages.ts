@@ -1,0 +1,244 @@
+import type { WireError } from './errors.ts';
+import type { ExecutionId, TaskId } from './ids.ts';
+import type { Outcome } from './records.ts';
+import type { Json, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
+
+/** Replies of every request subject: `{"error": …}` when the request as a whole is refused. */
+export type Reply<T> = T | { readonly error: WireError };
+
+/** `tasks.create`: one `TaskSpec`, or `{"items": [TaskSpec, …], "commandId"?: string}`. */
+export interface CreateRequest {
+  readonly items: readonly TaskSpec[];
+  /** The same command id again is the same command, for 24 hours. */
+  readonly commandId?: string;
+}
+
+export type CreateResult =
+  | {
+      readonly id: TaskId;
+      readonly status: 'created' | 'updated' | 'unchanged';
+      readonly created: boolean;
+      readonly next: readonly string[];
+    }
+  | { readonly error: WireError };
+
+/** For one task: its result. For an array: `{"items": [CreateResult, …]}` in the same order. */
+export interface CreateReply {
+  readonly items: readonly CreateResult[];
+}
+
+/** `tasks.get`, `tasks.cancel`: by id, or by key. */
+export interface TaskRef {
+  readonly id?: string;
+  readonly key?: string;
+}
+
+export interface UpdateRequest extends TaskRef {
+  readonly set: Partial<Omit<TaskSpec, 'key'>>;
+  readonly commandId?: string;
+}
+
+export interface CancelRequest extends TaskRef {
+  readonly commandId?: string;
+}
+
+export interface CancelReply {
+  readonly id: TaskId;
+  readonly status: 'cancelled';
+  /** Executions in workers' hands: these run on. */
+  readonly running: readonly ExecutionId[];
+}
+
+export const TASK_STATES = ['waiting', 'due', 'running', 'retrying', 'finished', 'cancelled'] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+/** A task as `get` and `list` show it. Instants are RFC 3339 in UTC. */
+export interface TaskView extends ScheduleFields {
+  readonly id: TaskId;
+  readonly namespace: string;
+  readonly key?: string;
+  readonly queue: string;
+  readonly handler: string;
+  readonly priority: Priority;
+  readonly retry: Retry;
+  readonly timeoutMs: number;
+  readonly metadata: { readonly [label: string]: string };
+  readonly payload?: Json;
+  readonly state: TaskState;
+  readonly createdAt: string;
+  /** Coming fires, soonest first; empty when there are none. */
+  readonly next: readonly string[];
+  /** Executions that are dispatched or wait for a retry (`get` only). */
+  readonly executions?: readonly ExecutionView[];
+  readonly shard: number;
+}
+
+/** `tasks.list`: newest first within the filters; `cursor` from the last page. */
+export interface ListRequest {
+  readonly queue?: string;
+  readonly handler?: string;
+  readonly state?: 'active' | 'ended';
+  /** Labels that must all match. */
+  readonly metadata?: { readonly [label: string]: string };
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+export interface ListReply {
+  readonly items: readonly TaskView[];
+  readonly cursor?: string;
+  /** The list shows what was checkpointed at this instant. */
+  readonly asOf: string;
+}
+
+export const EXECUTION_STATES = [
+  'dispatched',
+  'retrying',
+  'succeeded',
+  'failed',
+  'timed_out',
+  'cancelled',
+  'lost',
+  'dead',
+] as const;
+export type ExecutionState = (typeof EXECUTION_STATES)[number];
+
+export interface AttemptView {
+  readonly attempt: number;
+  readonly outcome: Outcome | 'dispatched';
+  readonly worker?: string;
+  readonly dispatchedAt?: string;
+  readonly deliveredAt?: string;
+  readonly startedAt?: string;
+  readonly finishedAt?: string;
+  readonly acceptedAt?: string;
+  readonly error?: string;
+}
+
+/** One execution: a fire and its attempts. */
+export interface ExecutionView {
+  readonly execution: ExecutionId;
+  readonly task: TaskId;
+  readonly namespace: string;
+  readonly queue: string;
+  readonly handler: string;
+  readonly scheduledAt: string;
+  readonly state: ExecutionState;
+  /** Handler start − scheduledAt of the first attempt that started. */
+  readonly latenessMs?: number;
+  readonly attempts: readonly AttemptView[];
+  readonly result?: Json;
+  readonly error?: string;
+  readonly epoch?: number;
+  readonly traceId?: string;
+  /** When the task was created (`executions.trace` only). */
+  readonly createdAt?: string;
+  /** When Postgres had it (`executions.trace` only). */
+  readonly checkpointedAt?: string;
+}
+
+/** `tasks.history`: executions, latest first, of one task, or of all. */
+export interface HistoryRequest extends TaskRef {
+  readonly state?: ExecutionState;
+  readonly limit?: number;
+  /** Only fires before this instant (RFC 3339 or ms): the next page. */
+  readonly before?: string | number;
+}
+
+export interface HistoryReply {
+  readonly items: readonly ExecutionView[];
+  readonly asOf: string;
+}
+
+/** Body of a work message. */
+export interface WorkMessage {
+  readonly v: 1;
+  readonly execution: ExecutionId;
+  readonly task: TaskId;
+  readonly namespace: string;
+  readonly key?: string;
+  readonly queue: string;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly scheduledAt: number;
+  readonly dispatchedAt: number;
+  /** Fencing epoch of the shard that dispatched it. */
+  readonly epoch: number;
+  readonly timeoutMs: number;
+  readonly metadata: { readonly [label: string]: string };
+  readonly payload: Json;
+}
+
+/** `executions.finish`: one, or `{"items": […]}` of up to 1,000. */
+export interface FinishRequest {
+  readonly execution: ExecutionId;
+  readonly attempt: number;
+  readonly worker: string;
+  /** succeeded | failed | timed_out | returned */
+  readonly outcome: Outcome;
+  readonly deliveredAt?: number;
+  readonly startedAt?: number;
+  readonly finishedAt?: number;
+  readonly error?: string;
+  /** The failure is final: no retry. */
+  readonly fatal?: boolean;
+  readonly result?: Json;
+}
+
+export type FinishResult = { readonly ok: true } | { readonly error: WireError };
+
+/** `executions.redelivered`: asked before running a message whose delivery count is above 1. */
+export interface RedeliveredRequest {
+  readonly execution: ExecutionId;
+  readonly attempt: number;
+  readonly worker: string;
+}
+
+export type RedeliveredReply =
+  { readonly run: true; readonly attempt: number } | { readonly run: false; readonly reason: string };
+
+/** `workers.subscribe`: makes sure that the queue can be pulled from, and says how. */
+export interface SubscribeRequest {
+  readonly queue: string;
+}
+
+export interface SubscribeReply {
+  readonly stream: string;
+  readonly consumer: string;
+  /** Extend (`+WPI`) at a third of it. */
+  readonly ackWaitMs: number;
+}
+
+/** `workers.heartbeat`: plain publish, every second. */
+export interface WorkerHeartbeat {
+  readonly worker: string;
+  readonly queues: readonly string[];
+  /** Executions that it runs at the same time. */
+  readonly capacity: number;
+  readonly running: readonly ExecutionId[];
+  /** It finishes what it has and takes no more. */
+  readonly stopping?: boolean;
+}
+
+export const EVENT_TYPES = [
+  'created',
+  'updated',
+  'cancelled',
+  'dispatched',
+  'succeeded',
+  'failed',
+  'retrying',
+  'dead',
+  'finished',
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** `belfry.v1.<namespace>.events.<type>.<task id>`. */
+export interface LifecycleEvent {
+  readonly type: EventType;
+  readonly task: TaskId;
+  readonly at: string;
+  readonly execution?: ExecutionId;
+  readonly attempt?: number;
+  readonly error?: string;
+}

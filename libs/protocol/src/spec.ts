@@ -1,0 +1,284 @@
+import { wireError, type WireError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import { isName } from './names.ts';
+
+/** Any JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export const PRIORITIES = ['high', 'medium', 'low'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** When to run again after a failed or timed-out attempt. */
+export interface RetrySpec {
+  /** Attempts in all, the first included: 1 to 100. Default 3. */
+  readonly attempts?: number;
+  /** Wait before the second attempt. Default 1,000. */
+  readonly initialMs?: number;
+  /** Growth of the wait per attempt: 1 to 10. Default 2. */
+  readonly factor?: number;
+  /** Ceiling of the wait. Default 3,600,000. */
+  readonly maxMs?: number;
+  /** Share of each wait that is spread at random (a hash, so the same at every replay): 0 to 1. Default 0.2. */
+  readonly jitter?: number;
+}
+
+/** Exactly one of `at`, `every` and `cron`. */
+export interface ScheduleFields {
+  /** One-time: RFC 3339 with an offset, or milliseconds since 1970. */
+  readonly at?: string | number;
+  /** Interval: `90s`, `15m`, `2h`, `1d`, an ISO 8601 duration, or milliseconds. */
+  readonly every?: string | number;
+  /** Where an interval's grid begins; default is the task's creation. */
+  readonly anchor?: string | number;
+  /** Cron: 5 fields, or 6 with seconds first, or a macro. */
+  readonly cron?: string;
+  /** IANA time zone of `cron`. Default UTC. */
+  readonly timezone?: string;
+}
+
+/** A task as clients state it. */
+export interface TaskSpec extends ScheduleFields {
+  /** The line of work that runs it. */
+  readonly queue: string;
+  /** The handler's name, known to the queue's workers. */
+  readonly handler: string;
+  /** JSON, at most 256 KiB. Default null. */
+  readonly payload?: Json;
+  /** Default medium. */
+  readonly priority?: Priority;
+  /** Idempotency key: the same key is the same task. */
+  readonly key?: string;
+  readonly retry?: RetrySpec;
+  /** How long one attempt may run, from the handler's start. Default 300,000. */
+  readonly timeoutMs?: number;
+  /** Labels. */
+  readonly metadata?: { readonly [label: string]: string };
+}
+
+export type Retry = Required<RetrySpec>;
+export const DEFAULT_RETRY: Retry = { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 3_600_000, jitter: 0.2 };
+export const DEFAULT_TIMEOUT_MS = 300_000;
+
+/** What a checked spec becomes: the parts that shards intern, and the parts that they only carry. */
+export interface TaskDraft {
+  readonly key: string | undefined;
+  readonly schedule: ScheduleFields | undefined;
+  readonly queue: string | undefined;
+  readonly handler: string | undefined;
+  readonly priority: Priority | undefined;
+  readonly retry: Retry | undefined;
+  readonly timeoutMs: number | undefined;
+  /** JSON text. */
+  readonly payload: string | undefined;
+  /** JSON text with sorted labels. */
+  readonly metadata: string | undefined;
+}
+
+export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WireError };
+
+const SCHEDULE_FIELDS = ['at', 'every', 'anchor', 'cron', 'timezone'] as const;
+const TASK_FIELDS: ReadonlySet<string> = new Set([
+  ...SCHEDULE_FIELDS,
+  'queue',
+  'handler',
+  'payload',
+  'priority',
+  'key',
+  'retry',
+  'timeoutMs',
+  'metadata',
+]);
+const RETRY_LIMITS: { readonly [K in keyof Retry]: readonly [number, number, boolean] } = {
+  attempts: [1, LIMITS.retryAttempts, true],
+  initialMs: [0, LIMITS.retryDelayMs, true],
+  factor: [1, 10, false],
+  maxMs: [0, LIMITS.retryDelayMs, true],
+  jitter: [0, 1, false],
+};
+
+/** Thrown inside this file only, and caught by its two doors. */
+class Refusal extends Error {
+  readonly wire: WireError;
+  constructor(wire: WireError) {
+    super(wire.message);
+    this.wire = wire;
+  }
+}
+
+function refuse(code: WireError['code'], message: string, path: string): never {
+  throw new Refusal(wireError(code, message, path));
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function own(fields: Record<string, unknown>, known: ReadonlySet<string>, at: string): void {
+  for (const name of Object.keys(fields)) {
+    if (!known.has(name))
+      refuse('unknown_field', `no field of this name is known here; known: ${[...known].join(', ')}`, at + name);
+  }
+}
+
+function nameField(value: unknown, path: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (!isName(value)) refuse('invalid_name', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -', path);
+  return value;
+}
+
+function numberField(value: unknown, path: string, [low, high, whole]: readonly [number, number, boolean]): number {
+  if (
+    typeof value !== 'number' ||
+    !Number.isFinite(value) ||
+    (whole && !Number.isInteger(value)) ||
+    value < low ||
+    value > high
+  ) {
+    refuse('invalid_field', `must be a ${whole ? 'whole ' : ''}number from ${low} to ${high}`, path);
+  }
+  return value;
+}
+
+function readRetry(value: unknown, at: string): Retry {
+  if (!isObject(value)) refuse('invalid_field', 'must be an object such as {"attempts": 5}', at + 'retry');
+  own(value, new Set(Object.keys(RETRY_LIMITS)), at + 'retry.');
+  const retry: { -readonly [K in keyof Retry]: number } = { ...DEFAULT_RETRY };
+  for (const name of Object.keys(RETRY_LIMITS) as (keyof Retry)[]) {
+    if (value[name] !== undefined) retry[name] = numberField(value[name], `${at}retry.${name}`, RETRY_LIMITS[name]);
+  }
+  if (retry.maxMs < retry.initialMs) {
+    if (value['maxMs'] !== undefined) refuse('invalid_field', 'must not be less than initialMs', at + 'retry.maxMs');
+    retry.maxMs = retry.initialMs;
+  }
+  return retry;
+}
+
+function readMetadata(value: unknown, at: string): string {
+  if (!isObject(value)) refuse('invalid_field', 'must be an object of strings', at + 'metadata');
+  const labels = Object.keys(value).sort();
+  if (labels.length > LIMITS.metadataLabels)
+    refuse('too_large', `more than ${LIMITS.metadataLabels} labels`, at + 'metadata');
+  const sorted: Record<string, string> = {};
+  for (const label of labels) {
+    const text = value[label];
+    if (!isName(label))
+      refuse('invalid_name', 'a label is 1 to 64 characters of A-Z, a-z, 0-9, _ and -', `${at}metadata.${label}`);
+    if (typeof text !== 'string' || text.length > LIMITS.labelValueChars || text.includes('\0')) {
+      refuse(
+        'invalid_field',
+        `must be a string of at most ${LIMITS.labelValueChars} characters`,
+        `${at}metadata.${label}`,
+      );
+    }
+    sorted[label] = text;
+  }
+  const text = JSON.stringify(sorted);
+  if (Buffer.byteLength(text) > LIMITS.metadataBytes)
+    refuse('too_large', `more than ${LIMITS.metadataBytes} bytes`, at + 'metadata');
+  return text;
+}
+
+function readPayload(value: unknown, at: string): string {
+  const text = JSON.stringify(value);
+  // One character is at most three bytes, so short texts need no count.
+  if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
+    refuse('too_large', `${Buffer.byteLength(text)} bytes; the limit is ${LIMITS.payloadBytes}`, at + 'payload');
+  }
+  return text;
+}
+
+function readSchedule(value: Record<string, unknown>, at: string): ScheduleFields | undefined {
+  const kinds = (['at', 'every', 'cron'] as const).filter((kind) => value[kind] !== undefined);
+  if (kinds.length > 1)
+    refuse(
+      'invalid_schedule',
+      `only one of at, every and cron may stand; here are ${kinds.join(' and ')}`,
+      at + kinds[1],
+    );
+  const [kind] = kinds;
+  if (value['timezone'] !== undefined && kind !== 'cron')
+    refuse('invalid_schedule', 'goes with cron only', at + 'timezone');
+  if (value['anchor'] !== undefined && kind !== 'every')
+    refuse('invalid_schedule', 'goes with every only', at + 'anchor');
+  if (kind === undefined) return undefined;
+  const fields: Record<string, unknown> = {};
+  for (const name of SCHEDULE_FIELDS) {
+    const field = value[name];
+    if (field === undefined) continue;
+    const textOnly = name === 'cron' || name === 'timezone';
+    if (typeof field !== 'string' && (textOnly || typeof field !== 'number')) {
+      refuse(
+        'invalid_field',
+        textOnly ? 'must be a string' : 'must be a string or a number of milliseconds',
+        at + name,
+      );
+    }
+    if (typeof field === 'string' && field.length > LIMITS.cronChars)
+      refuse('too_large', `more than ${LIMITS.cronChars} characters`, at + name);
+    fields[name] = field;
+  }
+  return fields;
+}
+
+function readKey(value: unknown, at: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string' || value.length === 0 || value.length > LIMITS.keyChars || value.includes('\0')) {
+    refuse('invalid_field', `must be a string of 1 to ${LIMITS.keyChars} characters`, at + 'key');
+  }
+  return value;
+}
+
+function readDraft(value: unknown, at: string): TaskDraft {
+  if (!isObject(value)) refuse('malformed', 'a task must be a JSON object', at.replace(/\.$/, ''));
+  own(value, TASK_FIELDS, at);
+  const priority = value['priority'];
+  if (priority !== undefined && !PRIORITIES.includes(priority as Priority)) {
+    refuse('invalid_field', 'must be high, medium or low', at + 'priority');
+  }
+  return {
+    key: readKey(value['key'], at),
+    schedule: readSchedule(value, at),
+    queue: nameField(value['queue'], at + 'queue'),
+    handler: nameField(value['handler'], at + 'handler'),
+    priority: priority as Priority | undefined,
+    retry: value['retry'] === undefined ? undefined : readRetry(value['retry'], at),
+    timeoutMs:
+      value['timeoutMs'] === undefined
+        ? undefined
+        : numberField(value['timeoutMs'], at + 'timeoutMs', [1, LIMITS.timeoutMs, true]),
+    payload: value['payload'] === undefined ? undefined : readPayload(value['payload'], at),
+    metadata: value['metadata'] === undefined ? undefined : readMetadata(value['metadata'], at),
+  };
+}
+
+/**
+ * Reads a whole task from untrusted JSON. The schedule's text is checked by the schedule engine, not here.
+ * `at` is put before the paths of errors, such as `items[3].`.
+ */
+export function readTaskSpec(value: unknown, at = ''): Read<TaskDraft> {
+  return attempt(() => {
+    const draft = readDraft(value, at);
+    if (draft.queue === undefined) refuse('missing_field', 'is required', at + 'queue');
+    if (draft.handler === undefined) refuse('missing_field', 'is required', at + 'handler');
+    if (draft.schedule === undefined) refuse('missing_field', 'one of at, every and cron is required', at + 'at');
+    return draft;
+  });
+}
+
+/** Reads the changes of an update: the same fields, all optional, without `key`. */
+export function readTaskPatch(value: unknown, at = ''): Read<TaskDraft> {
+  return attempt(() => {
+    const draft = readDraft(value, at);
+    if (draft.key !== undefined) refuse('invalid_field', 'a key cannot be changed', at + 'key');
+    return draft;
+  });
+}
+
+function attempt<T>(read: () => T): Read<T> {
+  try {
+    return { ok: true, value: read() };
+  } catch (error) {
+    if (error instanceof Refusal) return { ok: false, error: error.wire };
+    throw error;
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Every subject, stream and bucket of Belfry. Users' words stand in subjects only after `isName` has passed them.
+ * Public ones start with `belfry.v1.`; the others are between Belfry's own processes.
+ */
+export const STREAMS = {
+  /** Commands and results, a subject per shard. File, limits retention, never deleted from but in front. */
+  inbox: 'BELFRY_INBOX',
+  /** Dispatched executions and the shards' fences. Memory: it can be rebuilt from the shards. */
+  work: 'BELFRY_WORK',
+  /** Durable publishes of clients, until a gateway has appended them to an inbox. */
+  ingest: 'BELFRY_INGEST',
+  /** Refused ingest messages with their reasons. */
+  rejected: 'BELFRY_REJECTED',
+} as const;
+
+export const BUCKETS = { leases: 'BELFRY_LEASES', placement: 'BELFRY_PLACEMENT' } as const;
+
+export const TASK_OPS = ['create', 'update', 'get', 'list', 'cancel', 'history'] as const;
+export type TaskOp = (typeof TASK_OPS)[number];
+export const EXECUTION_OPS = ['finish', 'redelivered', 'trace'] as const;
+export type ExecutionOp = (typeof EXECUTION_OPS)[number];
+export const WORKER_OPS = ['subscribe'] as const;
+
+export const subjects = {
+  /** Request/reply. */
+  tasks: (namespace: string, op: TaskOp) => `belfry.v1.${namespace}.tasks.${op}`,
+  executions: (namespace: string, op: ExecutionOp) => `belfry.v1.${namespace}.executions.${op}`,
+  workers: (namespace: string, op: 'subscribe' | 'heartbeat') => `belfry.v1.${namespace}.workers.${op}`,
+  /** Durable publish. */
+  ingest: (namespace: string) => `belfry.v1.${namespace}.ingest`,
+  rejected: (namespace: string) => `belfry.v1.${namespace}.rejected`,
+  /** Lifecycle events, plain NATS. */
+  event: (namespace: string, type: string, taskId: string) => `belfry.v1.${namespace}.events.${type}.${taskId}`,
+
+  inbox: (shard: number) => `belfry.inbox.${shard}`,
+  fence: (shard: number) => `belfry.fence.${shard}`,
+  work: (namespace: string, queue: string, shard: number, execution: string, attempt: number) =>
+    `belfry.work.${namespace}.${queue}.${shard}.${execution}.${attempt}`,
+  workOfQueue: (namespace: string, queue: string) => `belfry.work.${namespace}.${queue}.>`,
+  workOfShard: (shard: number) => `belfry.work.*.*.${shard}.>`,
+  /** The address of a shard: only its owner serves it. */
+  shard: (shard: number, op: 'get' | 'release') => `belfry.shard.${shard}.${op}`,
+  /** Where shards answer a gateway. */
+  replies: (gateway: string) => `belfry.gateway.${gateway}.replies`,
+  nodeHeartbeat: 'belfry.nodes.heartbeat',
+} as const;
+
+/** Name of the durable pull consumer of one queue. */
+export function workConsumer(namespace: string, queue: string): string {
+  return `${namespace}=${queue}`;
+}
+
+/** The parts of a work subject; undefined if it is none. */
+export function parseWorkSubject(
+  subject: string,
+): { namespace: string; queue: string; shard: number; execution: string; attempt: number } | undefined {
+  const t = subject.split('.');
+  if (t.length !== 7 || t[0] !== 'belfry' || t[1] !== 'work') return undefined;
+  const shard = Number(t[4]);
+  const attempt = Number(t[6]);
+  if (!Number.isInteger(shard) || !Number.isInteger(attempt)) return undefined;
+  return { namespace: t[2] as string, queue: t[3] as string, shard, execution: t[5] as string, attempt };
+}
