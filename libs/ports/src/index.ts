@@ -1,1 +1,5 @@
-export {};
+export * from './checkpoint-store.ts';
+export * from './inbox.ts';
+export * from './lease-store.ts';
+export * from './outcome.ts';
+export * from './work-queue.ts';

@@ -1,0 +1,160 @@
+import type { Outcome } from './outcome.ts';
+
+/** A task's definition as stored: written when it is created, patched by updates, deleted when it is forgotten. */
+export interface TaskRow {
+  readonly id: string;
+  readonly key: string | undefined;
+  /** Denormalised from the target for `list`. */
+  readonly namespace: string;
+  readonly queue: string;
+  readonly handler: string;
+  /** Canonical schedule and encoded target. */
+  readonly schedule: string;
+  readonly target: string;
+  /** JSON texts. */
+  readonly payload: string;
+  readonly metadata: string;
+  readonly traceparent: string | undefined;
+  /** Stored time of the creating message; also the anchor of an interval without one. */
+  readonly createdAt: number;
+  /** From when the present schedule counts: creation, or the last update that changed it. */
+  readonly effectiveFrom: number;
+  /** 64-bit hashes of payload and metadata, as two unsigned 32-bit halves each. */
+  readonly bodyHash: readonly [number, number, number, number];
+}
+
+/** What an update changes; undefined leaves a column as it is. */
+export interface TaskPatch {
+  readonly id: string;
+  readonly queue?: string;
+  readonly handler?: string;
+  readonly schedule?: string;
+  readonly target?: string;
+  readonly payload?: string;
+  readonly metadata?: string;
+  readonly effectiveFrom?: number;
+  readonly bodyHash?: readonly [number, number, number, number];
+  /** Set when a keyed task ends: it stays as a tombstone until it is deleted. */
+  readonly ended?: { readonly state: 'finished' | 'cancelled'; readonly at: number };
+}
+
+/** A task in a load: what the shard keeps in memory. */
+export interface LoadedTask {
+  readonly id: string;
+  readonly schedule: string;
+  readonly target: string;
+  readonly createdAt: number;
+  readonly effectiveFrom: number;
+  readonly bodyHash: readonly [number, number, number, number];
+  readonly keyed: boolean;
+  readonly ended: { readonly state: 'finished' | 'cancelled'; readonly at: number } | undefined;
+  /** The task's own next fire, where it lags behind the shard's watermark. */
+  readonly pointer: number | undefined;
+}
+
+/** An execution that is not over: dispatched, or waiting for a retry. */
+export interface ActiveRow {
+  readonly task: string;
+  readonly scheduledAt: number;
+  readonly attempt: number;
+  readonly state: 'dispatched' | 'retrying';
+  /** When the next attempt is due (`retrying`). */
+  readonly retryAt: number | undefined;
+  readonly dispatchedAt: number | undefined;
+  readonly lost: number;
+  readonly failures: number;
+  /** JSON array of ended attempts (`AttemptRecord`), `[]` for none. */
+  readonly attempts: string;
+  /** The target it runs with, when the task's own has changed or is gone since; else undefined. */
+  readonly target: string | undefined;
+  readonly traceparent: string | undefined;
+}
+
+/** An execution that is over. */
+export interface HistoryRow {
+  readonly task: string;
+  readonly scheduledAt: number;
+  readonly namespace: string;
+  readonly queue: string;
+  readonly handler: string;
+  readonly state: 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'dead';
+  readonly attempt: number;
+  readonly dispatchedAt: number | undefined;
+  readonly deliveredAt: number | undefined;
+  readonly startedAt: number | undefined;
+  readonly finishedAt: number;
+  /** Stored time of the result: decides the day partition. */
+  readonly acceptedAt: number;
+  readonly worker: string | undefined;
+  readonly error: string | undefined;
+  readonly result: string | undefined;
+  /** JSON array of the attempts before the last; undefined when there was one. */
+  readonly attempts: string | undefined;
+  readonly epoch: number;
+  readonly traceparent: string | undefined;
+  readonly createdAt: number;
+}
+
+/** Everything of one shard that has changed since its last checkpoint. Taken in one synchronous step. */
+export interface ShardDelta {
+  readonly shard: number;
+  readonly epoch: number;
+  /** Inbox sequence up to which messages are included. */
+  readonly seq: number;
+  /** Every fire of a recurring task up to here has been dispatched, but for pointers and active rows. */
+  readonly watermark: number;
+  /** Deletes happen before inserts. An id stands in at most one of inserts, patches and deletes, or in deletes and inserts. */
+  readonly deletes: readonly string[];
+  readonly inserts: readonly TaskRow[];
+  readonly patches: readonly TaskPatch[];
+  readonly pointers: readonly { readonly task: string; readonly next: number | undefined }[];
+  readonly active: readonly ActiveRow[];
+  readonly activeDone: readonly { readonly task: string; readonly scheduledAt: number }[];
+  readonly history: readonly HistoryRow[];
+  /** Commands to remember, by hash, and the time before which commands are forgotten. */
+  readonly commands: readonly { readonly hash: number; readonly at: number }[];
+  readonly forgetCommandsBefore: number;
+  /** Counters of fires, for reconciliation. */
+  readonly counters: { readonly fired: number; readonly finished: number; readonly dead: number };
+}
+
+export interface ShardHead {
+  readonly shard: number;
+  readonly epoch: number;
+  /** 0 before the first checkpoint. */
+  readonly seq: number;
+  readonly watermark: number;
+  readonly counters: { readonly fired: number; readonly finished: number; readonly dead: number };
+}
+
+/** What a dispatch needs besides the core's state. */
+export interface Body {
+  readonly payload: string;
+  readonly metadata: string;
+  readonly key: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly createdAt: number;
+}
+
+/** The shards' snapshots, in Postgres. */
+export interface CheckpointStore {
+  /** Takes the next epoch of each shard, greater than `seen` and than any before; from now on older owners can't commit. */
+  takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>>;
+  /** Loads shards: active rows and commands first, then tasks in slices, the soonest due first as far as the store knows. */
+  load(
+    shards: readonly number[],
+    onActive: (shard: number, rows: readonly ActiveRow[]) => void,
+    onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  ): Promise<Outcome<void>>;
+  /**
+   * One transaction for all deltas. `ok` names the shards that were refused because a newer epoch exists: nothing of theirs is written,
+   * the others' is. A repetition after `retry` is safe: a delta whose seq and epoch are stored already is skipped whole.
+   * (`attemptId` tells a repetition from a new delta with the same seq.)
+   */
+  commit(deltas: readonly ShardDelta[], attemptId: string): Promise<Outcome<{ readonly fenced: readonly number[] }>>;
+  /** Bodies by task id; ids without a row are left out. */
+  bodies(refs: readonly { readonly shard: number; readonly id: string }[]): Promise<Outcome<ReadonlyMap<string, Body>>>;
+  /** A growing counter for the work stream's first sequence. */
+  nextFirstSeq(): Promise<number>;
+}

@@ -1,0 +1,34 @@
+import type { Outcome } from './outcome.ts';
+
+export interface Lease {
+  readonly term: number;
+  readonly holder: string;
+  /** Opaque revision for renewing. */
+  readonly revision: number;
+}
+
+/** A lease with a TTL, for quiet and not for safety: whoever acts on it carries its term. */
+export interface LeaseStore {
+  /** Refused: `held` by somebody else. */
+  acquire(name: string, holder: string): Promise<Outcome<Lease, 'held'>>;
+  /** Refused: `lost` when it is somebody else's, or gone. */
+  renew(name: string, lease: Lease): Promise<Outcome<Lease, 'lost'>>;
+  release(name: string, lease: Lease): Promise<void>;
+}
+
+/** Which node hosts which shards, as one document that the leader writes and all nodes watch. */
+export interface Placement {
+  /** The leader's term; a lower one is refused. */
+  readonly term: number;
+  readonly version: number;
+  /** `nodes[assignment[shard]]` owns the shard. */
+  readonly nodes: readonly string[];
+  readonly assignment: readonly number[];
+}
+
+export interface PlacementStore {
+  read(): Promise<Placement | undefined>;
+  /** Refused: `stale` when the stored one has a higher term, or the same term and a version >= this one. */
+  write(placement: Placement): Promise<Outcome<void, 'stale'>>;
+  watch(onPlacement: (placement: Placement) => void): Promise<{ stop(): Promise<void> }>;
+}

@@ -1,0 +1,56 @@
+import type { Outcome } from './outcome.ts';
+
+/** One dispatched attempt, already encoded. */
+export interface WorkItem {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly execution: string;
+  readonly attempt: number;
+  readonly body: string | Uint8Array;
+  /** Propagated trace context. */
+  readonly traceparent?: string;
+}
+
+/** A shard's right to dispatch: what its fence held when it was taken. */
+export interface Fence {
+  readonly shard: number;
+  readonly epoch: number;
+  /** Sequence of the fence message. */
+  readonly seq: number;
+  /** First sequence of the stream's incarnation that the fence belongs to. */
+  readonly incarnation: number;
+}
+
+export interface SurvivingWork {
+  readonly execution: string;
+  readonly attempt: number;
+  readonly seq: number;
+}
+
+/** The stream of dispatched executions, which leases each to one worker at a time. */
+export interface WorkQueue {
+  /** Makes the stream if it is not there, with a first sequence of at least `firstSeq()`. Returns its incarnation. */
+  ensure(firstSeq: () => Promise<number>): Promise<number>;
+  /** The incarnation as the broker has it now; 0 when the stream is gone. */
+  incarnation(): Promise<number>;
+  /** The highest epoch in the shard's fence; 0 when there is none. */
+  fencedEpoch(shard: number): Promise<number>;
+  /** Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one. */
+  takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>>;
+  /**
+   * Publishes all items or none. `batchId` makes a repetition after `retry` safe: the same id and items again are the same batch.
+   * Refused: `fenced` when a newer owner holds the fence; `lost` when the stream is gone or another incarnation; `full`;
+   * `duplicate` when an item of the batch is in the stream already (a bug, or a repetition past the dedupe window).
+   */
+  publish(
+    fence: Fence,
+    batchId: string,
+    items: readonly WorkItem[],
+  ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>>;
+  /** The shard's messages that no worker has finished. */
+  surviving(shard: number): Promise<readonly SurvivingWork[]>;
+  /** Deletes messages; which of them were still there is unknown. */
+  remove(seqs: readonly number[]): Promise<void>;
+  /** Makes the queue's durable pull consumer if it is not there. */
+  ensureConsumer(namespace: string, queue: string): Promise<void>;
+}
