@@ -2,4 +2,5 @@ export * from './checkpoint-store.ts';
 export * from './inbox.ts';
 export * from './lease-store.ts';
 export * from './outcome.ts';
+export * from './queries.ts';
 export * from './work-queue.ts';

@@ -242,3 +242,6 @@ export interface LifecycleEvent {
   readonly attempt?: number;
   readonly error?: string;
 }
+
+/** A shard's own answer to `belfry.shard.<n>.get` `{"id": …, "namespace": …}`: the task as its owner knows it. */
+export type ShardGetReply = Reply<{ readonly task: TaskView }>;
