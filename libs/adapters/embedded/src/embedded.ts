@@ -1,0 +1,197 @@
+import path from 'node:path';
+
+import { loadCredentials, openDataDir } from './data-dir.ts';
+import type { Credentials, DataDir } from './data-dir.ts';
+import { removeDevFile } from './dev-file.ts';
+import { EmbeddedError } from './errors.ts';
+import { Keeper } from './keeper.ts';
+import { DataDirLock } from './lock.ts';
+import { natsBinary } from './nats-binary.ts';
+import { clearNatsSurvivors, NATS_STOP_SIGNAL, startNats } from './nats-server.ts';
+import { freePort, LOOPBACK, requirePort } from './ports.ts';
+import { clearSurvivors, POSTGRES_STOP_SIGNAL, startPostgres } from './postgres-server.ts';
+import type { ServerExit, ServerProcess } from './server-process.ts';
+
+export interface EmbeddedOptions {
+  /** Everything lives here: data, logs, credentials. Default `.belfry`. */
+  readonly dataDir?: string;
+  /** Default 4222; 0 takes any free port. */
+  readonly natsPort?: number;
+  /** Default 5433 (5432 is often a Postgres of the system); 0 takes any free port. */
+  readonly postgresPort?: number;
+  /** Which servers to start; both unless one is set to false. */
+  readonly servers?: { readonly nats?: boolean; readonly postgres?: boolean };
+  /** Lines for people about what takes a while. */
+  readonly onProgress?: (line: string) => void;
+  /** A server has ended although nobody stopped it. */
+  readonly onServerExit?: (exit: ServerExit) => void;
+  /** How long a server may take to become ready; recovery after a crash is part of it. Default 60 s. */
+  readonly startTimeoutMs?: number;
+  /** How long a server may take to end before it is killed. Default 10 s. */
+  readonly stopTimeoutMs?: number;
+}
+
+export interface EmbeddedServers extends AsyncDisposable {
+  readonly dataDir: string;
+  /** With credentials. Throws `not_started` if NATS was not asked for; so do the others. */
+  readonly natsUrl: string;
+  readonly natsMonitorUrl: string;
+  readonly postgresUrl: string;
+  readonly pids: { readonly nats?: number; readonly postgres?: number };
+  readonly ports: { readonly nats?: number; readonly natsMonitor?: number; readonly postgres?: number };
+  /** Stops the servers, cleanly if they can within the stated time. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_NATS_PORT = 4222;
+const DEFAULT_POSTGRES_PORT = 5433;
+/** A free port may be taken by another program before the server has it. */
+const FREE_PORT_ATTEMPTS = 4;
+
+interface Running {
+  readonly server: ServerProcess;
+  readonly port: number;
+  readonly monitorPort?: number;
+}
+
+/** What one start has at hand. */
+interface Session {
+  readonly dir: DataDir;
+  readonly credentials: Credentials;
+  readonly keeper: Keeper;
+  readonly launched: ServerProcess[];
+  readonly timeoutMs: number;
+  readonly onProgress: (line: string) => void;
+}
+
+/**
+ * Starts NATS with JetStream and Postgres on loopback, with their data in one folder.
+ *
+ * E1. One process uses a data directory at a time (`DataDirLock`).
+ * E2. A server never outlives this process by more than its stop time: the keeper sees us go, however we go.
+ * E3. What a predecessor left running is stopped before a server starts on its data.
+ * E4. A failed start leaves nothing running and gives the lock back.
+ *
+ * @throws EmbeddedError
+ */
+export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServers> {
+  if (process.platform === 'win32') throw new EmbeddedError('unsupported_platform', 'the embedded servers do not run on Windows; use WSL, or set BELFRY_NATS_URL and BELFRY_POSTGRES_URL');
+  const dir = openDataDir(path.resolve(options.dataDir ?? '.belfry'));
+  const lock = DataDirLock.acquire(dir.root); // E1
+  const stopTimeoutMs = options.stopTimeoutMs ?? 10_000;
+  const keeper = Keeper.start(stopTimeoutMs);
+  const launched: ServerProcess[] = [];
+  const stopServers = async (): Promise<void> => {
+    await Promise.all(launched.map((server) => server.stop(stopTimeoutMs)));
+    await keeper.stop();
+    removeDevFile(dir.root);
+    lock.release();
+  };
+  try {
+    const onProgress = options.onProgress ?? (() => undefined);
+    removeDevFile(dir.root);
+    if (lock.tookOver) await recover(dir, onProgress);
+    const session: Session = { dir, credentials: loadCredentials(dir), keeper, launched, timeoutMs: options.startTimeoutMs ?? 60_000, onProgress };
+    const [nats, postgres] = await allOrFirstFailure([
+      options.servers?.nats === false ? undefined : bringUpNats(session, options.natsPort ?? DEFAULT_NATS_PORT),
+      options.servers?.postgres === false ? undefined : bringUpPostgres(session, options.postgresPort ?? DEFAULT_POSTGRES_PORT),
+    ]);
+    for (const running of [nats, postgres]) running?.server.unref();
+    keeper.unref();
+    return handle(session, nats, postgres, stopServers, options.onServerExit);
+  } catch (error) {
+    await stopServers(); // E4
+    throw error;
+  }
+}
+
+/** E3, for both, even if only one is to be started now. */
+async function recover(dir: DataDir, onProgress: (line: string) => void): Promise<void> {
+  const found = await Promise.all([clearNatsSurvivors(dir), clearSurvivors(dir)]);
+  onProgress(found.includes(true) ? 'Stopped the servers that a killed predecessor left running' : 'The last run was killed: recovering its data');
+}
+
+/** Waits for all, so that nothing is being started any more when a failure is reported. */
+async function allOrFirstFailure<T extends readonly unknown[]>(parts: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(parts);
+  return Promise.all(parts);
+}
+
+async function bringUpNats(session: Session, wanted: number): Promise<Running> {
+  if (wanted !== 0) await requirePort(wanted, 'NATS', '--nats-port');
+  const binary = await natsBinary(session.onProgress);
+  return onPort(session, wanted, async (port) => {
+    const monitorPort = await freePort();
+    const server = await startNats({ ...session, binary: binary.path, port, monitorPort, onSpawn: keep(session, NATS_STOP_SIGNAL) });
+    return { server, port, monitorPort };
+  });
+}
+
+async function bringUpPostgres(session: Session, wanted: number): Promise<Running> {
+  if (wanted !== 0) await requirePort(wanted, 'Postgres', '--postgres-port');
+  return onPort(session, wanted, async (port) => {
+    const server = await startPostgres({ ...session, port, onSpawn: keep(session, POSTGRES_STOP_SIGNAL) });
+    return { server, port };
+  });
+}
+
+function keep(session: Session, signal: NodeJS.Signals): (server: ServerProcess) => void {
+  return (server) => {
+    session.launched.push(server);
+    session.keeper.watch(server, signal); // E2
+  };
+}
+
+/** Starts on the wanted port, or on a free one; a free one that was lost to somebody else is replaced. */
+async function onPort(session: Session, wanted: number, start: (port: number) => Promise<Running>): Promise<Running> {
+  for (let attempt = 1; ; attempt++) {
+    const port = wanted === 0 ? await freePort() : wanted;
+    try {
+      return await start(port);
+    } catch (error) {
+      const taken = await requirePort(port, 'the server', '').then(() => false, () => true);
+      if (wanted !== 0 || !taken || attempt === FREE_PORT_ATTEMPTS) throw error;
+      session.onProgress(`Port ${port} was taken meanwhile: trying another`);
+    }
+  }
+}
+
+function handle(
+  session: Session,
+  nats: Running | undefined,
+  postgres: Running | undefined,
+  stopServers: () => Promise<void>,
+  onServerExit: ((exit: ServerExit) => void) | undefined,
+): EmbeddedServers {
+  let stopping: Promise<void> | undefined;
+  for (const running of [nats, postgres]) {
+    void running?.server.exited.then((exit) => {
+      if (stopping === undefined) onServerExit?.(exit);
+    });
+  }
+  const stop = (): Promise<void> => (stopping ??= stopServers());
+  const { user, natsPassword, postgresPassword } = session.credentials;
+  const started = <T>(value: T | undefined, server: string): T => {
+    if (value === undefined) throw new EmbeddedError('not_started', `${server} was not started here`);
+    return value;
+  };
+  return {
+    dataDir: session.dir.root,
+    get natsUrl() {
+      return `nats://${user}:${natsPassword}@${LOOPBACK}:${started(nats, 'NATS').port}`;
+    },
+    get natsMonitorUrl() {
+      return `http://${LOOPBACK}:${String(started(nats, 'NATS').monitorPort)}`;
+    },
+    get postgresUrl() {
+      return `postgres://${user}:${postgresPassword}@${LOOPBACK}:${started(postgres, 'Postgres').port}/postgres`;
+    },
+    pids: { ...(nats === undefined ? {} : { nats: nats.server.pid }), ...(postgres === undefined ? {} : { postgres: postgres.server.pid }) },
+    ports: {
+      ...(nats?.monitorPort === undefined ? {} : { nats: nats.port, natsMonitor: nats.monitorPort }),
+      ...(postgres === undefined ? {} : { postgres: postgres.port }),
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

@@ -1,0 +1,94 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { EmbeddedError, errnoOf } from './errors.ts';
+import { isAlive, startStamp } from './processes.ts';
+
+/**
+ * One process at a time uses a data directory.
+ *
+ * L1. The lock file appears whole: it is written aside and linked into place, which fails if there is one.
+ * L2. A lock is stale when its holder is gone. A process id alone does not tell (it may be another's by now), so the
+ *     lock also holds the start time of the process.
+ * L3. Of several that find the same stale lock, one takes it over: it is renamed away, and who renamed something else
+ *     than the stale lock that it read puts it back.
+ */
+export class DataDirLock {
+  readonly #file: string;
+  readonly #content: string;
+  /** Whether a lock of a dead process was found: its servers may still run. */
+  readonly tookOver: boolean;
+
+  private constructor(file: string, content: string, tookOver: boolean) {
+    this.#file = file;
+    this.#content = content;
+    this.tookOver = tookOver;
+  }
+
+  static acquire(dataDir: string): DataDirLock {
+    const file = path.join(dataDir, 'lock');
+    const content = `${process.pid} ${startStamp(process.pid) ?? ''} ${crypto.randomUUID()}\n`;
+    let tookOver = false;
+    for (let attempt = 0; attempt < 10; attempt++) {
+      if (create(file, content)) return new DataDirLock(file, content, tookOver);
+      const held = read(file);
+      if (held === undefined) continue;
+      const holder = holderOf(held);
+      if (holder !== undefined) {
+        throw new EmbeddedError('already_running', `${dataDir} is in use by process ${holder}; stop it, or give another data directory with --data-dir`);
+      }
+      tookOver = takeAway(file, held) || tookOver;
+    }
+    throw new EmbeddedError('already_running', `${dataDir} is being started by other processes; try again`);
+  }
+
+  /** Gives the lock back, unless it is no longer ours. */
+  release(): void {
+    if (read(this.#file) === this.#content) rmSync(this.#file, { force: true });
+  }
+}
+
+function create(file: string, content: string): boolean {
+  const aside = `${file}.${process.pid}.${crypto.randomUUID()}`;
+  writeFileSync(aside, content, { mode: 0o600 });
+  try {
+    linkSync(aside, file); // L1
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The live process that holds a lock of this content, if it still lives. */
+function holderOf(content: string): number | undefined {
+  const [pidText = '', ...rest] = content.trim().split(' ');
+  const pid = Number(pidText);
+  if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return undefined;
+  return startStamp(pid) === rest.slice(0, -1).join(' ') ? pid : undefined; // L2
+}
+
+function takeAway(file: string, stale: string): boolean {
+  const aside = `${file}.stale.${process.pid}`;
+  try {
+    renameSync(file, aside);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  const taken = read(aside);
+  if (taken !== undefined && taken !== stale) create(file, taken); // L3
+  rmSync(aside, { force: true });
+  return taken === stale;
+}
