@@ -1,11 +1,16 @@
 import type { Outcome } from './outcome.ts';
 
-/** One dispatched attempt, already encoded. */
-export interface WorkItem {
+/** Names one message of the work stream: its subject, in parts. Whoever knows the attempt can name its message. */
+export interface WorkRef {
   readonly namespace: string;
   readonly queue: string;
+  readonly shard: number;
   readonly execution: string;
   readonly attempt: number;
+}
+
+/** One dispatched attempt, already encoded. Its shard is its fence's. */
+export interface WorkItem extends Omit<WorkRef, 'shard'> {
   readonly body: string | Uint8Array;
   /** Propagated trace context. */
   readonly traceparent?: string;
@@ -19,12 +24,6 @@ export interface Fence {
   readonly seq: number;
   /** First sequence of the stream's incarnation that the fence belongs to. */
   readonly incarnation: number;
-}
-
-export interface SurvivingWork {
-  readonly execution: string;
-  readonly attempt: number;
-  readonly seq: number;
 }
 
 /** The stream of dispatched executions, which leases each to one worker at a time. */
@@ -48,9 +47,9 @@ export interface WorkQueue {
     items: readonly WorkItem[],
   ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>>;
   /** The shard's messages that no worker has finished. */
-  surviving(shard: number): Promise<readonly SurvivingWork[]>;
-  /** Deletes messages; which of them were still there is unknown. */
-  remove(seqs: readonly number[]): Promise<void>;
+  surviving(shard: number): Promise<readonly WorkRef[]>;
+  /** Deletes messages. Returns how many of them were still there; those in a worker's hands count as there. */
+  remove(refs: readonly WorkRef[]): Promise<number>;
   /** Makes the queue's durable pull consumer if it is not there. */
   ensureConsumer(namespace: string, queue: string): Promise<void>;
 }
