@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { loadCredentials, openDataDir } from './data-dir.ts';
@@ -7,9 +8,10 @@ import { EmbeddedError } from './errors.ts';
 import { Keeper } from './keeper.ts';
 import { DataDirLock } from './lock.ts';
 import { natsBinary } from './nats-binary.ts';
-import { clearNatsSurvivors, NATS_STOP_SIGNAL, startNats } from './nats-server.ts';
+import { NATS_STOP_SIGNAL, natsMark, startNats } from './nats-server.ts';
 import { freePort, LOOPBACK, requirePort } from './ports.ts';
-import { clearSurvivors, POSTGRES_STOP_SIGNAL, startPostgres } from './postgres-server.ts';
+import { forgetDeadPostgres, POSTGRES_STOP_SIGNAL, postgresMark, startPostgres } from './postgres-server.ts';
+import { processesMarked, stopAll } from './processes.ts';
 import type { ServerExit, ServerProcess } from './server-process.ts';
 
 export interface EmbeddedOptions {
@@ -25,6 +27,8 @@ export interface EmbeddedOptions {
   readonly onProgress?: (line: string) => void;
   /** A server has ended although nobody stopped it. */
   readonly onServerExit?: (exit: ServerExit) => void;
+  /** Removes the whole data directory after the stop, and after a failed start: for tests. */
+  readonly removeDataOnStop?: boolean;
   /** How long a server may take to become ready; recovery after a crash is part of it. Default 60 s. */
   readonly startTimeoutMs?: number;
   /** How long a server may take to end before it is killed. Default 10 s. */
@@ -37,7 +41,8 @@ export interface EmbeddedServers extends AsyncDisposable {
   readonly natsUrl: string;
   readonly natsMonitorUrl: string;
   readonly postgresUrl: string;
-  readonly pids: { readonly nats?: number; readonly postgres?: number };
+  /** The keeper is the process that stops the servers should this one be killed. */
+  readonly pids: { readonly nats?: number; readonly postgres?: number; readonly keeper?: number };
   readonly ports: { readonly nats?: number; readonly natsMonitor?: number; readonly postgres?: number };
   /** Stops the servers, cleanly if they can within the stated time. Idempotent. */
   stop(): Promise<void>;
@@ -85,16 +90,22 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     await Promise.all(launched.map((server) => server.stop(stopTimeoutMs)));
     await keeper.stop();
     removeDevFile(dir.root);
+    rmSync(dir.natsPid, { force: true });
     lock.release();
+    if (options.removeDataOnStop === true) rmSync(dir.root, { recursive: true, force: true });
   };
   try {
     const onProgress = options.onProgress ?? (() => undefined);
     removeDevFile(dir.root);
-    if (lock.tookOver) await recover(dir, onProgress);
+    await endSurvivors(dir, onProgress, stopTimeoutMs);
+    const natsPort = options.servers?.nats === false ? undefined : (options.natsPort ?? DEFAULT_NATS_PORT);
+    const postgresPort = options.servers?.postgres === false ? undefined : (options.postgresPort ?? DEFAULT_POSTGRES_PORT);
+    if (natsPort !== undefined && natsPort !== 0) await requirePort(natsPort, 'NATS', '--nats-port');
+    if (postgresPort !== undefined && postgresPort !== 0) await requirePort(postgresPort, 'Postgres', '--postgres-port');
     const session: Session = { dir, credentials: loadCredentials(dir), keeper, launched, timeoutMs: options.startTimeoutMs ?? 60_000, onProgress };
     const [nats, postgres] = await allOrFirstFailure([
-      options.servers?.nats === false ? undefined : bringUpNats(session, options.natsPort ?? DEFAULT_NATS_PORT),
-      options.servers?.postgres === false ? undefined : bringUpPostgres(session, options.postgresPort ?? DEFAULT_POSTGRES_PORT),
+      natsPort === undefined ? undefined : bringUpNats(session, natsPort),
+      postgresPort === undefined ? undefined : bringUpPostgres(session, postgresPort),
     ]);
     for (const running of [nats, postgres]) running?.server.unref();
     keeper.unref();
@@ -105,10 +116,18 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-/** E3, for both, even if only one is to be started now. */
-async function recover(dir: DataDir, onProgress: (line: string) => void): Promise<void> {
-  const found = await Promise.all([clearNatsSurvivors(dir), clearSurvivors(dir)]);
-  onProgress(found.includes(true) ? 'Stopped the servers that a killed predecessor left running' : 'The last run was killed: recovering its data');
+/** E3. Both, even if only one is to be started now. */
+async function endSurvivors(dir: DataDir, onProgress: (line: string) => void, timeoutMs: number): Promise<void> {
+  const ended = async (name: string, mark: string, signal: NodeJS.Signals): Promise<void> => {
+    const survivors = processesMarked(mark);
+    if (survivors.length === 0) return;
+    onProgress(`Stopping the ${name} that a killed predecessor left running (process ${survivors.join(', ')})`);
+    const stuck = await stopAll(survivors, signal, timeoutMs);
+    if (stuck.length === 0) return;
+    throw new EmbeddedError('already_running', `a ${name} of a former start still runs on ${dir.root} and cannot be stopped: process ${stuck.join(', ')}`);
+  };
+  await Promise.all([ended('nats-server', natsMark(dir), NATS_STOP_SIGNAL), ended('Postgres', postgresMark(dir), POSTGRES_STOP_SIGNAL)]);
+  forgetDeadPostgres(dir);
 }
 
 /** Waits for all, so that nothing is being started any more when a failure is reported. */
@@ -118,7 +137,6 @@ async function allOrFirstFailure<T extends readonly unknown[]>(parts: T): Promis
 }
 
 async function bringUpNats(session: Session, wanted: number): Promise<Running> {
-  if (wanted !== 0) await requirePort(wanted, 'NATS', '--nats-port');
   const binary = await natsBinary(session.onProgress);
   return onPort(session, wanted, async (port) => {
     const monitorPort = await freePort();
@@ -128,7 +146,6 @@ async function bringUpNats(session: Session, wanted: number): Promise<Running> {
 }
 
 async function bringUpPostgres(session: Session, wanted: number): Promise<Running> {
-  if (wanted !== 0) await requirePort(wanted, 'Postgres', '--postgres-port');
   return onPort(session, wanted, async (port) => {
     const server = await startPostgres({ ...session, port, onSpawn: keep(session, POSTGRES_STOP_SIGNAL) });
     return { server, port };
@@ -186,7 +203,11 @@ function handle(
     get postgresUrl() {
       return `postgres://${user}:${postgresPassword}@${LOOPBACK}:${started(postgres, 'Postgres').port}/postgres`;
     },
-    pids: { ...(nats === undefined ? {} : { nats: nats.server.pid }), ...(postgres === undefined ? {} : { postgres: postgres.server.pid }) },
+    pids: {
+      ...(nats === undefined ? {} : { nats: nats.server.pid }),
+      ...(postgres === undefined ? {} : { postgres: postgres.server.pid }),
+      ...(session.keeper.pid === undefined ? {} : { keeper: session.keeper.pid }),
+    },
     ports: {
       ...(nats?.monitorPort === undefined ? {} : { nats: nats.port, natsMonitor: nats.monitorPort }),
       ...(postgres === undefined ? {} : { postgres: postgres.port }),

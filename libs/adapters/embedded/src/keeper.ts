@@ -1,35 +1,16 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
 
 import type { ServerProcess } from './server-process.ts';
 
-/**
- * The keeper outlives us by a moment. It is a shell that reads from a pipe whose other end only this process holds;
- * when the pipe closes, however this process ended (kill -9 too), it stops the servers that it was told of.
- *
- * Lines in: `watch <pid> <signal>`, `forget <pid>`. It ignores the terminal's signals, for it has its own session.
- */
-const SCRIPT = `
-trap '' INT TERM HUP QUIT
-watched=
-while read -r verb pid signal; do
-  case $verb in
-    watch) watched="$watched $pid:$signal" ;;
-    forget) left=
-      for one in $watched; do [ "\${one%%:*}" = "$pid" ] || left="$left $one"; done
-      watched=$left ;;
-  esac
-done
-for one in $watched; do kill -s "\${one#*:}" "\${one%%:*}" 2>/dev/null; done
-for step in $(seq "$1"); do
-  left=
-  for one in $watched; do kill -0 "\${one%%:*}" 2>/dev/null && left="$left $one"; done
-  [ -z "$left" ] && exit 0
-  sleep 0.1
-done
-for one in $left; do kill -s KILL "\${one%%:*}" 2>/dev/null; done
-`;
+const SCRIPT = fileURLToPath(new URL('keeper.sh', import.meta.url));
 
+/**
+ * A shell process that outlives us by a moment and stops the servers if we did not, however we ended (`keeper.sh`).
+ * It has a session of its own, so it does not get what kills our process group or comes from the terminal.
+ */
 export class Keeper {
   readonly pid: number | undefined;
   readonly #child: ChildProcess;
@@ -46,9 +27,8 @@ export class Keeper {
   }
 
   static start(stopTimeoutMs: number): Keeper {
-    const steps = String(Math.ceil(stopTimeoutMs / 100));
-    const child = spawn('/bin/sh', ['-c', SCRIPT, 'belfry-keeper', steps], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
-    return new Keeper(child);
+    const tenths = String(Math.ceil(stopTimeoutMs / 100));
+    return new Keeper(spawn('/bin/sh', [SCRIPT, tenths], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] }));
   }
 
   watch(server: ServerProcess, signal: NodeJS.Signals): void {
@@ -56,10 +36,10 @@ export class Keeper {
     void server.exited.then(() => this.#tell(`forget ${server.pid}`));
   }
 
+  /** Lets this process end although the keeper runs: that is what it waits for. */
   unref(): void {
     this.#child.unref();
-    const pipe: unknown = this.#child.stdin;
-    if (pipe !== null && typeof pipe === 'object' && 'unref' in pipe && typeof pipe.unref === 'function') pipe.unref();
+    if (this.#child.stdin instanceof Socket) this.#child.stdin.unref();
   }
 
   /** Ends the keeper; the servers that it still watches, if any, are stopped by it. */

@@ -16,28 +16,24 @@ import { isAlive, startStamp } from './processes.ts';
 export class DataDirLock {
   readonly #file: string;
   readonly #content: string;
-  /** Whether a lock of a dead process was found: its servers may still run. */
-  readonly tookOver: boolean;
 
-  private constructor(file: string, content: string, tookOver: boolean) {
+  private constructor(file: string, content: string) {
     this.#file = file;
     this.#content = content;
-    this.tookOver = tookOver;
   }
 
   static acquire(dataDir: string): DataDirLock {
     const file = path.join(dataDir, 'lock');
     const content = `${process.pid} ${startStamp(process.pid) ?? ''} ${crypto.randomUUID()}\n`;
-    let tookOver = false;
     for (let attempt = 0; attempt < 10; attempt++) {
-      if (create(file, content)) return new DataDirLock(file, content, tookOver);
+      if (create(file, content)) return new DataDirLock(file, content);
       const held = read(file);
       if (held === undefined) continue;
       const holder = holderOf(held);
       if (holder !== undefined) {
         throw new EmbeddedError('already_running', `${dataDir} is in use by process ${holder}; stop it, or give another data directory with --data-dir`);
       }
-      tookOver = takeAway(file, held) || tookOver;
+      takeAway(file, held);
     }
     throw new EmbeddedError('already_running', `${dataDir} is being started by other processes; try again`);
   }
@@ -79,16 +75,15 @@ function holderOf(content: string): number | undefined {
   return startStamp(pid) === rest.slice(0, -1).join(' ') ? pid : undefined; // L2
 }
 
-function takeAway(file: string, stale: string): boolean {
+function takeAway(file: string, stale: string): void {
   const aside = `${file}.stale.${process.pid}`;
   try {
     renameSync(file, aside);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
+    if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }
   const taken = read(aside);
   if (taken !== undefined && taken !== stale) create(file, taken); // L3
   rmSync(aside, { force: true });
-  return taken === stale;
 }

@@ -1,11 +1,9 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { writePrivate } from './data-dir.ts';
 import type { Credentials, DataDir } from './data-dir.ts';
-import { EmbeddedError } from './errors.ts';
 import { LOOPBACK } from './ports.ts';
-import { serversIn, stopAll } from './processes.ts';
 import { ServerProcess } from './server-process.ts';
 
 /** SIGTERM is a clean stop without the lame duck phase: whoever is connected is our own program, and goes too. */
@@ -29,7 +27,6 @@ export interface NatsStart {
 /** Starts nats-server on its data; when this settles, JetStream has recovered and serves. */
 export async function startNats(start: NatsStart): Promise<ServerProcess> {
   const { dir } = start;
-  await clearNatsSurvivors(dir);
   mkdirSync(path.join(dir.nats, 'store'), { recursive: true, mode: 0o700 });
   writePrivate(dir.natsConf, configuration(start));
   const server = await ServerProcess.launch({
@@ -78,13 +75,7 @@ async function isHealthy(monitorPort: number): Promise<boolean> {
   }
 }
 
-/** Ends a nats-server that a killed predecessor left on this data. Only the holder of the lock may call this. */
-export async function clearNatsSurvivors(dir: DataDir): Promise<boolean> {
-  const survivors = serversIn(dir.nats, 'nats-server', dir.natsPid);
-  const stuck = await stopAll(survivors, NATS_STOP_SIGNAL, 10_000);
-  if (stuck.length > 0) {
-    throw new EmbeddedError('already_running', `a nats-server of a former start still runs on ${dir.nats} and cannot be stopped: process ${stuck.join(', ')}`);
-  }
-  rmSync(dir.natsPid, { force: true });
-  return survivors.length > 0;
+/** What tells a nats-server on this data from all other processes. */
+export function natsMark(dir: DataDir): string {
+  return `--config ${dir.natsConf}`;
 }

@@ -1,5 +1,6 @@
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Credentials, DataDir } from './data-dir.ts';
@@ -7,7 +8,7 @@ import { EmbeddedError, errnoOf, messageOf } from './errors.ts';
 import { LOOPBACK } from './ports.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
-import { serversIn, stopAll } from './processes.ts';
+import { pidExists } from './processes.ts';
 import { ServerProcess } from './server-process.ts';
 import { postgresUser } from './step-down.ts';
 import type { User } from './step-down.ts';
@@ -75,9 +76,7 @@ export async function startPostgres(start: PostgresStart): Promise<ServerProcess
   const binaries = postgresBinaries(user);
   if (existsSync(dir.postgres)) checkData(dir);
   else await initialize(start, binaries, user);
-  await clearSurvivors(dir);
-
-  const settings = Object.entries({ ...SETTINGS, port: String(start.port) }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const settings = Object.entries({ ...SETTINGS, port: String(start.port), cluster_name: postgresMark(dir) }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const server = await ServerProcess.launch({
     name: 'postgres',
     command: binaries.postgres,
@@ -119,19 +118,24 @@ function checkData(dir: DataDir): void {
 }
 
 /**
- * Ends what a killed predecessor left running on this data, backends included: a new server waits for them otherwise,
- * or refuses to start. Only the holder of the data directory's lock may call this.
+ * What tells a Postgres on this data, its backends included, from all other processes: the cluster name stands in the
+ * title of each. A path would be too long for that, and is not in the arguments of a server that stepped down.
  */
-export async function clearSurvivors(dir: DataDir): Promise<boolean> {
-  const pidFile = path.join(dir.postgres, 'postmaster.pid');
-  const survivors = serversIn(dir.postgres, 'postgres', pidFile);
-  const stuck = await stopAll(survivors, POSTGRES_STOP_SIGNAL, 10_000);
-  if (stuck.length > 0) {
-    throw new EmbeddedError('already_running', `a Postgres of a former start still runs on ${dir.postgres} and cannot be stopped: process ${stuck.join(', ')}`);
+export function postgresMark(dir: DataDir): string {
+  return `belfry-${createHash('sha256').update(dir.postgres).digest('hex').slice(0, 16)}`;
+}
+
+/**
+ * Postgres believes the process id in its pid file, if there is such a process; by now that may be a zombie, or another
+ * program. Only for the holder of the data directory's lock, once no process has our mark.
+ */
+export function forgetDeadPostgres(dir: DataDir): void {
+  const file = path.join(dir.postgres, 'postmaster.pid');
+  try {
+    if (pidExists(Number.parseInt(readFileSync(file, 'utf8'), 10))) rmSync(file);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'EACCES') throw error;
   }
-  // Its process id may be taken by now (or be a zombie), and Postgres would believe it.
-  if (process.platform === 'linux') rmSync(pidFile, { force: true });
-  return survivors.length > 0;
 }
 
 /** Makes the database aside and renames it into place: it is whole or absent. */

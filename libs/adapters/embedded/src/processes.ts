@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readlinkSync, readdirSync } from 'node:fs';
-import path from 'node:path';
+import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { errnoOf } from './errors.ts';
@@ -8,14 +7,19 @@ import { errnoOf } from './errors.ts';
 /** How often a condition that no event announces is looked at. */
 const POLL_MS = 20;
 
-/** True while a process with this id exists, whoever owns it. A zombie counts as gone. */
-export function isAlive(pid: number): boolean {
+/** True while a process has this id, whoever owns it, zombies included. */
+export function pidExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    return true;
   } catch (error) {
     return errnoOf(error) === 'EPERM';
   }
-  return stateOf(pid)?.state !== 'Z';
+}
+
+/** True while a process with this id runs, whoever owns it. A zombie has ended. */
+export function isAlive(pid: number): boolean {
+  return pidExists(pid) && stateOf(pid)?.state !== 'Z';
 }
 
 /**
@@ -44,37 +48,29 @@ function stateOf(pid: number): { readonly state: string; readonly startTicks: st
 }
 
 /**
- * The processes that run `program` with `directory` as their working directory: what is left of a server of ours.
- * The servers are started with their data directory as working directory, so this finds them, and nobody else's,
- * without trusting a pid file. Where there is no /proc, `pidFile` is believed if the command line names the program.
+ * The processes whose command line holds `mark`, arguments separated by spaces. The servers are started with marks
+ * that name their data directory, so this finds what is left of a server of ours, and nobody else's, without
+ * trusting a pid file; command lines can be read whoever a process belongs to.
  */
-export function serversIn(directory: string, program: string, pidFile: string): number[] {
-  if (process.platform !== 'linux') return fromPidFile(pidFile, program);
-  const found: number[] = [];
+export function processesMarked(mark: string): number[] {
+  return commandLines().filter(([pid, line]) => pid !== process.pid && line.includes(mark)).map(([pid]) => pid);
+}
+
+function commandLines(): [pid: number, line: string][] {
+  if (process.platform !== 'linux') {
+    const table = execFileSync('ps', ['-axo', 'pid=,command='], { encoding: 'utf8', maxBuffer: 32 * 1024 * 1024 });
+    return [...table.matchAll(/^\s*(\d+) (.*)$/gm)].map((match) => [Number(match[1]), match[2] ?? '']);
+  }
+  const lines: [number, string][] = [];
   for (const entry of readdirSync('/proc')) {
-    const pid = Number(entry);
-    if (!Number.isInteger(pid) || pid === process.pid) continue;
-    if (linkOf(pid, 'cwd') === directory && path.basename(linkOf(pid, 'exe') ?? '').startsWith(program)) found.push(pid);
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      lines.push([Number(entry), readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ')]);
+    } catch {
+      // Ended meanwhile.
+    }
   }
-  return found;
-}
-
-function linkOf(pid: number, name: 'cwd' | 'exe'): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/${name}`);
-  } catch {
-    return undefined; // gone, or somebody else's
-  }
-}
-
-function fromPidFile(pidFile: string, program: string): number[] {
-  try {
-    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
-    const command = execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return command.includes(program) ? [pid] : [];
-  } catch {
-    return [];
-  }
+  return lines;
 }
 
 /** Looks until `condition` holds; false if it did not within `timeoutMs`. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -9,20 +9,9 @@ import { startEmbedded } from './embedded.ts';
 import type { EmbeddedOptions, EmbeddedServers } from './embedded.ts';
 
 /** Both servers on free ports, with their data in a new temporary folder that `stop()` removes. */
-export async function startTestServers(options: Omit<EmbeddedOptions, 'dataDir'> = {}): Promise<EmbeddedServers> {
+export function startTestServers(options: Omit<EmbeddedOptions, 'dataDir'> = {}): Promise<EmbeddedServers> {
   const dataDir = mkdtempSync(path.join(tmpdir(), 'belfry-test-'));
-  const remove = (): void => rmSync(dataDir, { recursive: true, force: true });
-  try {
-    const servers = await startEmbedded({ natsPort: 0, postgresPort: 0, ...options, dataDir });
-    const stop = async (): Promise<void> => {
-      await servers.stop();
-      remove();
-    };
-    return Object.create(servers, { stop: { value: stop }, [Symbol.asyncDispose]: { value: stop } }) as EmbeddedServers;
-  } catch (error) {
-    remove();
-    throw error;
-  }
+  return startEmbedded({ natsPort: 0, postgresPort: 0, ...options, dataDir, removeDataOnStop: true });
 }
 
 /** Runs `use` with servers of its own, and removes them whether it succeeds or not. */
