@@ -31,7 +31,7 @@ export async function ensureDependencies(root, say) {
  *
  * @param {string} root
  */
-function installedDifference(root) {
+export function installedDifference(root) {
   const wanted = packagesOf(path.join(root, 'package-lock.json'));
   if (wanted === undefined) throw new SetupError('package-lock.json is missing or damaged: is this a whole clone?');
   const installed = packagesOf(path.join(root, 'node_modules', '.package-lock.json'));
@@ -41,7 +41,7 @@ function installedDifference(root) {
     const found = installed[place];
     if (found === undefined && entry.optional === true) continue; // for another platform
     if (found === undefined) return `${place} is missing`;
-    if (found.version !== entry.version || found.link !== entry.link || found.resolved !== undefined && entry.link === true && found.resolved !== entry.resolved) return `${place} has changed`;
+    if (found.version !== entry.version || (entry.link === true && found.resolved !== entry.resolved)) return `${place} has changed`;
     if (!existsSync(path.join(root, place))) return `${place} is gone`;
   }
   return undefined;

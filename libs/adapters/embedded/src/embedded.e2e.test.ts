@@ -3,12 +3,15 @@ import { chmodSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } f
 import { createServer } from 'node:net';
 import path from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { readDevFile, startEmbedded, writeDevFile } from './index.ts';
 import { isAlive, until } from './processes.ts';
 import { natsRequest, query, readStored, storeSomething, STORED, temporaryFolder } from './test-fixtures.ts';
 import { createTestDatabase, startTestServers, withServers } from './testing.ts';
+
+// Recovery and initdb on a busy machine take longer than a test's usual time.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FREE = { natsPort: 0, postgresPort: 0 } as const;
 

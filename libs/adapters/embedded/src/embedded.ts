@@ -27,7 +27,7 @@ export interface EmbeddedOptions {
   readonly onProgress?: (line: string) => void;
   /** A server has ended although nobody stopped it. */
   readonly onServerExit?: (exit: ServerExit) => void;
-  /** Removes the whole data directory after the stop, and after a failed start: for tests. */
+  /** Removes the whole data directory at the end, however that comes: for tests. */
   readonly removeDataOnStop?: boolean;
   /** How long a server may take to become ready; recovery after a crash is part of it. Default 60 s. */
   readonly startTimeoutMs?: number;
@@ -84,7 +84,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const dir = openDataDir(path.resolve(options.dataDir ?? '.belfry'));
   const lock = DataDirLock.acquire(dir.root); // E1
   const stopTimeoutMs = options.stopTimeoutMs ?? 10_000;
-  const keeper = Keeper.start(stopTimeoutMs);
+  const keeper = Keeper.start(stopTimeoutMs, options.removeDataOnStop === true ? dir.root : undefined);
   const launched: ServerProcess[] = [];
   const stopServers = async (): Promise<void> => {
     await Promise.all(launched.map((server) => server.stop(stopTimeoutMs)));

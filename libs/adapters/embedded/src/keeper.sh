@@ -2,7 +2,7 @@
 #
 # Reads lines from a pipe whose other end only that program holds: `watch <pid> <signal>`, `forget <pid>`. When the
 # pipe closes, however the program ended (kill -9 too), it sends each server still watched its signal, waits up to
-# $1 tenths of a second, and kills what is left.
+# $1 tenths of a second, and kills what is left. Then it removes the folder $2, if one is given.
 
 trap '' INT TERM HUP QUIT
 
@@ -30,11 +30,12 @@ done
 for one in $watched; do kill -s "${one#*:}" "${one%%:*}" 2>/dev/null; done
 
 step=0
-while [ "$step" -lt "$1" ]; do
+left=$watched
+while [ -n "$left" ] && [ "$step" -lt "$1" ]; do
   left=
-  for one in $watched; do alive "${one%%:*}" && left="$left ${one%%:*}"; done
-  [ -z "$left" ] && exit 0
-  sleep 0.1
+  for one in $watched; do alive "${one%%:*}" && left="$left $one"; done
+  [ -z "$left" ] || sleep 0.1
   step=$((step + 1))
 done
-for pid in $left; do kill -s KILL "$pid" 2>/dev/null; done
+for one in $left; do kill -s KILL "${one%%:*}" 2>/dev/null; done
+[ -z "$2" ] || rm -rf -- "$2"

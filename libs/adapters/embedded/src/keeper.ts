@@ -26,9 +26,10 @@ export class Keeper {
     child.stdin?.on('error', () => undefined); // a keeper that was killed costs us the safety net, nothing else
   }
 
-  static start(stopTimeoutMs: number): Keeper {
+  /** `removeFolder` goes with it at the end. */
+  static start(stopTimeoutMs: number, removeFolder?: string): Keeper {
     const tenths = String(Math.ceil(stopTimeoutMs / 100));
-    return new Keeper(spawn('/bin/sh', [SCRIPT, tenths], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] }));
+    return new Keeper(spawn('/bin/sh', [SCRIPT, tenths, removeFolder ?? ''], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] }));
   }
 
   watch(server: ServerProcess, signal: NodeJS.Signals): void {

@@ -1,10 +1,15 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { startEmbedded } from './embedded.ts';
 import { isAlive, signalAll, until } from './processes.ts';
 import { query, readStored, startInOtherProgram, storeSomething, STORED, temporaryFolder } from './test-fixtures.ts';
+
+// Recovery and initdb on a busy machine take longer than a test's usual time.
+vi.setConfig({ testTimeout: 60_000 });
 
 const FREE = { natsPort: 0, postgresPort: 0 } as const;
 const PATIENCE_MS = 15_000;
@@ -23,6 +28,15 @@ describe('after kill -9', () => {
 
     await using servers = await startEmbedded({ ...FREE, dataDir: folder.path });
     expect(await readStored(servers)).toEqual(STORED);
+  });
+
+  it('of a test, the keeper removes its data too', async () => {
+    using folder = temporaryFolder();
+    const dataDir = path.join(folder.path, 'data');
+    const other = await startInOtherProgram(dataDir, 'remove');
+    other.process.kill('SIGKILL');
+    expect(await gone(Object.values(other.pids))).toBe(true);
+    expect(existsSync(dataDir)).toBe(false);
   });
 
   it('of the program, a start right away waits for the former servers and goes on with their data', async () => {

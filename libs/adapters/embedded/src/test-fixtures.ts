@@ -75,9 +75,9 @@ export interface OtherProgram {
 }
 
 /** Starts the servers from another process, which can then be killed. Settles when they are ready. */
-export async function startInOtherProgram(dataDir: string): Promise<OtherProgram> {
+export async function startInOtherProgram(dataDir: string, ...flags: 'remove'[]): Promise<OtherProgram> {
   const program = fileURLToPath(new URL('test-program.ts', import.meta.url));
-  const child = spawn(process.execPath, [program, dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program, dataDir, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
     const ready = JSON.parse(line) as Omit<OtherProgram, 'process'>;
     return { ...ready, process: child };
