@@ -41,6 +41,8 @@ export const LIMITS = {
   latestMs: 253_402_300_799_999,
   /** How far in the past a one-time task's `at` may lie; older is refused as a mistake. */
   atPastMs: 86_400_000,
+  /** How far the clocks of nodes and broker may differ before a proof of dispatch is doubted. */
+  clockSlackMs: 60_000,
   /** How long command ids and the tombstones of keyed tasks are remembered. */
   rememberMs: 86_400_000,
   /** Fires shown in the reply to a create. */
@@ -108,6 +110,8 @@ export const LIMITS = {
   leaseTtlMs: 20_000,
   leaseRenewMs: 4_000,
   leaseTrustMs: 12_000,
+  /** How long a new owner waits for the old one's last checkpoint. */
+  releaseMs: 3_000,
   /** How long a gateway waits for a shard's answer before it says `unavailable`. */
   answerMs: 10_000,
   /** How long a program tries to reach NATS and Postgres at start before it gives up. */

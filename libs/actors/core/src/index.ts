@@ -1,1 +1,2 @@
-export {};
+export { Mailbox } from './mailbox.ts';
+export { DEFAULT_POLICY, Supervision, type SupervisionPolicy, type Verdict } from './supervision.ts';

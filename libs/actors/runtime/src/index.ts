@@ -1,1 +1,2 @@
-export {};
+export { ActorCell, type ActorOptions } from './actor-cell.ts';
+export type { Messenger } from './messenger.ts';

@@ -1,1 +1,5 @@
-export {};
+export type { AttemptRecord, Execution } from './execution.ts';
+export type { Dispatch } from './fires.ts';
+export { Interned, queueKey } from './intern.ts';
+export { Shard, type ExecutionGlance, type Reply, type TaskGlance } from './shard.ts';
+export type { ShardEvent } from './state.ts';

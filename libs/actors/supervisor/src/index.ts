@@ -1,1 +1,2 @@
-export {};
+export { placeShards, type PlaceableNode } from './placement.ts';
+export { Supervisor, type NodeHeartbeat, type SupervisorEffect, type SupervisorInput } from './supervisor.ts';

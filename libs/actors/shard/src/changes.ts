@@ -1,0 +1,66 @@
+import type { ActiveRow, HistoryRow, ShardDelta, TaskPatch, TaskRow } from '@belfry/ports';
+import type { Execution } from './execution.ts';
+
+export type Patch = { -readonly [K in keyof TaskPatch]: TaskPatch[K] };
+
+/**
+ * What has changed since the last checkpoint.
+ *
+ * C1. A task that Postgres has never seen stands in `inserts` only, with its latest definition.
+ * C2. An execution that began and ended between two checkpoints leaves a history row and nothing else.
+ */
+export class Changes {
+  inserts = new Map<string, TaskRow>();
+  patches = new Map<string, Patch>();
+  deletes: string[] = [];
+  /** Recurring slots whose pointer may have to be stored or deleted. */
+  lagging = new Set<number>();
+  pointers: { task: string; next: number | undefined }[] = [];
+  active = new Set<Execution>();
+  activeDone: { task: string; scheduledAt: number }[] = [];
+  history: HistoryRow[] = [];
+  commands: { hash: number; at: number }[] = [];
+
+  /** Rows that a checkpoint would write, about. */
+  get rows(): number {
+    return (
+      this.inserts.size +
+      this.patches.size +
+      this.deletes.length +
+      this.lagging.size +
+      this.pointers.length +
+      this.active.size +
+      this.activeDone.length +
+      this.history.length +
+      this.commands.length
+    );
+  }
+
+  patch(id: string): Patch {
+    let patch = this.patches.get(id);
+    if (patch === undefined) {
+      patch = { id };
+      this.patches.set(id, patch);
+    }
+    return patch;
+  }
+}
+
+export function activeRow(execution: Execution): ActiveRow {
+  return {
+    task: execution.task,
+    scheduledAt: execution.scheduledAt,
+    // A pending attempt has not begun: it is stored as the end of the one before.
+    attempt: execution.state === 'pending' ? execution.attempt - 1 : execution.attempt,
+    state: execution.state === 'retrying' || execution.state === 'pending' ? 'retrying' : 'dispatched',
+    retryAt: execution.state === 'retrying' ? execution.dueAt : execution.state === 'pending' ? 0 : undefined,
+    dispatchedAt: execution.dispatchedAt,
+    lost: execution.lost,
+    failures: execution.failures,
+    attempts: JSON.stringify(execution.attempts),
+    target: undefined,
+    traceparent: execution.traceparent,
+  };
+}
+
+export type Counters = ShardDelta['counters'];

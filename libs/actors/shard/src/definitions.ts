@@ -1,0 +1,213 @@
+import {
+  encodeTarget,
+  wireError,
+  LIMITS,
+  type Answer,
+  type CancelRecord,
+  type CreateRecord,
+  type Target,
+  type UpdateRecord,
+} from '@belfry/protocol';
+import { closeAs } from './results.ts';
+import { idHash, NEVER_MS, type ShardState } from './state.ts';
+import { hash64 } from './hash64.ts';
+import { FLAG_POINTER, FLAG_STORED, TASK_DUE, TASK_ENDED, TASK_HELD } from './task-table.ts';
+
+type Row = Parameters<ShardState['addTask']>[0];
+
+/** Coming fires of a task, soonest first. */
+export function nextFires(state: ShardState, slot: number): number[] {
+  const fires: number[] = [];
+  let next = state.pointerOf(slot);
+  while (next < NEVER_MS && fires.length < LIMITS.nextFires) {
+    fires.push(next);
+    next = state.isRecurring(slot) ? state.nextAfter(slot, next) : Infinity;
+  }
+  return fires;
+}
+
+/** The same spec again is a no-op, a different one for the same key is an update, and a repeated command is the same command. */
+export function applyCreate(state: ShardState, record: CreateRecord, timestamp: number): Answer {
+  const slot = state.table.find(record.id);
+  if (slot >= 0) {
+    const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
+    if (sameDefinition(state, slot, record, bodyHash))
+      return { ok: true, status: 'unchanged', next: nextFires(state, slot) };
+    if (state.table.state[slot] !== TASK_ENDED) return redefine(state, slot, record, bodyHash, timestamp);
+    state.removeTask(slot);
+  } else if (record.key === undefined && state.recent.has(idHash(record.id))) {
+    return { ok: true, status: 'unchanged', next: [] };
+  }
+  return create(state, record, timestamp);
+}
+
+function sameDefinition(state: ShardState, slot: number, record: CreateRecord, bodyHash: readonly number[]): boolean {
+  const { table, interned } = state;
+  if (interned.schedules.text(table.schedule[slot] as number) !== record.s) return false;
+  if (interned.targets.text(table.target[slot] as number) !== record.t) return false;
+  return bodyHash.every((word, at) => table.bodyHash[slot * 4 + at] === word);
+}
+
+function create(state: ShardState, record: CreateRecord, timestamp: number): Answer {
+  const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
+  const row: Row = { id: record.id, schedule: record.s, target: record.t, createdAt: timestamp, bodyHash };
+  const slot = state.addTask(row, record.key !== undefined);
+  const target = state.targetOf(slot);
+  state.changes.inserts.set(record.id, {
+    ...row,
+    key: record.key,
+    namespace: target.namespace,
+    queue: target.queue,
+    handler: target.handler,
+    payload: record.p,
+    metadata: record.d,
+    traceparent: record.tp,
+    effectiveFrom: timestamp,
+    bodyHash,
+  });
+  state.arm(slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
+  state.emit({ type: 'created', namespace: target.namespace, task: record.id, at: timestamp });
+  return { ok: true, status: 'created', next: nextFires(state, slot) };
+}
+
+function redefine(
+  state: ShardState,
+  slot: number,
+  record: CreateRecord,
+  bodyHash: readonly [number, number, number, number],
+  timestamp: number,
+): Answer {
+  const { table, interned } = state;
+  const { namespace } = state.targetOf(slot);
+  retarget(state, slot, record.t);
+  if (interned.schedules.text(table.schedule[slot] as number) !== record.s)
+    reschedule(state, slot, record.s, timestamp);
+  rebody(state, slot, record.p, record.d, bodyHash);
+  state.emit({ type: 'updated', namespace, task: record.id, at: timestamp });
+  return { ok: true, status: 'updated', next: nextFires(state, slot) };
+}
+
+export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: number): Answer {
+  const slot = liveSlot(state, record.id, record.ns);
+  if (slot < 0) return notFound();
+  if (state.recent.has(record.m)) return { ok: true, status: 'unchanged', next: nextFires(state, slot) };
+  state.remember(record.m, timestamp);
+  const { table, interned } = state;
+  const target = state.targetOf(slot);
+  if (record.t !== undefined) retarget(state, slot, encodeTarget(changedTarget(target, record.t)));
+  if (record.s !== undefined && interned.schedules.text(table.schedule[slot] as number) !== record.s) {
+    reschedule(state, slot, record.s, timestamp);
+  }
+  if (record.p !== undefined || record.d !== undefined) {
+    const base = slot * 4;
+    const [a, b, c, d] = table.bodyHash.subarray(base, base + 4) as unknown as [number, number, number, number];
+    const payload = record.p === undefined ? ([a, b] as const) : hash64(record.p);
+    const metadata = record.d === undefined ? ([c, d] as const) : hash64(record.d);
+    rebody(state, slot, record.p, record.d, [...payload, ...metadata]);
+  }
+  state.emit({ type: 'updated', namespace: target.namespace, task: record.id, at: timestamp });
+  return { ok: true, status: 'updated', next: nextFires(state, slot) };
+}
+
+function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): Target {
+  return {
+    namespace: target.namespace,
+    queue: change.queue ?? target.queue,
+    handler: change.handler ?? target.handler,
+    priority: change.priority ?? target.priority,
+    retry: change.retry ?? target.retry,
+    timeoutMs: change.timeoutMs ?? target.timeoutMs,
+  };
+}
+
+/** Moves a task, and its executions from their next attempt on, to another target. */
+function retarget(state: ShardState, slot: number, text: string): void {
+  const { table, interned } = state;
+  if (interned.targets.text(table.target[slot] as number) === text) return;
+  const due = table.state[slot] === TASK_DUE;
+  const pointer = state.pointerOf(slot);
+  if (due) state.disarm(slot);
+  const ref = interned.targets.take(text);
+  interned.targets.release(table.target[slot] as number);
+  table.target[slot] = ref;
+  if (due) state.arm(slot, pointer);
+  const target = interned.targets.get(ref);
+  const { queue, handler } = target;
+  if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), { queue, handler, target: text });
+  else Object.assign(insertOf(state, slot), { queue, handler, target: text });
+}
+
+function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
+  const { table, interned } = state;
+  state.disarm(slot);
+  const ref = interned.schedules.take(text);
+  interned.schedules.release(table.schedule[slot] as number);
+  table.schedule[slot] = ref;
+  const change = { schedule: text, effectiveFrom: timestamp };
+  if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
+  else Object.assign(insertOf(state, slot), change);
+  const next = state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity);
+  // The same instant may be under way or over already: a fire is fired once.
+  const again = state.bySlot.get(slot)?.some((execution) => execution.scheduledAt === next) === true;
+  if (!again) state.arm(slot, next);
+  else state.arm(slot, state.isRecurring(slot) ? state.nextAfter(slot, next) : NEVER_MS);
+  if (state.isRecurring(slot)) return;
+  if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
+  else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
+}
+
+function rebody(
+  state: ShardState,
+  slot: number,
+  payload: string | undefined,
+  metadata: string | undefined,
+  bodyHash: readonly [number, number, number, number],
+): void {
+  state.table.bodyHash.set(bodyHash, slot * 4);
+  const change = {
+    bodyHash,
+    ...(payload === undefined ? {} : { payload }),
+    ...(metadata === undefined ? {} : { metadata }),
+  };
+  if (state.table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
+  else Object.assign(insertOf(state, slot), change);
+}
+
+/** The row that waits for its first checkpoint (C1). */
+function insertOf(state: ShardState, slot: number): object {
+  const row = state.changes.inserts.get(state.table.idOf(slot));
+  if (row === undefined) throw new Error('C1: a task that is not stored has no insert');
+  return row;
+}
+
+/** Executions that wait are cancelled with the task; those in workers' hands run on and are named in the answer. */
+export function applyCancel(state: ShardState, record: CancelRecord, timestamp: number): Answer {
+  const slot = state.table.find(record.id);
+  if (slot < 0 || state.targetOf(slot).namespace !== record.ns) return notFound();
+  const running: string[] = [];
+  if (state.table.state[slot] !== TASK_ENDED) {
+    state.endTask(slot, 'cancelled', timestamp);
+    state.emit({ type: 'cancelled', namespace: record.ns, task: record.id, at: timestamp });
+  }
+  for (const execution of [...(state.bySlot.get(slot) ?? [])]) {
+    execution.cancelled = true;
+    if (execution.state === 'dispatched' || execution.state === 'adrift') {
+      state.changes.active.add(execution);
+      running.push(execution.id);
+      continue;
+    }
+    closeAs(state, execution, 'cancelled', timestamp);
+  }
+  return { ok: true, status: 'cancelled', running };
+}
+
+/** The slot of a task that is neither ended nor another namespace's. */
+function liveSlot(state: ShardState, id: string, namespace: string): number {
+  const slot = state.table.find(id);
+  if (slot < 0 || state.table.state[slot] === TASK_ENDED) return -1;
+  return state.targetOf(slot).namespace === namespace ? slot : -1;
+}
+
+function notFound(): Answer {
+  return { ok: false, error: wireError('not_found', 'no task of this id or key') };
+}

@@ -1,0 +1,108 @@
+import type { WorkRef } from '@belfry/ports';
+import type { Execution } from './execution.ts';
+import { markDispatched, openFire, proveDispatch } from './results.ts';
+import type { ShardState } from './state.ts';
+import { TASK_DUE, TASK_ENDED, TASK_HELD } from './task-table.ts';
+
+/** One attempt to put into the work stream. */
+export interface Dispatch {
+  readonly execution: Execution;
+  readonly attempt: number;
+}
+
+/** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there is more. */
+export function advance(state: ShardState, nowMs: number, limit: number): boolean {
+  const taken = state.wheel.advance(nowMs, (slot) => due(state, slot), limit);
+  for (let execution = state.retries.popDue(nowMs); execution !== undefined; execution = state.retries.popDue(nowMs)) {
+    execution.attempt++;
+    if (execution.slot >= 0) execution.target = state.targetOf(execution.slot);
+    state.move(execution, 'pending');
+  }
+  if (taken >= limit) return true;
+  state.watermark = Math.max(state.watermark, nowMs);
+  return false;
+}
+
+function due(state: ShardState, slot: number): void {
+  if (state.table.state[slot] === TASK_ENDED) {
+    state.removeTask(slot);
+    return;
+  }
+  state.table.state[slot] = TASK_DUE;
+  const target = state.targetOf(slot);
+  state.backlog.addSlot(target.queueKey, target.priority, slot);
+  if (state.isRecurring(slot)) state.changes.lagging.add(slot);
+}
+
+/** Takes up to `limit` attempts of one queue and priority out of the backlog: they are dispatched as far as this state is concerned. */
+export function take(state: ShardState, queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+  const taken: Dispatch[] = [];
+  while (taken.length < limit) {
+    const waiting = state.backlog.nextExecution(queue, priority);
+    if (waiting !== undefined) {
+      markDispatched(state, waiting, waiting.attempt);
+      waiting.epoch = state.epoch;
+      if (waiting.attempt === 1) state.fired++;
+      taken.push({ execution: waiting, attempt: waiting.attempt });
+      continue;
+    }
+    const slot = state.backlog.takeSlot(queue, priority);
+    if (slot < 0) break;
+    const execution = openDue(state, slot);
+    if (execution === undefined) continue;
+    state.fired++;
+    taken.push({ execution, attempt: 1 });
+  }
+  return taken;
+}
+
+/** The fire of a task that has just been taken from the backlog; undefined if it is under way already. */
+function openDue(state: ShardState, slot: number): Execution | undefined {
+  const scheduledAt = state.wheel.dueOf(slot);
+  state.table.state[slot] = TASK_HELD;
+  const before = state.executions.size;
+  const execution = openFire(state, slot, scheduledAt);
+  if (state.executions.size === before) return undefined;
+  state.move(execution, 'dispatched');
+  return execution;
+}
+
+/**
+ * Compares the state after a replay with what is still in the work stream. Returns the messages that speak of attempts
+ * which are over: to be deleted. Afterwards, what is dispatched is in the stream or with a worker; the rest is dispatched again.
+ */
+export function reconcile(
+  state: ShardState,
+  surviving: readonly WorkRef[],
+  streamLost: boolean,
+  nowMs: number,
+): WorkRef[] {
+  const carriers = new Map<Execution, WorkRef>();
+  const stale: WorkRef[] = [];
+  for (const message of surviving) {
+    const execution = state.executions.get(message.execution) ?? proveDispatch(state, message.execution, nowMs);
+    if (!('task' in execution) || message.attempt < earliestAttempt(execution)) {
+      stale.push(message);
+      continue;
+    }
+    const other = carriers.get(execution);
+    if (other !== undefined && other.attempt > message.attempt) {
+      stale.push(message);
+      continue;
+    }
+    if (other !== undefined) stale.push(other);
+    carriers.set(execution, message);
+    markDispatched(state, execution, Math.max(message.attempt, execution.attempt));
+  }
+  for (const execution of state.executions.values()) {
+    if (execution.state !== 'dispatched' || carriers.has(execution)) continue;
+    state.move(execution, streamLost ? 'adrift' : 'pending');
+  }
+  return stale;
+}
+
+/** The first attempt that a surviving message may stand for: earlier ones have ended. A message lives on through redeliveries. */
+function earliestAttempt(execution: Execution): number {
+  if (execution.state === 'retrying') return execution.attempt + 1;
+  return execution.state === 'pending' ? execution.attempt : 1;
+}

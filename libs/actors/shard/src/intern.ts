@@ -1,0 +1,97 @@
+import { decodeTarget, type Target } from '@belfry/protocol';
+import { nextFire, parseCanonical, type Schedule } from '@belfry/timing';
+
+/**
+ * Texts that many tasks share, kept once per process, with a count of their users.
+ *
+ * N1. A reference stays valid until its users have released it as often as they took it.
+ */
+class Pool<T> {
+  readonly #refs = new Map<string, number>();
+  readonly #values: (T | undefined)[] = [];
+  readonly #texts: string[] = [];
+  readonly #users: number[] = [];
+  readonly #free: number[] = [];
+  readonly #parse: (text: string) => T;
+
+  constructor(parse: (text: string) => T) {
+    this.#parse = parse;
+  }
+
+  /** The reference of `text`; counts one more user. Throws what parsing throws. */
+  take(text: string): number {
+    const known = this.#refs.get(text);
+    if (known !== undefined) {
+      this.#users[known] = (this.#users[known] as number) + 1;
+      return known;
+    }
+    const value = this.#parse(text);
+    const ref = this.#free.pop() ?? this.#values.length;
+    this.#values[ref] = value;
+    this.#texts[ref] = text;
+    this.#users[ref] = 1;
+    this.#refs.set(text, ref);
+    return ref;
+  }
+
+  release(ref: number): void {
+    const users = (this.#users[ref] as number) - 1;
+    this.#users[ref] = users;
+    if (users > 0) return;
+    this.#refs.delete(this.#texts[ref] as string);
+    this.#values[ref] = undefined;
+    this.#texts[ref] = '';
+    this.#free.push(ref);
+  }
+
+  get(ref: number): T {
+    return this.#values[ref] as T;
+  }
+
+  text(ref: number): string {
+    return this.#texts[ref] as string;
+  }
+
+  get size(): number {
+    return this.#refs.size;
+  }
+}
+
+/** A schedule with its last answer: tasks that share it mostly ask the same question. */
+class SharedSchedule {
+  readonly schedule: Schedule;
+  #after = NaN;
+  #next = NaN;
+
+  constructor(schedule: Schedule) {
+    this.schedule = schedule;
+  }
+
+  next(afterMs: number, anchorMs: number): number {
+    if (this.schedule.kind !== 'cron') return nextFire(this.schedule, afterMs, anchorMs);
+    if (afterMs !== this.#after && !(afterMs > this.#after && afterMs < this.#next)) {
+      this.#next = nextFire(this.schedule, afterMs, anchorMs);
+      this.#after = afterMs;
+    }
+    return this.#next;
+  }
+}
+
+/** What a target means to a shard. */
+export interface SharedTarget extends Target {
+  /** Names the queue within the installation. */
+  readonly queueKey: string;
+}
+
+/** One per process, shared by its shards: it holds nothing but what their texts say. */
+export class Interned {
+  readonly schedules = new Pool<SharedSchedule>((text) => new SharedSchedule(parseCanonical(text)));
+  readonly targets = new Pool<SharedTarget>((text) => {
+    const target = decodeTarget(text);
+    return { ...target, queueKey: queueKey(target.namespace, target.queue) };
+  });
+}
+
+export function queueKey(namespace: string, queue: string): string {
+  return `${namespace}.${queue}`;
+}

@@ -1,0 +1,369 @@
+import {
+  executionId,
+  wireError,
+  type Answer,
+  type Envelope,
+  type ExecutionState,
+  type InboxRecord,
+  type TaskState,
+} from '@belfry/protocol';
+import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, WorkRef } from '@belfry/ports';
+import { activeRow, Changes } from './changes.ts';
+import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
+import type { AttemptRecord, Execution } from './execution.ts';
+import { advance, reconcile, take, type Dispatch } from './fires.ts';
+import type { Interned } from './intern.ts';
+import { applyRedelivered, applyResult } from './results.ts';
+import { NEVER_MS, ShardState, type ShardEvent } from './state.ts';
+import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_DUE, TASK_ENDED } from './task-table.ts';
+
+/** An answer on its way to a gateway. */
+export interface Reply {
+  readonly gateway: string;
+  readonly correlation: number;
+  readonly answer: Answer;
+}
+
+/** A task as its shard knows it; its body is the host's to add. */
+export interface TaskGlance {
+  readonly id: string;
+  readonly schedule: string;
+  readonly target: string;
+  readonly createdAt: number;
+  readonly state: TaskState;
+  readonly next: readonly number[];
+  readonly executions: readonly ExecutionGlance[];
+}
+
+export interface ExecutionGlance {
+  readonly id: string;
+  readonly scheduledAt: number;
+  readonly state: ExecutionState;
+  readonly attempt: number;
+  readonly dispatchedAt: number | undefined;
+  readonly attempts: readonly AttemptRecord[];
+  readonly epoch: number;
+}
+
+/**
+ * One shard: a deterministic machine. Messages and the passing of time go in; answers, events, dispatches and checkpoint deltas come
+ * out. It reads no clock and performs nothing: its host does.
+ */
+export class Shard {
+  readonly shard: number;
+  readonly #state: ShardState;
+
+  constructor(options: { shard: number; interned: Interned; head: ShardHead; nowMs: number; rememberMs: number }) {
+    const { head } = options;
+    this.shard = options.shard;
+    this.#state = new ShardState(options.shard, options.interned, options.nowMs, options.rememberMs);
+    this.#state.epoch = head.epoch;
+    this.#state.seq = head.seq;
+    this.#state.watermark = head.watermark;
+    this.#state.fired = head.counters.fired;
+    this.#state.finished = head.counters.finished;
+    this.#state.dead = head.counters.dead;
+  }
+
+  get epoch(): number {
+    return this.#state.epoch;
+  }
+
+  /** Inbox sequence up to which messages have been applied. */
+  get seq(): number {
+    return this.#state.seq;
+  }
+
+  get tasks(): number {
+    return this.#state.table.size;
+  }
+
+  get underWay(): number {
+    return this.#state.executions.size;
+  }
+
+  get backlog(): number {
+    return this.#state.backlog.total;
+  }
+
+  get counters(): ShardDelta['counters'] {
+    const { fired, finished, dead } = this.#state;
+    return { fired, finished, dead };
+  }
+
+  get changedRows(): number {
+    return this.#state.changes.rows;
+  }
+
+  get memoryBytes(): number {
+    return this.#state.table.memoryBytes + this.#state.wheel.memoryBytes;
+  }
+
+  // — Loading: commands, tasks, then executions; then messages are applied, and `reconcile` ends it.
+
+  loadCommands(commands: readonly { readonly hash: number; readonly at: number }[]): void {
+    for (const { hash, at } of commands) this.#state.recent.add(hash, at);
+  }
+
+  /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */
+  loadTasks(rows: readonly LoadedTask[], active: ReadonlyMap<string, readonly ActiveRow[]>): void {
+    const state = this.#state;
+    for (const row of rows) {
+      const slot = state.addTask(row, row.keyed);
+      state.table.set(slot, FLAG_STORED, true);
+      state.table.set(slot, FLAG_POINTER, row.pointer !== undefined);
+      if (row.ended !== undefined) {
+        state.table.state[slot] = TASK_ENDED;
+        state.table.set(slot, FLAG_CANCELLED, row.ended.state === 'cancelled');
+        state.wheel.ensureCapacity(state.table.capacity);
+        state.wheel.insert(slot, row.ended.at + state.rememberMs);
+      } else {
+        state.arm(slot, row.pointer ?? loadedPointer(state, slot, row, active));
+      }
+      const executions = active.get(row.id);
+      if (executions !== undefined) for (const execution of executions) this.#loadExecution(slot, execution);
+    }
+    // What was just loaded is stored as it is.
+    state.changes = new Changes();
+  }
+
+  #loadExecution(slot: number, row: ActiveRow): void {
+    const state = this.#state;
+    const execution: Execution = {
+      id: executionId(row.task, row.scheduledAt),
+      task: row.task,
+      scheduledAt: row.scheduledAt,
+      createdAt: state.table.createdAt[slot] as number,
+      slot,
+      target: state.targetOf(slot),
+      state: row.state,
+      attempt: row.attempt,
+      failures: row.failures,
+      lost: row.lost,
+      dueAt: row.retryAt ?? 0,
+      dispatchedAt: row.dispatchedAt,
+      attempts: JSON.parse(row.attempts) as AttemptRecord[],
+      traceparent: row.traceparent,
+      epoch: state.epoch,
+      cancelled: state.table.state[slot] === TASK_ENDED && state.table.has(slot, FLAG_CANCELLED),
+      recurring: state.isRecurring(slot),
+      stored: true,
+    };
+    state.addExecution(execution);
+    if (row.state === 'dispatched') state.countOut(execution.target.queueKey, 1);
+    if (row.state === 'retrying') state.retries.push(execution);
+  }
+
+  /** After the replay. Returns the work messages that speak of what is over. */
+  reconcile(surviving: readonly WorkRef[], streamLost: boolean, nowMs: number): WorkRef[] {
+    return reconcile(this.#state, surviving, streamLost, nowMs);
+  }
+
+  /** Dispatched executions of a work stream that was lost: somebody must speak for them, or they are given back. */
+  adrift(): readonly { readonly id: string; readonly attempt: number; readonly namespace: string }[] {
+    const adrift: { id: string; attempt: number; namespace: string }[] = [];
+    for (const { state, id, attempt, target } of this.#state.executions.values()) {
+      if (state === 'adrift') adrift.push({ id, attempt, namespace: target.namespace });
+    }
+    return adrift;
+  }
+
+  // — Messages
+
+  /** Applies one inbox message; one that was applied before is passed over. Returns the answers. */
+  apply(seq: number, timestamp: number, envelope: Envelope): Reply[] {
+    if (seq <= this.#state.seq) return [];
+    const replies: Reply[] = [];
+    for (const record of envelope.r) {
+      const answer = this.#applyRecord(record, timestamp);
+      if (record.c !== 0 && answer !== undefined) replies.push({ gateway: envelope.g, correlation: record.c, answer });
+    }
+    this.pass(seq, timestamp);
+    return replies;
+  }
+
+  /** Counts a message as applied without applying it: one in quarantine. */
+  pass(seq: number, timestamp: number): void {
+    this.#state.seq = seq;
+    this.#state.lastTimestamp = timestamp;
+  }
+
+  #applyRecord(record: InboxRecord, timestamp: number): Answer | undefined {
+    switch (record.k) {
+      case 'create':
+        return applyCreate(this.#state, record, timestamp);
+      case 'update':
+        return applyUpdate(this.#state, record, timestamp);
+      case 'cancel':
+        return applyCancel(this.#state, record, timestamp);
+      case 'result':
+        return applyResult(this.#state, record, timestamp);
+      case 'redelivered':
+        return applyRedelivered(this.#state, record, timestamp);
+      case 'ownership':
+        return undefined;
+      default:
+        return unknownRecord(record);
+    }
+  }
+
+  // — Time
+
+  /** Moves what is due into the backlog, at most `limit` timers; true when there is more at `nowMs`. */
+  advance(nowMs: number, limit: number): boolean {
+    return advance(this.#state, nowMs, limit);
+  }
+
+  /** Queues with due work, as `<namespace>.<queue>`. */
+  dueQueues(): IterableIterator<string> {
+    return this.#state.backlog.queues();
+  }
+
+  waiting(queue: string, priority: 0 | 1 | 2): number {
+    return this.#state.backlog.waiting(queue, priority);
+  }
+
+  /** A task's pointer: its next fire that has not been dispatched; Infinity for none. */
+  pointerOf(id: string): number {
+    const slot = this.#state.table.find(id);
+    return slot < 0 ? Infinity : this.#state.pointerOf(slot);
+  }
+
+  /** Executions of a queue that are in the work stream or with workers. */
+  outstanding(queue: string): number {
+    return this.#state.out.get(queue) ?? 0;
+  }
+
+  /** Takes attempts to dispatch. From here on they count as dispatched: a host that cannot publish them loads the shard again. */
+  take(queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+    return take(this.#state, queue, priority, limit);
+  }
+
+  /** Ids of tasks whose next fire lies in (fromMs, toMs]: their bodies will be needed. */
+  upcoming(fromMs: number, toMs: number, onTask: (id: string) => void): void {
+    const state = this.#state;
+    state.wheel.peek(fromMs, toMs, (slot) => {
+      if (state.table.state[slot] !== TASK_ENDED) onTask(state.table.idOf(slot));
+    });
+  }
+
+  // — Out
+
+  takeEvents(): ShardEvent[] {
+    const { events } = this.#state;
+    if (events.length > 0) this.#state.events = [];
+    return events;
+  }
+
+  /** What a dispatch or a query needs of a task that no checkpoint has yet: undefined for one that is stored. */
+  unsavedRow(id: string): ReturnType<Changes['inserts']['get']> {
+    return this.#state.changes.inserts.get(id);
+  }
+
+  unsavedPatch(id: string): ReturnType<Changes['patches']['get']> {
+    return this.#state.changes.patches.get(id);
+  }
+
+  glance(id: string, namespace: string): TaskGlance | undefined {
+    const state = this.#state;
+    const slot = state.table.find(id);
+    if (slot < 0 || state.targetOf(slot).namespace !== namespace) return undefined;
+    const executions = (state.bySlot.get(slot) ?? []).map(glanceExecution);
+    return {
+      id,
+      schedule: state.interned.schedules.text(state.table.schedule[slot] as number),
+      target: state.interned.targets.text(state.table.target[slot] as number),
+      createdAt: state.table.createdAt[slot] as number,
+      state: stateOf(state, slot),
+      next: state.table.state[slot] === TASK_ENDED ? [] : nextFires(state, slot),
+      executions,
+    };
+  }
+
+  /**
+   * Everything that has changed since the last call, in one step. The host commits deltas in order, each until it is done or fenced.
+   * Undefined when there is nothing to write; `always` asks for the head alone, too.
+   */
+  delta(always: boolean): ShardDelta | undefined {
+    const state = this.#state;
+    this.#settlePointers();
+    const { changes } = state;
+    if (changes.rows === 0 && !always) return undefined;
+    state.changes = new Changes();
+    const inserts = [...changes.inserts.values()];
+    for (const { id } of inserts) state.table.set(state.table.find(id), FLAG_STORED, true);
+    const active: ActiveRow[] = [];
+    for (const execution of changes.active) {
+      execution.stored = true;
+      active.push(activeRow(execution));
+    }
+    return {
+      shard: this.shard,
+      epoch: state.epoch,
+      seq: state.seq,
+      watermark: state.watermark,
+      deletes: changes.deletes,
+      inserts,
+      patches: [...changes.patches.values()],
+      pointers: changes.pointers,
+      active,
+      activeDone: changes.activeDone,
+      history: changes.history,
+      commands: changes.commands,
+      forgetCommandsBefore: state.lastTimestamp - state.rememberMs,
+      counters: this.counters,
+    };
+  }
+
+  /** A pointer is stored where definition and watermark don't tell it: the task's next fire is due and not dispatched. */
+  #settlePointers(): void {
+    const state = this.#state;
+    for (const slot of state.changes.lagging) {
+      const pointer = state.pointerOf(slot);
+      if (pointer <= state.watermark) state.storePointer(slot, pointer);
+      else if (state.table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
+    }
+    state.changes.lagging.clear();
+  }
+
+  /** Throws where an invariant does not hold. */
+  assertInvariants(): void {
+    this.#state.table.assertInvariants();
+    this.#state.wheel.assertInvariants();
+  }
+}
+
+function loadedPointer(
+  state: ShardState,
+  slot: number,
+  row: LoadedTask,
+  active: ReadonlyMap<string, readonly ActiveRow[]>,
+): number {
+  if (state.isRecurring(slot)) return state.nextAfter(slot, Math.max(state.watermark, row.effectiveFrom));
+  const at = state.nextAfter(slot, -Infinity);
+  const fired = active.get(row.id)?.some((execution) => execution.scheduledAt === at) === true;
+  return fired ? NEVER_MS : at;
+}
+
+function stateOf(state: ShardState, slot: number): TaskState {
+  if (state.table.state[slot] === TASK_ENDED) return state.table.has(slot, FLAG_CANCELLED) ? 'cancelled' : 'finished';
+  const executions = state.bySlot.get(slot) ?? [];
+  if (executions.some((execution) => execution.state === 'dispatched' || execution.state === 'adrift'))
+    return 'running';
+  if (executions.length > 0) return 'retrying';
+  return state.table.state[slot] === TASK_DUE ? 'due' : 'waiting';
+}
+
+function glanceExecution(execution: Execution): ExecutionGlance {
+  const { id, scheduledAt, attempt, dispatchedAt, attempts, epoch } = execution;
+  const state = execution.state === 'dispatched' || execution.state === 'adrift' ? 'dispatched' : 'retrying';
+  return { id, scheduledAt, state, attempt, dispatchedAt, attempts, epoch };
+}
+
+/** A record of a newer version: refused, not guessed at. */
+function unknownRecord(record: never): Answer {
+  return {
+    ok: false,
+    error: wireError('unsupported', `this shard knows no record like ${JSON.stringify(record).slice(0, 100)}`),
+  };
+}

@@ -1,0 +1,162 @@
+import { LIMITS } from '@belfry/protocol';
+import type { ShardDelta } from '@belfry/ports';
+import type { Bodies } from './bodies.ts';
+import { breathe, pause, type Environment } from './environment.ts';
+import type { HostedShard } from './hosted-shard.ts';
+
+/** An idle shard's head is written this often, so that the inbox can be trimmed. */
+const IDLE_HEAD_MS = 30_000;
+/** Shards whose deltas are taken in one turn of the event loop. */
+const DELTA_ROWS_A_TURN = 500;
+
+export interface CheckpointerNode {
+  hosted(): Iterable<HostedShard>;
+  /** Every message up to here has been given to every ready shard. */
+  readSeq(): number;
+  onFenced(host: HostedShard): void;
+}
+
+/**
+ * Writes what has changed, one transaction at a time for all shards of the node.
+ *
+ * K1. A delta is committed, repeated verbatim until its fate is known, or its shard is dropped; the next one comes after it.
+ * K2. Bodies of a delta stay at hand until it is committed.
+ */
+export class Checkpointer {
+  readonly #env: Environment;
+  readonly #bodies: Bodies;
+  readonly #node: CheckpointerNode;
+  readonly #writer: string;
+  #running: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #number = 0;
+  #wake: (() => void)[] = [];
+  stopped = false;
+
+  constructor(env: Environment, bodies: Bodies, node: CheckpointerNode) {
+    this.#env = env;
+    this.#bodies = bodies;
+    this.#node = node;
+    this.#writer = `${env.node}.${Math.trunc(env.clock.now())}`;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.write(), LIMITS.checkpointMs);
+  }
+
+  /** After this, nothing is written any more; what is under way is waited for. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.stopped = true;
+    await this.#running;
+  }
+
+  /** Rows that wait for a checkpoint. */
+  waitingRows(): number {
+    let rows = 0;
+    for (const host of this.#node.hosted()) rows += host.core.changedRows;
+    return rows;
+  }
+
+  /** Resolves when little enough waits for a checkpoint that more messages may be read; undefined when that is so already. */
+  pressure(): Promise<void> | undefined {
+    const rows = this.waitingRows();
+    if (rows >= LIMITS.checkpointRows) void this.write();
+    if (rows < LIMITS.checkpointBacklogRows) return undefined;
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  /** Writes everything that has changed up to now; resolves when it is on disk. */
+  write(): Promise<void> {
+    if (this.stopped) return this.#running;
+    if (this.#queued !== undefined) return this.#queued;
+    const next = this.#running.then(() => {
+      this.#queued = undefined;
+      return this.#write();
+    });
+    this.#queued = next;
+    this.#running = next.catch((error: unknown) =>
+      this.#env.log.error('a checkpoint failed', { error: String(error) }),
+    );
+    return this.#running;
+  }
+
+  async #write(): Promise<void> {
+    const deltas = await this.#takeDeltas();
+    for (const wake of this.#wake.splice(0)) wake();
+    if (deltas.size === 0) return;
+    const rows = [...deltas.values()].reduce((sum, delta) => sum + rowsOf(delta), 0);
+    const startedAt = this.#env.clock.monotonic();
+    const span = this.#env.tracer.checkpoint(rows);
+    const writing = [...deltas.values()];
+    const id = `${this.#writer}.${this.#number++}`;
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#env.store.commit(writing, id);
+      if (outcome.kind === 'ok') {
+        const fenced = new Set(outcome.value.fenced);
+        for (const host of deltas.keys()) if (fenced.has(host.core.shard)) this.#node.onFenced(host);
+        break;
+      }
+      if (attempt === 2 && outcome.kind === 'retry')
+        this.#env.log.warn('a checkpoint is being repeated', { error: outcome.error.message });
+      await pause(attempt);
+    }
+    span.end();
+    this.#env.metrics.checkpoint(rows, this.#env.clock.monotonic() - startedAt);
+    this.#observe(writing);
+    this.#keepSoonDue(deltas);
+  }
+
+  async #takeDeltas(): Promise<Map<HostedShard, ShardDelta>> {
+    const nowMs = this.#env.clock.monotonic();
+    const deltas = new Map<HostedShard, ShardDelta>();
+    let rows = 0;
+    for (const host of [...this.#node.hosted()]) {
+      if (host.gone) continue;
+      const idle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
+      const delta = host.core.delta(idle);
+      if (delta === undefined) continue;
+      host.lastDeltaAt = nowMs;
+      // With an empty mailbox, every message that was read has been applied.
+      const seq = host.cell.waiting === 0 ? Math.max(delta.seq, this.#node.readSeq()) : delta.seq;
+      const current = { ...delta, seq };
+      deltas.set(host, current);
+      this.#bodies.committing([current]);
+      rows += rowsOf(delta) + 1;
+      if (rows < DELTA_ROWS_A_TURN) continue;
+      rows = 0;
+      await breathe();
+    }
+    return deltas;
+  }
+
+  #observe(deltas: readonly ShardDelta[]): void {
+    for (const { history } of deltas) {
+      for (const { state, startedAt, scheduledAt } of history) {
+        this.#env.metrics.executionOver(state, startedAt === undefined ? undefined : startedAt - scheduledAt);
+      }
+    }
+  }
+
+  #keepSoonDue(deltas: ReadonlyMap<HostedShard, ShardDelta>): void {
+    const soon = this.#env.clock.now() + 2 * LIMITS.payloadAheadMs;
+    const owners = new Map<string, HostedShard>();
+    for (const [host, { inserts }] of deltas) for (const { id } of inserts) owners.set(id, host);
+    this.#bodies.committed((id) => (owners.get(id)?.core.pointerOf(id) ?? Infinity) <= soon);
+  }
+}
+
+function rowsOf(delta: ShardDelta): number {
+  const { inserts, patches, deletes, pointers, active, activeDone, history, commands } = delta;
+  return (
+    inserts.length +
+    patches.length +
+    deletes.length +
+    pointers.length +
+    active.length +
+    activeDone.length +
+    history.length +
+    commands.length
+  );
+}

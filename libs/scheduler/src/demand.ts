@@ -1,0 +1,78 @@
+import { LIMITS, parseExecutionId, isName, isObject, type WorkerHeartbeat } from '@belfry/protocol';
+import { queueKey } from '@belfry/shard';
+
+interface KnownWorker {
+  readonly queues: readonly string[];
+  readonly capacity: number;
+  seenAt: number;
+}
+
+/**
+ * What the workers can take, from their heartbeats.
+ *
+ * D1. A worker counts for `LIMITS.workerSilentMs` after its last heartbeat, on the monotonic clock.
+ */
+export class Demand {
+  readonly #workers = new Map<string, KnownWorker>();
+  #slots = new Map<string, number>();
+
+  /** Takes one heartbeat; returns the executions that it reports, or undefined if it is none. */
+  heartbeat(namespace: string, beat: unknown, nowMs: number): readonly string[] | undefined {
+    if (!isHeartbeat(beat)) return undefined;
+    const id = `${namespace}/${beat.worker}`;
+    const known = this.#workers.get(id);
+    if (known === undefined && this.#workers.size >= LIMITS.workers) return undefined;
+    const capacity = beat.stopping === true ? 0 : beat.capacity;
+    const queues = beat.queues.map((queue) => queueKey(namespace, queue));
+    this.#workers.set(id, { queues, capacity, seenAt: nowMs });
+    if (known === undefined || known.capacity !== capacity || known.queues.join() !== queues.join()) this.#count();
+    return beat.running;
+  }
+
+  /** Forgets workers that fell silent. */
+  expire(nowMs: number): void {
+    let gone = false;
+    for (const [id, worker] of this.#workers) {
+      if (nowMs - worker.seenAt <= LIMITS.workerSilentMs) continue;
+      this.#workers.delete(id);
+      gone = true;
+    }
+    if (gone) this.#count();
+  }
+
+  /** Slots of the workers that subscribe to a queue. */
+  slots(queue: string): number {
+    return this.#slots.get(queue) ?? 0;
+  }
+
+  get workers(): number {
+    return this.#workers.size;
+  }
+
+  /** Queues with at least one worker, as `<namespace>.<queue>`. */
+  queues(): IterableIterator<string> {
+    return this.#slots.keys();
+  }
+
+  #count(): void {
+    const slots = new Map<string, number>();
+    for (const { queues, capacity } of this.#workers.values()) {
+      for (const queue of queues) slots.set(queue, (slots.get(queue) ?? 0) + capacity);
+    }
+    this.#slots = slots;
+  }
+}
+
+function isHeartbeat(value: unknown): value is WorkerHeartbeat {
+  if (!isObject(value)) return false;
+  const { worker, queues, capacity, running } = value;
+  return (
+    isName(worker) &&
+    Array.isArray(queues) &&
+    queues.every(isName) &&
+    Number.isSafeInteger(capacity) &&
+    (capacity as number) >= 0 &&
+    Array.isArray(running) &&
+    running.every((execution) => parseExecutionId(execution) !== undefined)
+  );
+}

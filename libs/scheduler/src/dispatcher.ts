@@ -1,0 +1,195 @@
+import { LIMITS, subjects, type EventType } from '@belfry/protocol';
+import type { Body } from '@belfry/ports';
+import type { Dispatch, Execution } from '@belfry/shard';
+import type { Bodies } from './bodies.ts';
+import type { Demand } from './demand.ts';
+import { pause, type Environment, type OpenSpan } from './environment.ts';
+import type { HostedShard, Prepared } from './hosted-shard.ts';
+
+/** What a dispatcher needs of its node. */
+export interface DispatcherNode {
+  hosted(): Iterable<HostedShard>;
+  ownedShare(): number;
+  /** Another owner has the shard. */
+  onFenced(host: HostedShard): void;
+  /** The work stream is gone. */
+  onStreamLost(): void;
+}
+
+const PRIORITIES = [0, 1, 2] as const;
+
+/**
+ * Moves due fires from the shards' backlogs into the work stream, as many as the workers can take.
+ *
+ * F1. Of a queue, at most `dispatchWindow` times its workers' slots are dispatched and not over, over all nodes.
+ * F2. A higher priority goes first, across all shards of the node.
+ */
+export class Dispatcher {
+  readonly #env: Environment;
+  readonly #bodies: Bodies;
+  readonly #demand: Demand;
+  readonly #node: DispatcherNode;
+  #scheduled = false;
+  #turn = 0;
+  stopped = false;
+
+  constructor(env: Environment, bodies: Bodies, demand: Demand, node: DispatcherNode) {
+    this.#env = env;
+    this.#bodies = bodies;
+    this.#demand = demand;
+    this.#node = node;
+  }
+
+  /** Dispatches what can be dispatched, at the end of this turn of the event loop. */
+  poke(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.stopped) this.round();
+    });
+  }
+
+  round(): void {
+    const hosts = [...this.#node.hosted()].filter(
+      (host) => host.publishing === undefined && !host.leaving && !host.gone,
+    );
+    const [turned, waiting] = [this.#turn++ % (hosts.length || 1), new Map<string, HostedShard[]>()];
+    for (let at = 0; at < hosts.length; at++) {
+      const host = hosts[(at + turned) % hosts.length] as HostedShard;
+      if (host.core.backlog === 0) continue;
+      for (const queue of host.core.dueQueues()) {
+        const others = waiting.get(queue);
+        if (others === undefined) waiting.set(queue, [host]);
+        else others.push(host);
+      }
+    }
+    const taken = new Map<HostedShard, Dispatch[]>();
+    for (const [queue, owners] of waiting) this.#fill(queue, owners, taken);
+    for (const [host, dispatches] of taken) this.#prepare(host, dispatches);
+    for (const host of hosts) if (host.ready.length > 0 && host.publishing === undefined) this.#publish(host);
+  }
+
+  #fill(queue: string, owners: readonly HostedShard[], taken: Map<HostedShard, Dispatch[]>): void {
+    let window = this.#window(queue);
+    for (const priority of PRIORITIES) {
+      for (const host of owners) {
+        if (window <= 0) return;
+        const mine = taken.get(host) ?? [];
+        const limit = Math.min(window, LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies);
+        if (limit <= 0 || host.core.waiting(queue, priority) === 0) continue;
+        const more = host.core.take(queue, priority, limit);
+        window -= more.length;
+        taken.set(host, mine.length === 0 ? more : mine.concat(more));
+      }
+    }
+  }
+
+  #window(queue: string): number {
+    const slots = this.#demand.slots(queue);
+    if (slots === 0) return 0;
+    let outstanding = 0;
+    for (const host of this.#node.hosted()) outstanding += host.core.outstanding(queue);
+    return Math.ceil(slots * LIMITS.dispatchWindow * this.#node.ownedShare()) - outstanding;
+  }
+
+  /** Joins dispatches with their bodies; those whose bodies are not at hand follow when they come. */
+  #prepare(host: HostedShard, dispatches: readonly Dispatch[]): void {
+    const nowMs = this.#env.clock.now();
+    for (const dispatch of dispatches) {
+      dispatch.execution.dispatchedAt = nowMs;
+      const body = this.#bodies.peek(host.core, dispatch.execution.task);
+      if (body !== undefined) host.ready.push(this.#item(dispatch, body));
+      else void this.#prepareLater(host, dispatch);
+    }
+  }
+
+  async #prepareLater(host: HostedShard, dispatch: Dispatch): Promise<void> {
+    host.awaitingBodies++;
+    const body = await this.#bodies.get(host.core, dispatch.execution.task);
+    host.awaitingBodies--;
+    if (host.gone) return;
+    if (body === undefined) {
+      // Only a task that is gone has no body; its execution ends with it at the next takeover.
+      this.#env.log.error('a due task has no stored body', { execution: dispatch.execution.id });
+      return;
+    }
+    host.ready.push(this.#item(dispatch, body));
+    this.poke();
+  }
+
+  #item({ execution, attempt }: Dispatch, body: Body): Prepared {
+    const span = this.#env.tracer.dispatch(execution.id, attempt, body.traceparent, execution.recurring);
+    span.end();
+    execution.traceparent = span.traceparent;
+    return {
+      namespace: execution.target.namespace,
+      queue: execution.target.queue,
+      execution: execution.id,
+      attempt,
+      body: workMessage(execution, attempt, body),
+      ...traced(span),
+    };
+  }
+
+  #publish(host: HostedShard): void {
+    const items = host.ready;
+    host.ready = [];
+    host.publishing = this.#publishUntilDone(host, items).finally(() => {
+      host.publishing = undefined;
+      this.poke();
+    });
+  }
+
+  async #publishUntilDone(host: HostedShard, items: readonly Prepared[]): Promise<void> {
+    const { shard, epoch } = host.core;
+    const batchId = `${shard}.${epoch}.${host.batches++}`;
+    for (let attempt = 1; !host.gone; attempt++) {
+      const outcome = await this.#env.work.publish(host.fence, batchId, items);
+      if (outcome.kind === 'ok') {
+        this.#env.metrics.dispatched(items.length);
+        return;
+      }
+      if (outcome.kind === 'refused') {
+        if (outcome.reason === 'lost') return this.#node.onStreamLost();
+        if (outcome.reason !== 'full') {
+          this.#env.log.warn('a dispatch was refused', { shard, epoch, reason: outcome.reason });
+          return this.#node.onFenced(host);
+        }
+      }
+      const error = outcome.kind === 'retry' ? outcome.error.message : 'the work stream is full';
+      if (attempt === 3) this.#env.log.warn('a dispatch is being repeated', { shard, error });
+      await pause(attempt);
+    }
+  }
+}
+
+function traced(span: OpenSpan): { traceparent?: string } {
+  return span.traceparent === undefined ? {} : { traceparent: span.traceparent };
+}
+
+/** The body of a work message: payload and labels are JSON texts already. */
+function workMessage(execution: Execution, attempt: number, body: Body): string {
+  const { target } = execution;
+  const key = body.key === undefined ? '' : `"key":${JSON.stringify(body.key)},`;
+  return (
+    `{"v":1,"execution":"${execution.id}","task":"${execution.task}","namespace":"${target.namespace}",${key}` +
+    `"queue":"${target.queue}","handler":"${target.handler}","attempt":${attempt},"scheduledAt":${execution.scheduledAt},` +
+    `"dispatchedAt":${execution.dispatchedAt ?? 0},"epoch":${execution.epoch},"timeoutMs":${target.timeoutMs},` +
+    `"metadata":${body.metadata},"payload":${body.payload}}`
+  );
+}
+
+/** The subject and body of a lifecycle event. */
+export function eventMessage(event: {
+  readonly type: EventType;
+  readonly namespace: string;
+  readonly task: string;
+  readonly at: number;
+}): [string, string] {
+  const { namespace, ...rest } = event;
+  return [
+    subjects.event(namespace, event.type, event.task),
+    JSON.stringify({ ...rest, at: new Date(event.at).toISOString() }),
+  ];
+}

@@ -1,0 +1,70 @@
+import type { Messenger } from '@belfry/actor-runtime';
+import type { CheckpointStore, Inbox, WorkQueue } from '@belfry/ports';
+import type { Body } from '@belfry/ports';
+import type { TaskGlance } from '@belfry/shard';
+
+export interface Clock {
+  /** Wall clock, ms since 1970. */
+  now(): number;
+  /** Never steps; ms since some instant. */
+  monotonic(): number;
+}
+
+export interface Log {
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** What the scheduler tells about its work, in the names of `docs/operating.md`. */
+export interface SchedulerMetrics {
+  dispatched(count: number): void;
+  executionOver(state: string, latenessMs: number | undefined): void;
+  checkpoint(rows: number, durationMs: number): void;
+  takeover(shards: number, durationMs: number): void;
+  quarantined(): void;
+}
+
+/** A span that is under way. */
+export interface OpenSpan {
+  /** Its context, to propagate. */
+  readonly traceparent: string | undefined;
+  end(error?: Error): void;
+}
+
+export interface SchedulerTracer {
+  /** The dispatch of one fire. A fire of a recurring task links to its creation instead of being its child. */
+  dispatch(execution: string, attempt: number, creation: string | undefined, recurring: boolean): OpenSpan;
+  checkpoint(rows: number): OpenSpan;
+}
+
+export const NO_TRACER: SchedulerTracer = {
+  dispatch: (_execution, _attempt, creation) => ({ traceparent: creation, end: () => undefined }),
+  checkpoint: () => ({ traceparent: undefined, end: () => undefined }),
+};
+
+/** Everything outside that a scheduler node works with. */
+export interface Environment {
+  readonly node: string;
+  readonly shards: number;
+  readonly inbox: Inbox;
+  readonly work: WorkQueue;
+  readonly store: CheckpointStore;
+  readonly messenger: Messenger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: SchedulerMetrics;
+  readonly tracer: SchedulerTracer;
+  /** The answer to a query for one task. */
+  readonly renderTask: (shard: number, glance: TaskGlance, body: Body) => unknown;
+}
+
+/** Waits before try number `attempt` (from 1): 50 ms, doubling, up to 5 s. */
+export function pause(attempt: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.min(5_000, 50 * 2 ** (attempt - 1))));
+}
+
+/** Lets timers and sockets have their turn. */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

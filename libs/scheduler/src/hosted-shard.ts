@@ -1,0 +1,66 @@
+import { LIMITS, type Envelope } from '@belfry/protocol';
+import { ActorCell } from '@belfry/actor-runtime';
+import type { Fence, InboxMessage } from '@belfry/ports';
+import type { Reply, Shard } from '@belfry/shard';
+
+const DECODER = new TextDecoder('utf-8', { fatal: true });
+
+/** A work item that waits to be published. */
+export interface Prepared {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly execution: string;
+  readonly attempt: number;
+  readonly body: string;
+  readonly traceparent?: string;
+}
+
+/**
+ * One shard that this node owns: the core with its mailbox, its fence, and what the dispatcher has under way for it.
+ *
+ * H1. At most one dispatch batch of a shard is in flight.
+ */
+export class HostedShard {
+  readonly core: Shard;
+  readonly fence: Fence;
+  readonly cell: ActorCell<InboxMessage>;
+  /** Dispatched items whose bodies have come, and the number of those that have not. */
+  ready: Prepared[] = [];
+  awaitingBodies = 0;
+  publishing: Promise<void> | undefined;
+  batches = 0;
+  /** Takes no more dispatches: it is being handed over. */
+  leaving = false;
+  gone = false;
+  unserve: () => void = () => undefined;
+  lastDeltaAt = 0;
+
+  constructor(
+    core: Shard,
+    fence: Fence,
+    onReplies: (replies: Reply[]) => void,
+    onCrash: (error: unknown, message: InboxMessage) => void,
+    onNewerOwner: () => void,
+  ) {
+    this.core = core;
+    this.fence = fence;
+    this.cell = new ActorCell<InboxMessage>({
+      capacity: LIMITS.mailboxMessages,
+      receive: (message) => {
+        const envelope = decodeEnvelope(message.body);
+        const [first] = envelope.r;
+        if (first?.k === 'ownership' && first.epoch > core.epoch) onNewerOwner();
+        else onReplies(core.apply(message.seq, message.timestamp, envelope));
+      },
+      onCrash,
+    });
+  }
+}
+
+/** Gateways and owners write envelopes; anything else in an inbox crashes its shard, and is quarantined. */
+export function decodeEnvelope(body: Uint8Array): Envelope {
+  const envelope = JSON.parse(DECODER.decode(body)) as Envelope;
+  if (envelope.v !== 1 || !Array.isArray(envelope.r))
+    throw new Error(`this program reads envelopes of version 1, not ${String(envelope.v)}`);
+  return envelope;
+}

@@ -1,0 +1,39 @@
+import { subjects } from '@belfry/protocol';
+import type { Messenger } from '@belfry/actor-runtime';
+import type { Reply } from '@belfry/shard';
+
+const FLUSH_AT = 2_000;
+
+/** Answers to gateways, gathered for one turn of the event loop: one message instead of hundreds. */
+export class ReplyOutbox {
+  readonly #messenger: Messenger;
+  #waiting = new Map<string, string[]>();
+  #scheduled = false;
+
+  constructor(messenger: Messenger) {
+    this.#messenger = messenger;
+  }
+
+  add({ gateway, correlation, answer }: Reply): void {
+    let answers = this.#waiting.get(gateway);
+    if (answers === undefined) {
+      answers = [];
+      this.#waiting.set(gateway, answers);
+    }
+    answers.push(`[${correlation},${JSON.stringify(answer)}]`);
+    if (answers.length >= FLUSH_AT) this.flush();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.flush();
+    });
+  }
+
+  flush(): void {
+    for (const [gateway, answers] of this.#waiting) {
+      this.#messenger.tell(subjects.replies(gateway), `{"v":1,"a":[${answers.join(',')}]}`);
+    }
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,386 @@
+import { LIMITS, parseTaskId, subjects, wireError, type ResultRecord } from '@belfry/protocol';
+import type { InboxMessage, InboxReading, Placement } from '@belfry/ports';
+import { Supervision } from '@belfry/actor-core';
+import { Interned } from '@belfry/shard';
+import { Adrift } from './adrift.ts';
+import { Bodies } from './bodies.ts';
+import { Checkpointer } from './checkpointer.ts';
+import { Demand } from './demand.ts';
+import { Dispatcher, eventMessage } from './dispatcher.ts';
+import { breathe, pause, type Environment } from './environment.ts';
+import { HostedShard } from './hosted-shard.ts';
+import { ReplyOutbox } from './replies.ts';
+import { takeOver, type Crashes } from './takeover.ts';
+
+const TICK_MS = 5;
+/** Timers that one tick of one shard takes at most: a million due in one instant come in slices. */
+const TIMERS_A_TICK = 2_000;
+
+/** What a node tells about itself. */
+export interface NodeStatus {
+  readonly node: string;
+  readonly owned: readonly number[];
+  readonly tasks: number;
+  readonly underWay: number;
+  readonly backlog: number;
+  readonly workers: number;
+  readonly waitingRows: number;
+  readonly memoryBytes: number;
+}
+
+/**
+ * A scheduler node: hosts the shards that the placement gives it.
+ *
+ * O1. A shard is dispatched for, and answers queries, only between the end of its takeover and its release or loss.
+ * O2. What this node no longer owns is dropped at the first word of it: a refused batch, a refused checkpoint, a newer ownership.
+ */
+export class SchedulerNode {
+  readonly #env: Environment;
+  readonly #interned = new Interned();
+  readonly #hosted = new Map<number, HostedShard>();
+  readonly #demand = new Demand();
+  readonly #bodies: Bodies;
+  readonly #checkpointer: Checkpointer;
+  readonly #dispatcher: Dispatcher;
+  readonly #replies: ReplyOutbox;
+  readonly #adrift = new Adrift();
+  readonly #crashes: Crashes;
+  readonly #supervision = new Map<number, Supervision>();
+  readonly #epochsSeen = new Map<number, number>();
+  readonly #stopListening: (() => void)[] = [];
+  #wanted: ReadonlySet<number> = new Set();
+  #working: Promise<void> = Promise.resolve();
+  #settling = false;
+  #resettle = false;
+  #reading: InboxReading | undefined;
+  #rereading: Promise<void> = Promise.resolve();
+  #readSeq = 0;
+  #incarnation = 0;
+  #prefetchedTo = 0;
+  #timers: NodeJS.Timeout[] = [];
+  #stopped = false;
+
+  constructor(env: Environment, crashes: Crashes) {
+    this.#env = env;
+    this.#crashes = crashes;
+    this.#bodies = new Bodies(env.store, env.log);
+    this.#replies = new ReplyOutbox(env.messenger);
+    const node = {
+      hosted: () => this.#hosted.values(),
+      ownedShare: () => this.#hosted.size / env.shards,
+      readSeq: () => this.#readSeq,
+      onFenced: (host: HostedShard) => this.#lose(host),
+      onStreamLost: () => this.#streamLost(),
+    };
+    this.#checkpointer = new Checkpointer(env, this.#bodies, node);
+    this.#dispatcher = new Dispatcher(env, this.#bodies, this.#demand, node);
+  }
+
+  async start(): Promise<void> {
+    const { env } = { env: this.#env };
+    this.#incarnation = await env.work.ensure(() => env.store.nextFirstSeq());
+    this.#stopListening.push(
+      env.messenger.listen(subjects.workers('*', 'heartbeat'), (body, subject) => this.#onHeartbeat(body, subject)),
+    );
+    this.#checkpointer.start();
+    this.#timers = [
+      setInterval(() => this.#tick(), TICK_MS),
+      setInterval(() => this.#everySecond(), 1_000),
+      setInterval(() => void this.#checkStream(), 2_000),
+    ];
+  }
+
+  /** The shards that this node shall own from now on; those that it has and shall not are handed over. */
+  place(placement: Placement): void {
+    const me = placement.nodes.indexOf(this.#env.node);
+    this.#wanted = new Set(placement.assignment.flatMap((node, shard) => (node === me && me >= 0 ? [shard] : [])));
+    void this.settle();
+  }
+
+  /** Resolves when the node owns what it shall, as far as that can be reached now. */
+  settle(): Promise<void> {
+    if (this.#settling) {
+      this.#resettle = true;
+      return this.#working;
+    }
+    this.#settling = true;
+    this.#working = this.#settle()
+      .catch((error: unknown) => this.#env.log.error('placement could not be followed', { error: String(error) }))
+      .finally(() => {
+        this.#settling = false;
+        if (this.#resettle) {
+          this.#resettle = false;
+          void this.settle();
+        }
+      });
+    return this.#working;
+  }
+
+  status(): NodeStatus {
+    const hosts = [...this.#hosted.values()];
+    const sum = (of: (host: HostedShard) => number): number => hosts.reduce((total, host) => total + of(host), 0);
+    return {
+      node: this.#env.node,
+      owned: [...this.#hosted.keys()].sort((a, b) => a - b),
+      tasks: sum(({ core }) => core.tasks),
+      underWay: sum(({ core }) => core.underWay),
+      backlog: sum(({ core }) => core.backlog),
+      workers: this.#demand.workers,
+      waitingRows: this.#checkpointer.waitingRows(),
+      memoryBytes: sum(({ core }) => core.memoryBytes) + this.#bodies.bytes,
+    };
+  }
+
+  /** Hands everything over, and stops. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#wanted = new Set();
+    await this.settle();
+    await this.#working;
+    this.#stopped = true;
+    this.#dispatcher.stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const stop of this.#stopListening) stop();
+    await this.#release([...this.#hosted.values()]);
+    await this.#checkpointer.stop();
+    await this.#reading?.stop();
+    this.#replies.flush();
+  }
+
+  // — Ownership
+
+  async #settle(): Promise<void> {
+    const leaving = [...this.#hosted.values()].filter(({ core }) => !this.#wanted.has(core.shard));
+    if (leaving.length > 0) await this.#release(leaving);
+    const missing = [...this.#wanted].filter((shard) => !this.#hosted.has(shard));
+    if (missing.length > 0 && !this.#stopped) await this.#acquire(missing);
+  }
+
+  async #acquire(shards: readonly number[]): Promise<void> {
+    const { env } = { env: this.#env };
+    const startedAt = env.clock.monotonic();
+    await Promise.all(shards.map((shard) => this.#askForRelease(shard)));
+    const { taken, again } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    for (const { core, fence, streamLost } of taken) {
+      const host = new HostedShard(
+        core,
+        fence,
+        (replies) => {
+          for (const reply of replies) this.#replies.add(reply);
+          if (core.backlog > 0) this.#dispatcher.poke();
+        },
+        (error, message) => void this.#onCrash(host, error, message),
+        () => this.#lose(host),
+      );
+      this.#hosted.set(core.shard, host);
+      host.unserve = env.messenger.serve(subjects.shard(core.shard, '*' as 'get'), (body, subject) =>
+        subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
+      );
+      if (streamLost) this.#adrift.add(core, env.clock.monotonic());
+    }
+    const joined = taken.map(({ core }) => core.seq);
+    await this.#read(joined.length === 0 ? this.#readSeq : Math.min(...joined));
+    const durationMs = Math.round(env.clock.monotonic() - startedAt);
+    env.metrics.takeover(taken.length, durationMs);
+    env.log.info('shards taken over', { shards: taken.length, durationMs, tasks: this.status().tasks });
+    this.#tick();
+    if (again.length > 0) {
+      await pause(3);
+      this.#resettle = true;
+    }
+  }
+
+  /** An owner that is alive writes its last checkpoint first; one that is not says nothing. */
+  async #askForRelease(shard: number): Promise<void> {
+    if (this.#stopped) return;
+    await this.#env.messenger
+      .ask(subjects.shard(shard, 'release'), JSON.stringify({ to: this.#env.node }), LIMITS.releaseMs)
+      .catch(() => undefined);
+  }
+
+  async #onReleaseAsked(host: HostedShard): Promise<string> {
+    await this.#release([host]);
+    return JSON.stringify({ released: host.core.shard });
+  }
+
+  /** Ends dispatching, writes the last checkpoint, and forgets the shards. */
+  async #release(hosts: readonly HostedShard[]): Promise<void> {
+    for (const host of hosts) host.leaving = true;
+    await Promise.all(hosts.map((host) => host.publishing));
+    while (hosts.some((host) => host.awaitingBodies > 0 && !host.gone)) await breathe();
+    await this.#checkpointer.write();
+    for (const host of hosts) this.#forget(host);
+    await this.#read(this.#readSeq);
+  }
+
+  #forget(host: HostedShard): void {
+    host.gone = true;
+    host.unserve();
+    host.cell.close();
+    if (this.#hosted.get(host.core.shard) === host) this.#hosted.delete(host.core.shard);
+  }
+
+  /** Somebody else owns it, as a fence or a checkpoint said (O2). */
+  #lose(host: HostedShard): void {
+    if (host.gone) return;
+    this.#env.log.warn('a shard has a newer owner', { shard: host.core.shard, epoch: host.core.epoch });
+    this.#forget(host);
+  }
+
+  async #onCrash(host: HostedShard, error: unknown, message: InboxMessage): Promise<void> {
+    const { shard } = host.core;
+    this.#forget(host);
+    const quarantined = await this.#crashes.count(shard, message.seq, error);
+    const supervision = this.#supervision.get(shard) ?? new Supervision();
+    this.#supervision.set(shard, supervision);
+    const verdict = supervision.onCrash(this.#env.clock.monotonic(), quarantined ? LIMITS.crashesBeforeQuarantine : 1);
+    this.#env.log.error('a shard crashed', {
+      shard,
+      seq: message.seq,
+      quarantined,
+      restartInMs: verdict.delayMs,
+      error: String(error),
+    });
+    if (quarantined) this.#env.metrics.quarantined();
+    setTimeout(() => void this.settle(), verdict.delayMs);
+  }
+
+  // — The work stream
+
+  async #checkStream(): Promise<void> {
+    try {
+      const incarnation = await this.#env.work.incarnation();
+      if (incarnation !== this.#incarnation) this.#streamLost();
+    } catch (error) {
+      this.#env.log.warn('the work stream cannot be asked', { error: String(error) });
+    }
+  }
+
+  /** Losing the work stream is a takeover of every shard. */
+  #streamLost(): void {
+    if (this.#incarnation === 0 || this.#stopped) return;
+    this.#incarnation = 0;
+    this.#env.log.warn('the work stream was lost: taking all shards over again');
+    for (const host of [...this.#hosted.values()]) this.#forget(host);
+    const again = async (): Promise<void> => {
+      await this.#working;
+      for (let attempt = 1; this.#incarnation === 0; attempt++) {
+        try {
+          this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
+          for (const queue of this.#demand.queues()) {
+            const [namespace, name] = queue.split('.') as [string, string];
+            await this.#env.work.ensureConsumer(namespace, name);
+          }
+        } catch (error) {
+          if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
+          await pause(attempt);
+        }
+      }
+      await this.settle();
+    };
+    void again();
+  }
+
+  // — Messages
+
+  /** Reads for the shards as they are now, from `fromSeq` on or from where reading is. One at a time. */
+  #read(fromSeq: number): Promise<void> {
+    this.#rereading = this.#rereading.then(() => this.#readAnew(fromSeq));
+    return this.#rereading;
+  }
+
+  async #readAnew(fromSeq: number): Promise<void> {
+    const before = this.#reading;
+    this.#reading = undefined;
+    await before?.stop();
+    const shards = [...this.#hosted.keys()];
+    const from = before === undefined ? fromSeq : Math.min(fromSeq, this.#readSeq);
+    if (shards.length === 0) {
+      this.#readSeq = 0;
+      return;
+    }
+    this.#readSeq = Math.max(from, 0);
+    const reading = await this.#env.inbox.read(shards, from + 1, (message) => this.#onMessage(message));
+    this.#reading = reading;
+    reading.done.catch((error: unknown) => {
+      this.#env.log.error('the inbox cannot be read, starting over', { error: String(error) });
+      if (this.#reading === reading && !this.#stopped) setTimeout(() => void this.#read(this.#readSeq), 500);
+    });
+  }
+
+  #onMessage(message: InboxMessage): void | Promise<void> {
+    const host = this.#hosted.get(message.shard);
+    const full = host?.cell.tell(message);
+    if (message.seq > this.#readSeq) this.#readSeq = message.seq;
+    if (full !== undefined) return full;
+    return message.seq % 64 === 0 ? this.#checkpointer.pressure() : undefined;
+  }
+
+  #onHeartbeat(body: Uint8Array, subject: string): void {
+    let beat: unknown;
+    try {
+      beat = JSON.parse(new TextDecoder().decode(body));
+    } catch {
+      return this.#env.log.warn('a heartbeat that is no JSON', { subject });
+    }
+    const nowMs = this.#env.clock.monotonic();
+    const running = this.#demand.heartbeat(subject.split('.')[2] as string, beat, nowMs);
+    if (running === undefined) return this.#env.log.warn('a heartbeat that cannot be read', { subject });
+    this.#adrift.reported(running, nowMs);
+    this.#dispatcher.poke();
+  }
+
+  async #onGet(host: HostedShard, body: Uint8Array): Promise<string> {
+    const { id, namespace } = JSON.parse(new TextDecoder().decode(body)) as { id?: unknown; namespace?: unknown };
+    const taskId = parseTaskId(id);
+    const glance = taskId === undefined ? undefined : host.core.glance(taskId, String(namespace));
+    const task = glance === undefined ? undefined : await this.#bodies.get(host.core, glance.id);
+    if (glance === undefined || task === undefined)
+      return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
+    return JSON.stringify({ task: this.#env.renderTask(host.core.shard, glance, task) });
+  }
+
+  // — Time
+
+  #tick(): void {
+    const nowMs = this.#env.clock.now();
+    let due = false;
+    for (const host of this.#hosted.values()) {
+      if (host.leaving) continue;
+      host.core.advance(nowMs, TIMERS_A_TICK);
+      if (host.core.backlog > 0 || host.ready.length > 0) due = true;
+      for (const event of host.core.takeEvents()) this.#env.messenger.tell(...eventMessage(event));
+    }
+    if (due) this.#dispatcher.round();
+  }
+
+  #everySecond(): void {
+    const nowMs = this.#env.clock.monotonic();
+    this.#demand.expire(nowMs);
+    this.#prefetch();
+    void this.#giveBack(this.#adrift.expire(nowMs));
+    if ([...this.#wanted].some((shard) => !this.#hosted.has(shard))) void this.settle();
+  }
+
+  #prefetch(): void {
+    const to = this.#env.clock.now() + LIMITS.payloadAheadMs;
+    const from = Math.max(this.#prefetchedTo, to - LIMITS.payloadAheadMs);
+    this.#prefetchedTo = to;
+    for (const host of this.#hosted.values()) {
+      host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id));
+    }
+  }
+
+  async #giveBack(records: readonly { readonly shard: number; readonly record: ResultRecord }[]): Promise<void> {
+    for (let from = 0; from < records.length; from += LIMITS.batchMessages) {
+      const messages = records
+        .slice(from, from + LIMITS.batchMessages)
+        .map(({ shard, record }) => ({ shard, body: JSON.stringify({ v: 1, g: '', r: [record] }) }));
+      for (let attempt = 1; ; attempt++) {
+        const outcome = await this.#env.inbox.append(messages);
+        if (outcome.kind === 'ok') break;
+        await pause(attempt);
+      }
+    }
+  }
+}

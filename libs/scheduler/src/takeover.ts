@@ -1,0 +1,234 @@
+import type { ActiveRow, Fence, InboxMessage, ShardHead } from '@belfry/ports';
+import { LIMITS, type InboxRecord } from '@belfry/protocol';
+import { Shard, type Interned } from '@belfry/shard';
+import { breathe, pause, type Environment } from './environment.ts';
+import { decodeEnvelope } from './hosted-shard.ts';
+
+export interface TakenShard {
+  readonly core: Shard;
+  readonly fence: Fence;
+  /** The work stream has lost what the shard had dispatched. */
+  readonly streamLost: boolean;
+}
+
+/** Messages that crash their shard: by `<shard>/<seq>`. */
+export interface Crashes {
+  isQuarantined(shard: number, seq: number): boolean;
+  /** Counts a crash; returns whether the message is now in quarantine. */
+  count(shard: number, seq: number, error: unknown): Promise<boolean>;
+}
+
+/** What a takeover came to. Shards that crashed in their replay, or whose log names a newer owner, are to be taken over again. */
+export interface Takeover {
+  readonly taken: readonly TakenShard[];
+  readonly again: readonly number[];
+}
+
+/**
+ * Takes shards over, in this order (design, section 2): epoch, fence, rows, surviving work, ownership record, replay; only then
+ * does the caller dispatch. `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
+ *
+ * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
+ * R2. Surviving work is listed after the fence is taken: nothing can be added by an older owner afterwards.
+ * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
+ */
+export async function takeOver(
+  env: Environment,
+  interned: Interned,
+  shards: readonly number[],
+  crashes: Crashes,
+  seen: Map<number, number>,
+): Promise<Takeover> {
+  const claims = await claim(env, shards, seen);
+  const cores = await loadCores(env, interned, claims);
+  const surviving = new Map(
+    await inGroups(shards, 64, async (shard) => [shard, await env.work.surviving(shard)] as const),
+  );
+  const failed = await replay(env, cores, claims, crashes, seen);
+  const taken: TakenShard[] = [];
+  for (const core of cores.values()) {
+    if (failed.has(core.shard)) continue;
+    const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
+    const streamLost = fencedBefore === 0 && head.epoch > 1;
+    const stale = core.reconcile(surviving.get(core.shard) ?? [], streamLost, env.clock.now());
+    if (stale.length > 0) await env.work.remove(stale);
+    taken.push({ core, fence, streamLost });
+    await breathe();
+  }
+  return { taken, again: [...failed] };
+}
+
+interface Claim {
+  readonly head: ShardHead;
+  readonly fence: Fence;
+  /** The epoch in the fence before; 0 when the work stream knew none. */
+  readonly fencedBefore: number;
+}
+
+/** Epoch and fence of each shard; where another node was quicker, again with the next epoch. */
+async function claim(
+  env: Environment,
+  shards: readonly number[],
+  seen: Map<number, number>,
+): Promise<Map<number, Claim>> {
+  const claims = new Map<number, Claim>();
+  for (let open = shards; open.length > 0; open = open.filter((shard) => !claims.has(shard))) {
+    const fenced = new Map(
+      await inGroups(open, 64, async (shard) => [shard, await env.work.fencedEpoch(shard)] as const),
+    );
+    const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, fenced.get(shard) as number));
+    const heads = await untilOk(env, 'epochs', () => env.store.takeEpochs(open, env.node, atLeast));
+    await inGroups(heads, 64, async (head) => {
+      const fence = await untilFenced(env, head.shard, head.epoch);
+      if (fence === undefined)
+        env.log.warn('another node fenced a shard first, taking the next epoch', { shard: head.shard });
+      else claims.set(head.shard, { head, fence, fencedBefore: fenced.get(head.shard) as number });
+    });
+  }
+  return claims;
+}
+
+async function untilFenced(env: Environment, shard: number, epoch: number): Promise<Fence | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await env.work.takeFence(shard, epoch);
+    if (outcome.kind === 'ok') return outcome.value;
+    if (outcome.kind === 'refused') return undefined;
+    env.log.warn('a fence cannot be taken, trying again', { shard, error: outcome.error.message });
+    await pause(attempt);
+  }
+}
+
+async function loadCores(
+  env: Environment,
+  interned: Interned,
+  claims: ReadonlyMap<number, Claim>,
+): Promise<Map<number, Shard>> {
+  const cores = new Map<number, Shard>();
+  const active = new Map<number, Map<string, ActiveRow[]>>();
+  await untilOk(env, 'shards', () => {
+    const nowMs = env.clock.now();
+    for (const [shard, { head }] of claims) {
+      cores.set(shard, new Shard({ shard, interned, head, nowMs, rememberMs: LIMITS.rememberMs }));
+      active.set(shard, new Map());
+    }
+    return env.store.load(
+      [...claims.keys()],
+      (shard, rows) => {
+        const byTask = active.get(shard) as Map<string, ActiveRow[]>;
+        for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
+      },
+      (shard, commands) => (cores.get(shard) as Shard).loadCommands(commands),
+      (shard, rows) => (cores.get(shard) as Shard).loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>),
+    );
+  });
+  return cores;
+}
+
+/** Appends the ownership records and applies all messages up to them. Returns the shards for which that failed. */
+async function replay(
+  env: Environment,
+  cores: ReadonlyMap<number, Shard>,
+  claims: ReadonlyMap<number, Claim>,
+  crashes: Crashes,
+  seen: Map<number, number>,
+): Promise<Set<number>> {
+  const shards = [...cores.keys()];
+  const ends = await appendOwnership(env, shards, claims);
+  const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
+  const { firstSeq } = await env.inbox.usage();
+  if (first > 1 && firstSeq > first)
+    env.log.error('the inbox was trimmed past a checkpoint', { firstSeq, wanted: first });
+  const failed = new Set<number>();
+  const over = Promise.withResolvers<void>();
+  let open = shards.length;
+  const onMessage = async (message: InboxMessage): Promise<void> => {
+    const { shard, seq, timestamp } = message;
+    const core = cores.get(shard);
+    const end = ends.get(shard);
+    if (core === undefined || end === undefined || seq > end) return;
+    if (seq > core.seq && !failed.has(shard)) {
+      if (crashes.isQuarantined(shard, seq)) core.pass(seq, timestamp);
+      else await applyOne(core, message, (claims.get(shard) as Claim).head.epoch, crashes, seen, failed);
+    }
+    if (seq === end && --open === 0) over.resolve();
+  };
+  const reading = await env.inbox.read(shards, first, onMessage);
+  reading.done.catch(over.reject);
+  try {
+    await over.promise;
+  } finally {
+    await reading.stop();
+  }
+  return failed;
+}
+
+async function appendOwnership(
+  env: Environment,
+  shards: readonly number[],
+  claims: ReadonlyMap<number, Claim>,
+): Promise<Map<number, number>> {
+  const ends = new Map<number, number>();
+  for (let from = 0; from < shards.length; from += LIMITS.batchMessages) {
+    const part = shards.slice(from, from + LIMITS.batchMessages);
+    const messages = part.map((shard) => {
+      const record: InboxRecord = {
+        k: 'ownership',
+        c: 0,
+        epoch: (claims.get(shard) as Claim).head.epoch,
+        node: env.node,
+      };
+      return { shard, body: JSON.stringify({ v: 1, g: '', r: [record] }) };
+    });
+    const seqs = await untilOk(env, 'ownership records', () => env.inbox.append(messages));
+    part.forEach((shard, at) => ends.set(shard, seqs[at] as number));
+  }
+  return ends;
+}
+
+async function applyOne(
+  core: Shard,
+  message: InboxMessage,
+  epoch: number,
+  crashes: Crashes,
+  seen: Map<number, number>,
+  failed: Set<number>,
+): Promise<void> {
+  try {
+    const envelope = decodeEnvelope(message.body);
+    for (const record of envelope.r) {
+      if (record.k !== 'ownership' || record.epoch <= epoch) continue;
+      // Postgres and the fence are older than the log: our epoch is not the highest.
+      seen.set(core.shard, Math.max(seen.get(core.shard) ?? 0, record.epoch));
+      failed.add(core.shard);
+      return;
+    }
+    core.apply(message.seq, message.timestamp, envelope);
+  } catch (error) {
+    failed.add(core.shard);
+    await crashes.count(core.shard, message.seq, error);
+  }
+}
+
+async function untilOk<T>(
+  env: Environment,
+  what: string,
+  act: () => Promise<{ kind: 'ok'; value: T } | { kind: 'retry'; error: Error } | { kind: 'refused'; reason: unknown }>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await act();
+    if (outcome.kind === 'ok') return outcome.value;
+    env.log.warn(`takeover: ${what} not yet`, {
+      error: outcome.kind === 'retry' ? outcome.error.message : String(outcome.reason),
+      attempt,
+    });
+    await pause(attempt);
+  }
+}
+
+async function inGroups<T, R>(items: readonly T[], size: number, act: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let from = 0; from < items.length; from += size) {
+    results.push(...(await Promise.all(items.slice(from, from + size).map(act))));
+  }
+  return results;
+}
