@@ -21,7 +21,7 @@ function gone(pids: readonly number[]): Promise<boolean> {
 describe('after kill -9', () => {
   it('of the program, the keeper stops the servers and ends', async () => {
     using folder = temporaryFolder();
-    const other = await startInOtherProgram(folder.path);
+    using other = await startInOtherProgram(folder.path);
     await storeSomething(other);
     other.process.kill('SIGKILL');
     expect(await gone(Object.values(other.pids))).toBe(true);
@@ -33,7 +33,7 @@ describe('after kill -9', () => {
   it('of a test, the keeper removes its data too', async () => {
     using folder = temporaryFolder();
     const dataDir = path.join(folder.path, 'data');
-    const other = await startInOtherProgram(dataDir, 'remove');
+    using other = await startInOtherProgram(dataDir, 'remove');
     other.process.kill('SIGKILL');
     expect(await gone(Object.values(other.pids))).toBe(true);
     expect(existsSync(dataDir)).toBe(false);
@@ -41,7 +41,7 @@ describe('after kill -9', () => {
 
   it('of the program, a start right away waits for the former servers and goes on with their data', async () => {
     using folder = temporaryFolder();
-    const other = await startInOtherProgram(folder.path);
+    using other = await startInOtherProgram(folder.path);
     await storeSomething(other);
     other.process.kill('SIGKILL');
     await once(other.process, 'exit');
@@ -51,11 +51,11 @@ describe('after kill -9', () => {
 
   it('of the program and its keeper, the next start stops the orphans', async () => {
     using folder = temporaryFolder();
-    const other = await startInOtherProgram(folder.path);
+    using other = await startInOtherProgram(folder.path);
     await storeSomething(other);
     signalAll([other.pids.keeper], 'SIGKILL');
     other.process.kill('SIGKILL');
-    expect(await gone([other.pids.keeper])).toBe(true);
+    expect(await gone([other.pids.keeper, other.process.pid ?? 0])).toBe(true);
     const orphans = [other.pids.nats, other.pids.postgres];
     expect(orphans.filter(isAlive)).toEqual(orphans);
 
@@ -68,7 +68,7 @@ describe('after kill -9', () => {
 
   it('of everything at once, the next start recovers the data', async () => {
     using folder = temporaryFolder();
-    const other = await startInOtherProgram(folder.path);
+    using other = await startInOtherProgram(folder.path);
     await storeSomething(other);
     const all = [other.pids.keeper, other.pids.nats, other.pids.postgres, other.process.pid ?? 0];
     signalAll(all, 'SIGKILL');

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 
 import type { EmbeddedServers } from './embedded.ts';
+import { isAlive, signalAll } from './processes.ts';
 
 /** A folder that is removed at the end of the test. */
 export function temporaryFolder(): Disposable & { readonly path: string } {
@@ -67,7 +68,8 @@ export async function readStored(servers: Pick<EmbeddedServers, 'natsUrl' | 'pos
 
 export const STORED = { rows: [{ n: 42 }], messages: 1 };
 
-export interface OtherProgram {
+/** At the end of a test, whatever of it still runs is killed. */
+export interface OtherProgram extends Disposable {
   readonly process: ChildProcess;
   readonly natsUrl: string;
   readonly postgresUrl: string;
@@ -79,8 +81,9 @@ export async function startInOtherProgram(dataDir: string, ...flags: 'remove'[])
   const program = fileURLToPath(new URL('test-program.ts', import.meta.url));
   const child = spawn(process.execPath, [program, dataDir, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
-    const ready = JSON.parse(line) as Omit<OtherProgram, 'process'>;
-    return { ...ready, process: child };
+    const ready = JSON.parse(line) as Omit<OtherProgram, 'process' | typeof Symbol.dispose>;
+    const all = [...Object.values(ready.pids), child.pid ?? 0];
+    return { ...ready, process: child, [Symbol.dispose]: () => signalAll(all.filter(isAlive), 'SIGKILL') };
   }
   throw new Error('the other program ended without starting its servers');
 }
