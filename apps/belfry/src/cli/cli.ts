@@ -1,0 +1,23 @@
+import type { CliClient } from './client.ts';
+import type { Output, Paint } from './output.ts';
+import type { Clock } from './time.ts';
+
+/** All that a command works with. Nothing in `commands/` reads the environment, the clock or the terminal by itself. */
+export interface Cli {
+  readonly out: Output;
+  readonly paint: Paint;
+  readonly json: boolean;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly now: () => number;
+  /** Connects at the first call, and gives the same client after. */
+  readonly connect: () => Promise<CliClient>;
+  /** Address of NATS, for what connects by itself. */
+  readonly natsUrl: () => string;
+  readonly stdin: () => Promise<string>;
+  /** Aborts when the user interrupts. */
+  readonly signal: AbortSignal;
+}
+
+/** A command says what it exits with; nothing means 0. */
+export type CommandResult = Promise<number | void>;

@@ -1,0 +1,112 @@
+import { type Command, Option } from 'commander';
+
+import type { CommonOptions, Run } from '../main.ts';
+import { labels, wholeNumber, withCommon } from '../program.ts';
+import type { ListOptions } from '../commands/list.ts';
+import type { RefOptions } from '../commands/get.ts';
+import type { ScheduleOptions } from '../commands/schedule.ts';
+import type { UpdateOptions } from '../commands/update.ts';
+
+const SCHEDULE_HELP = `
+Examples:
+  belfry schedule --handler echo --in 10m --payload '{"to":"ann"}'
+  belfry schedule --handler report --cron '0 7 * * MON-FRI' --timezone Europe/Berlin --key daily-report
+  belfry schedule --handler sync --every 90s --queue sync --attempts 5 --payload @sync.json
+  belfry schedule --file tasks.ndjson            one task a line, in the shape of docs/protocol.md
+  generate | belfry schedule --file -
+
+The same --key is the same task: the same again changes nothing, something else updates it.`;
+
+/** The flags that make a task: of `schedule` and `update`. */
+function withTaskFlags(command: Command): Command {
+  return command
+    .optionsGroup('When (one of these):')
+    .option('--at <instant>', "once: RFC 3339, or without an offset in this machine's zone")
+    .option('--in <duration>', 'once, from now: 30s, 10m, 1h30m, 2d')
+    .option('--every <interval>', 'again and again: 90s, 15m, 2h, 1d or an ISO 8601 duration')
+    .option('--cron <expression>', 'five fields, six with seconds first, or @daily and the like')
+    .option('--timezone <zone>', 'IANA zone of --cron (default UTC)')
+    .option('--anchor <instant>', 'where the grid of --every begins (default: when the task is made)')
+    .optionsGroup('What:')
+    .option('--queue <name>', 'line of work (default: default)')
+    .option('--handler <name>', 'handler that runs it')
+    .option('--payload <json>', 'JSON, @file, or - for stdin')
+    .optionsGroup('How:')
+    .addOption(new Option('--priority <priority>', 'default medium').choices(['high', 'medium', 'low']))
+    .option('--attempts <n>', 'attempts in all (default 3)', wholeNumber(1, 100))
+    .option('--timeout <duration>', 'how long one attempt may run (default 5m)')
+    .option('--label <name=value>', 'label; may be given again', labels);
+}
+
+export function addTasks(belfry: Command, run: Run): void {
+  const schedule = withTaskFlags(belfry.command('schedule').description('schedule a task, or many from a file'))
+    .option('--key <key>', 'idempotency key: the same key is the same task')
+    .optionsGroup('Many:')
+    .option('--file <path>', 'tasks from a file: a JSON array, or one JSON object a line; - for stdin')
+    .addHelpText('after', SCHEDULE_HELP);
+  withCommon(schedule).action((_options, command: Command) => {
+    const options = command.optsWithGlobals<ScheduleOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/schedule.ts')).schedule(cli, options));
+  });
+
+  const get = belfry
+    .command('get')
+    .description('one task: its schedule, state and next fires')
+    .argument('<task>', 'id or key')
+    .option('--key', 'take the argument as a key, whatever it looks like')
+    .addHelpText('after', '\nExamples:\n  belfry get daily-report\n  belfry get 6f1c9a52-… --json');
+  withCommon(get).action((task: string, _options, command: Command) => {
+    const options = command.optsWithGlobals<RefOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/get.ts')).get(cli, task, options));
+  });
+
+  addList(belfry, run);
+
+  const update = withTaskFlags(
+    belfry.command('update').description('change a task; what is not given stays').argument('<task>', 'id or key'),
+  )
+    .option('--key', 'take the argument as a key, whatever it looks like')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  belfry update daily-report --cron '0 8 * * MON-FRI' --timezone Europe/Berlin\n  belfry update 6f1c9a52-… --priority high",
+    );
+  withCommon(update).action((task: string, _options, command: Command) => {
+    const options = command.optsWithGlobals<UpdateOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/update.ts')).update(cli, task, options));
+  });
+
+  const cancel = belfry
+    .command('cancel')
+    .description("cancel tasks; executions in workers' hands run on")
+    .argument('<task...>', 'ids or keys')
+    .option('--key', 'take the arguments as keys, whatever they look like')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  belfry cancel daily-report\n  belfry list --queue mail --all --json | jq -r .id | xargs belfry cancel',
+    );
+  withCommon(cancel).action((tasks: string[], _options, command: Command) => {
+    const options = command.optsWithGlobals<RefOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/cancel.ts')).cancel(cli, tasks, options));
+  });
+}
+
+function addList(belfry: Command, run: Run): void {
+  const list = belfry
+    .command('list')
+    .description('tasks, newest first')
+    .option('--queue <name>', 'of this queue')
+    .option('--handler <name>', 'of this handler')
+    .addOption(new Option('--state <state>', 'still to fire, or over').choices(['active', 'ended']))
+    .option('--label <name=value>', 'with this label; may be given again', labels)
+    .option('--limit <n>', 'tasks a page (default 50)', wholeNumber(1, 1_000))
+    .option('--cursor <cursor>', 'go on after the last page')
+    .option('--all', 'every page; with --json one task a line')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  belfry list --queue shell --state active\n  belfry list --label team=mail --all --json | jq -r .id',
+    );
+  withCommon(list).action((_options, command: Command) => {
+    const options = command.optsWithGlobals<ListOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/list.ts')).list(cli, options));
+  });
+}

@@ -1,0 +1,121 @@
+/** What `belfry` exits with, and how an error is told to people and to scripts (`docs/cli.md`). */
+export const EXIT = {
+  ok: 0,
+  /** Belfry, or a file's content, refused it: a typed error stands on stderr. */
+  refused: 1,
+  usage: 2,
+  cannotConnect: 3,
+  notFound: 4,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** An error that ends the command, already worded for the user. */
+export class CliError extends Error {
+  readonly exit: ExitCode;
+  readonly code: string;
+  readonly path: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(exit: ExitCode, code: string, message: string, more: { path?: string; hint?: string } = {}) {
+    super(message);
+    this.name = 'CliError';
+    this.exit = exit;
+    this.code = code;
+    this.path = more.path;
+    this.hint = more.hint;
+  }
+}
+
+export function usageError(message: string, hint?: string): CliError {
+  return new CliError(EXIT.usage, 'usage', message, hint === undefined ? {} : { hint });
+}
+
+export function interrupted(): CliError {
+  return new CliError(EXIT.interrupted, 'interrupted', 'interrupted');
+}
+
+/** The parts of an error that are shown. */
+export interface ErrorReport {
+  readonly exit: ExitCode;
+  readonly code: string;
+  readonly message: string;
+  readonly path?: string;
+  readonly hint?: string;
+}
+
+const NOT_FOUND: ReadonlySet<string> = new Set(['not_found', 'unknown_execution']);
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+const UNREACHABLE_CLASSES: ReadonlySet<string> = new Set([
+  'ConnectionError',
+  'ConnectError',
+  'ClosedConnectionError',
+  'DrainingConnectionError',
+  'AuthorizationError',
+  'UserAuthenticationExpiredError',
+  'TimeoutError',
+  'NoRespondersError',
+]);
+
+export function exitOfCode(code: string): ExitCode {
+  return NOT_FOUND.has(code) ? EXIT.notFound : EXIT.refused;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** Some sockets' errors hide the reason in `cause` or `errors`. */
+function* chainOf(error: unknown): Generator<{ name?: unknown; code?: unknown; message?: unknown }> {
+  let current: unknown = error;
+  for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
+    yield current;
+    const { cause, errors } = current as { cause?: unknown; errors?: unknown };
+    current = cause ?? (Array.isArray(errors) ? errors[0] : undefined);
+  }
+}
+
+/** Sorts any thrown value into what the user is told and what the program exits with. */
+export function reportOf(error: unknown): ErrorReport {
+  if (error instanceof CliError) {
+    const { exit, code, message, path, hint } = error;
+    return { exit, code, message, ...(path === undefined ? {} : { path }), ...(hint === undefined ? {} : { hint }) };
+  }
+  if (typeof error === 'object' && error !== null && (error as Error).name === 'BelfryError') {
+    const { code, message, path } = error as unknown as { code: string; message: string; path?: string };
+    const bare = path !== undefined && message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+    return { exit: exitOfCode(code), code, message: bare, ...(path === undefined ? {} : { path }) };
+  }
+  for (const link of chainOf(error)) {
+    if (UNREACHABLE.has(text(link.code) ?? '') || UNREACHABLE_CLASSES.has(text(link.name) ?? '')) {
+      return {
+        exit: EXIT.cannotConnect,
+        code: 'cannot_connect',
+        message: `cannot reach Belfry: ${text(link.message) ?? text(link.code) ?? String(link.name)}`,
+        hint: 'Is it running? `belfry dev` starts one; --url or BELFRY_NATS_URL names another.',
+      };
+    }
+  }
+  return { exit: EXIT.refused, code: 'failed', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** One line: `error <code>: <path>: message`, and the hint on a second one. */
+export function errorText(report: ErrorReport): string {
+  const where = report.path === undefined ? '' : `${report.path}: `;
+  const line = `error ${report.code}: ${where}${report.message}`;
+  return report.hint === undefined ? line : `${line}\n${report.hint}`;
+}
+
+export function errorJson(report: ErrorReport): string {
+  const { code, message, path, hint } = report;
+  return JSON.stringify({ error: { code, message, path, hint } });
+}

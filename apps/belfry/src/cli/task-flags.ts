@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+
+import type { Json, Priority, TaskSpec } from '@belfry/protocol';
+
+import { usageError } from './exit.ts';
+import { parseDuration, parseInstant } from './time.ts';
+
+/** The flags that make a task. */
+export interface TaskFlags {
+  readonly at?: string;
+  readonly in?: string;
+  readonly every?: string;
+  readonly cron?: string;
+  readonly timezone?: string;
+  readonly anchor?: string;
+  readonly queue?: string;
+  readonly handler?: string;
+  readonly payload?: string;
+  readonly priority?: Priority;
+  readonly attempts?: number;
+  readonly timeout?: string;
+  readonly label?: { readonly [label: string]: string };
+}
+
+/** What flags are read with: the time that `--in` counts from, the zone of instants without an offset, and the texts outside. */
+export interface FlagReading {
+  readonly now: number;
+  readonly utc: boolean;
+  readonly file: (path: string) => string;
+  readonly stdin: () => Promise<string>;
+}
+
+export function readTextFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const said: { [code: string]: string } = {
+      ENOENT: 'no such file',
+      EACCES: 'not allowed to read it',
+      EISDIR: 'is a folder',
+    };
+    throw usageError(`${path}: ${said[code ?? ''] ?? message}`);
+  }
+}
+
+export function durationFlag(name: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw usageError(`--${name} ${text}: not a duration`, 'It looks like 30s, 10m, 1h30m or 2d.');
+  return ms;
+}
+
+export function instantFlag(name: string, text: string, utc: boolean): string {
+  const ms = parseInstant(text, utc);
+  if (ms === undefined) {
+    throw usageError(
+      `--${name} ${text}: not an instant`,
+      'It looks like 2030-01-31T08:00:00Z, or 2030-01-31 08:00 in local time.',
+    );
+  }
+  return new Date(ms).toISOString();
+}
+
+async function payloadFlag(text: string, from: FlagReading): Promise<Json> {
+  const source = text === '-' ? 'stdin' : text.startsWith('@') ? text.slice(1) : undefined;
+  const json = text === '-' ? await from.stdin() : text.startsWith('@') ? from.file(text.slice(1)) : text;
+  try {
+    return JSON.parse(json) as Json;
+  } catch (error) {
+    const hint =
+      source === undefined ? `A string needs its quotes: --payload '"${text.replaceAll('"', '')}"'.` : undefined;
+    throw usageError(
+      `--payload${source === undefined ? '' : ` (${source})`}: not JSON: ${(error as Error).message}`,
+      hint,
+    );
+  }
+}
+
+function scheduleFields(
+  flags: TaskFlags,
+  from: FlagReading,
+): Pick<TaskSpec, 'at' | 'every' | 'anchor' | 'cron' | 'timezone'> {
+  const kinds = (['at', 'in', 'every', 'cron'] as const).filter((kind) => flags[kind] !== undefined);
+  if (kinds.length > 1)
+    throw usageError(`only one of --at, --in, --every and --cron: here are --${kinds.join(' and --')}`);
+  if (flags.timezone !== undefined && flags.cron === undefined) throw usageError('--timezone goes with --cron only');
+  if (flags.anchor !== undefined && flags.every === undefined) throw usageError('--anchor goes with --every only');
+  if (flags.at !== undefined) return { at: instantFlag('at', flags.at, from.utc) };
+  if (flags.in !== undefined) {
+    const at = from.now + durationFlag('in', flags.in);
+    if (at > 8.64e15) throw usageError(`--in ${flags.in}: beyond the end of time`);
+    return { at: new Date(at).toISOString() };
+  }
+  if (flags.every !== undefined) {
+    return {
+      every: flags.every,
+      ...(flags.anchor === undefined ? {} : { anchor: instantFlag('anchor', flags.anchor, from.utc) }),
+    };
+  }
+  if (flags.cron !== undefined) {
+    return { cron: flags.cron, ...(flags.timezone === undefined ? {} : { timezone: flags.timezone }) };
+  }
+  return {};
+}
+
+/** What the flags say of a task, and nothing that they don't say. */
+export async function taskFields(flags: TaskFlags, from: FlagReading): Promise<Partial<TaskSpec>> {
+  const { queue, handler, priority, attempts, timeout, label } = flags;
+  return {
+    ...scheduleFields(flags, from),
+    ...(queue === undefined ? {} : { queue }),
+    ...(handler === undefined ? {} : { handler }),
+    ...(flags.payload === undefined ? {} : { payload: await payloadFlag(flags.payload, from) }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(attempts === undefined ? {} : { retry: { attempts } }),
+    ...(timeout === undefined ? {} : { timeoutMs: durationFlag('timeout', timeout) }),
+    ...(label === undefined ? {} : { metadata: label }),
+  };
+}
