@@ -1,0 +1,232 @@
+import { describe, expect, it } from 'vitest';
+import { SlotList } from './slot-links.ts';
+import { seeded } from './testing.ts';
+import { TimingWheel } from './wheel.ts';
+
+/** The same by a plain map, in the order of ticks. */
+class Model {
+  readonly due = new Map<number, number>();
+  readonly tickMs: number;
+
+  constructor(tickMs: number) {
+    this.tickMs = tickMs;
+  }
+
+  tickOf(slot: number): number {
+    return Math.ceil((this.due.get(slot) as number) / this.tickMs);
+  }
+
+  dueAt(nowMs: number): Set<number> {
+    const tick = Math.floor(nowMs / this.tickMs);
+    return new Set([...this.due.keys()].filter((slot) => this.tickOf(slot) <= tick));
+  }
+}
+
+/** Distances from the next millisecond to centuries, so that every level is used. */
+function someDelay(random: () => number): number {
+  return Math.floor(2 ** (random() * 44)) + (random() < 0.2 ? -50 : 0);
+}
+
+function walk(seed: number, steps: number, capacity: number, tickMs: number, jump: (random: () => number) => number): void {
+  const random = seeded(seed);
+  let now = 1.7e12 + Math.floor(random() * 1e9);
+  const wheel = new TimingWheel({ tickMs, startMs: now, capacity: 8 });
+  wheel.ensureCapacity(capacity);
+  const model = new Model(tickMs);
+  for (let step = 0; step < steps; step++) {
+    const slot = Math.floor(random() * capacity);
+    const dice = random();
+    if (dice < 0.5) {
+      const due = now + someDelay(random);
+      wheel.reschedule(slot, due);
+      model.due.set(slot, due);
+      expect(wheel.dueOf(slot)).toBe(due);
+    } else if (dice < 0.65) {
+      expect(wheel.cancel(slot)).toBe(model.due.delete(slot));
+    } else {
+      const opened = Math.floor(now / tickMs);
+      let last = opened;
+      now += jump(random);
+      const limit = random() < 0.3 ? Math.floor(random() * 4) : Infinity;
+      const expected = model.dueAt(now);
+      expect(expected.size === 0 || wheel.nextDueMs <= now).toBe(true);
+      const take = (taken: number) => {
+        const tick = model.tickOf(taken);
+        if (tick > opened) expect(tick).toBeGreaterThanOrEqual(last);
+        last = Math.max(last, tick);
+        expect([wheel.has(taken), wheel.dueOf(taken)]).toEqual([false, model.due.get(taken)]);
+        expect(expected.delete(taken)).toBe(true);
+        model.due.delete(taken);
+      };
+      const fired = wheel.advance(now, take, limit);
+      expect(fired).toBeLessThanOrEqual(limit);
+      if (fired < limit) expect([...expected]).toEqual([]);
+    }
+    expect(wheel.size).toBe(model.due.size);
+    if (step % 16 === 0) wheel.assertInvariants();
+  }
+}
+
+describe('TimingWheel', () => {
+  it('agrees with a plain map over random walks of small steps', () => {
+    for (let seed = 1; seed <= 40; seed++) walk(seed, 400, 48, 10, (random) => Math.floor(random() * 40));
+  });
+
+  it('agrees with a plain map over random walks of any steps', () => {
+    for (let seed = 100; seed <= 160; seed++) walk(seed, 400, 64, 10, (random) => Math.floor(2 ** (random() * 40)));
+  });
+
+  it('agrees with a plain map at other ticks', () => {
+    for (const tickMs of [1, 3, 7, 1000]) walk(tickMs, 1500, 64, tickMs, (random) => Math.floor(2 ** (random() * 30)));
+  });
+
+  it('fires each of two thousand timers within its tick, in the order of ticks', () => {
+    const random = seeded(7);
+    const start = 1.8e12;
+    const wheel = new TimingWheel({ tickMs: 10, startMs: start, capacity: 2000 });
+    const due = Float64Array.from({ length: 2000 }, () => start + 1 + Math.floor(random() * 60_000));
+    due.forEach((at, slot) => wheel.insert(slot, at));
+    let last = 0;
+    for (let now = start; now <= start + 60_010; now += 10)
+      wheel.advance(now, (slot) => {
+        const at = due[slot] as number;
+        expect(now - at).toBeGreaterThanOrEqual(0);
+        expect(now - at).toBeLessThan(10);
+        expect(Math.ceil(at / 10)).toBeGreaterThanOrEqual(last);
+        last = Math.ceil(at / 10);
+      });
+    expect(wheel.size).toBe(0);
+  });
+
+  it('fires in the order of ticks when it jumps', () => {
+    const random = seeded(11);
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 3000 });
+    const due = Float64Array.from({ length: 3000 }, () => Math.floor(2 ** (random() * 40)));
+    due.forEach((at, slot) => wheel.insert(slot, at));
+    const order: number[] = [];
+    expect(wheel.advance(2 ** 41, (slot) => order.push(Math.ceil((due[slot] as number) / 10)))).toBe(3000);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
+  it('is exhaustive around the boundaries of levels', () => {
+    for (const boundary of [32, 64, 1024, 2048, 32 ** 3, 32 ** 6, 2 * 32 ** 6])
+      for (let from = boundary - 3; from <= boundary + 1; from++)
+        for (let due = boundary - 2; due <= boundary + 67; due++) {
+          const wheel = new TimingWheel({ tickMs: 1, startMs: from, capacity: 1 });
+          wheel.insert(0, due);
+          wheel.assertInvariants();
+          expect(wheel.nextDueMs).toBeLessThanOrEqual(Math.max(due, from));
+          expect(wheel.advance(due - 1, () => undefined)).toBe(due <= from && due - 1 >= from ? 1 : 0);
+          expect(wheel.advance(Math.max(due, from), () => undefined)).toBe(1);
+        }
+  });
+
+  it('takes a tick with many due timers in slices, and goes on where it stopped', () => {
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 1000 });
+    for (let slot = 0; slot < 1000; slot++) wheel.insert(slot, 500_000);
+    const order: number[] = [];
+    const fired = [600, 600, 600].map((limit) => wheel.advance(500_000, (slot) => order.push(slot), limit));
+    expect(fired).toEqual([600, 400, 0]);
+    expect(new Set(order).size).toBe(1000);
+  });
+
+  it('lets the callback arm, cancel and queue', () => {
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 4 });
+    const backlog = new SlotList();
+    wheel.insert(0, 100);
+    wheel.insert(1, 100);
+    wheel.insert(2, 130);
+    const seen: number[] = [];
+    wheel.advance(200, (slot) => {
+      seen.push(slot);
+      if (seen.length === 1) {
+        wheel.cancel(1);
+        wheel.insert(0, 115);
+        wheel.insert(3, 125);
+      }
+      if (slot === 2) wheel.links.pushBack(backlog, slot);
+      if (seen.length === 2) wheel.insert(0, 1_000);
+    });
+    expect(seen).toEqual([0, 0, 2, 3]);
+    expect(wheel.print()).toBe(['tick 20, 1 armed', 'level 1, ticks 96 to 127: 0'].join('\n'));
+    expect([wheel.links.shift(backlog), wheel.dueOf(2), backlog.size]).toEqual([2, 130, 0]);
+  });
+
+  it('does not fire early when the clock steps back', () => {
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 10_000, capacity: 2 });
+    wheel.insert(0, 5_000);
+    wheel.insert(1, 7_000);
+    const fired: number[] = [];
+    for (const now of [4_999, 6_000, 6_999]) wheel.advance(now, (slot) => fired.push(slot));
+    expect(fired).toEqual([0]);
+    expect(wheel.advance(10_001, () => undefined)).toBe(1);
+  });
+
+  it('empties a big far bucket bit by bit before its time', () => {
+    const count = 20_000;
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: count });
+    const random = seeded(3);
+    // All in one block of level 3 (32,768 ticks), two blocks ahead.
+    for (let slot = 0; slot < count; slot++) wheel.insert(slot, 10 * (2 * 32 ** 3 + Math.floor(random() * 32 ** 3)));
+    const lines = () => wheel.print().split('\n');
+    wheel.advance(10 * (32 ** 3 + 1), () => undefined);
+    const heldAt = (tick: number) => {
+      wheel.advance(10 * tick, () => undefined);
+      return lines().find((line) => line.startsWith('level 3'))?.split(' ').length ?? 0;
+    };
+    expect(heldAt(32 ** 3 * 1.25)).toBeLessThan(count * 0.8);
+    for (let tick = 32 ** 3 * 1.25; tick < 32 ** 3 * 2; tick += 8) wheel.advance(10 * tick, () => undefined);
+    expect(heldAt(2 * 32 ** 3 - 1)).toBe(0);
+    expect(wheel.size).toBe(count);
+    wheel.assertInvariants();
+  });
+
+  it('peeks at what is due in a span', () => {
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 100 });
+    const random = seeded(5);
+    const due = Array.from({ length: 100 }, () => Math.floor(random() * 100_000));
+    due.forEach((at, slot) => wheel.insert(slot, at));
+    for (const [from, to] of [[0, 100_000], [500, 20_000], [19_995, 20_005], [-1, 0]] as const) {
+      const seen: number[] = [];
+      wheel.peek(from, to, (slot) => seen.push(slot));
+      const expected = due.flatMap((at, slot) => (at > from && at <= to ? [slot] : []));
+      expect(seen.sort((a, b) => a - b)).toEqual(expected);
+    }
+  });
+
+  it('refuses what it cannot hold', () => {
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 2 });
+    const backlog = new SlotList();
+    wheel.insert(0, 50);
+    expect(() => wheel.insert(0, 60)).toThrow('already');
+    expect(() => wheel.insert(2, 60)).toThrow('capacity');
+    for (const due of [NaN, -1, Infinity, 2 ** 49]) expect(() => wheel.insert(1, due)).toThrow(RangeError);
+    expect(() => wheel.links.pushBack(backlog, 0)).toThrow('already');
+    expect(() => wheel.links.remove(backlog, 0)).toThrow('not in this list');
+    expect(wheel.cancel(1)).toBe(false);
+    expect(wheel.dueOf(1)).toBeNaN();
+    wheel.assertInvariants();
+  });
+
+  it('takes no more than 8 KB empty and 16 bytes a slot, and grows by an eighth', () => {
+    expect(new TimingWheel({ tickMs: 10, startMs: 0, capacity: 0 }).memoryBytes).toBeLessThan(8_000);
+    const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 80_000 });
+    expect(wheel.memoryBytes).toBeLessThan(80_000 * 16 + 8_000);
+    wheel.ensureCapacity(80_001);
+    expect(wheel.capacity).toBe(90_000);
+  });
+});
+
+describe('SlotLinks', () => {
+  it('keeps order and takes out of the middle', () => {
+    const { links } = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 8 });
+    const [a, b] = [new SlotList(), new SlotList()];
+    for (const slot of [5, 1, 3]) links.pushBack(a, slot);
+    links.pushBack(b, 2);
+    links.remove(a, 1);
+    expect(() => links.remove(b, 5)).toThrow('not in this list');
+    links.pushBack(a, 1);
+    expect([links.shift(a), links.shift(a), links.shift(a), links.shift(a), a.size]).toEqual([5, 3, 1, -1, 0]);
+    expect([links.shift(b), links.isFree(2)]).toEqual([2, true]);
+  });
+});
