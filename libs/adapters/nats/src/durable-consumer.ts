@@ -1,0 +1,243 @@
+import { createInbox } from '@nats-io/transport-node';
+import type { Msg, Subscription } from '@nats-io/transport-node';
+
+import { jsApi } from './api.ts';
+import { delay } from './connection.ts';
+import type { NatsLink } from './connection.ts';
+import { asError } from './errors.ts';
+import { parseDelivery, pullStatus, sendPull } from './pull.ts';
+
+const NANOS_PER_MS = 1_000_000;
+const EXPIRES_MS = 30_000;
+const HEARTBEAT_MS = 5_000;
+const SILENT_MS = 12_500;
+const WATCH_MS = 2_500;
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5_000;
+const SETTLE_TIMEOUT_MS = 5_000;
+
+/** One message in our hands. It goes back to others when `ack_wait` passes without `extend`. The first settling counts. */
+export interface Delivery {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Sequence in the stream. */
+  readonly seq: number;
+  /** Stored time, ms since 1970. */
+  readonly timestamp: number;
+  /** 1 the first time. */
+  readonly deliveries: number;
+  header(name: string): string | undefined;
+  /** Done. Not confirmed: lost with a connection, the message comes again. */
+  ack(): void;
+  /** Done, confirmed by the server. False: unknown. */
+  ackConfirmed(): Promise<boolean>;
+  /** Back to the stream, to be delivered again after `delayMs`. */
+  nak(delayMs?: number): void;
+  /** Starts `ack_wait` again. */
+  extend(): void;
+}
+
+export interface DurableConsumerOptions {
+  readonly stream: string;
+  readonly consumer: string;
+  /** Deliveries that may be in our hands, unsettled. Can be changed later with `setWindow`. */
+  readonly window: number;
+  /** Bytes of one pull. */
+  readonly pullBytes?: number;
+  /** Sees to it that the consumer is there; called before the first pull and whenever it may be gone. */
+  readonly ensure: () => Promise<void>;
+  /** Must not throw; settles the delivery sooner or later. */
+  readonly onDelivery: (delivery: Delivery) => void;
+  /** `ensure` failed, or the consumer broke: it is tried again. */
+  readonly onTrouble?: (error: Error) => void;
+}
+
+/**
+ * Pulls from a durable consumer that others pull from too.
+ *
+ * C1. Unsettled deliveries and messages asked for are together at most `window`.
+ * C2. One pull is open at a time; it ends by being served, or by a status of the server.
+ * C3. A broken consumer, a silence or a reconnection ends the pull, and `ensure` runs before the next.
+ * C4. After `stop` nothing is delivered; what is in our hands stays ours to settle.
+ */
+export class DurableConsumer {
+  readonly #link: NatsLink;
+  readonly #options: DurableConsumerOptions;
+  readonly #stopping = new AbortController();
+  readonly #offStatus: () => void;
+  readonly #watch: NodeJS.Timeout;
+  #window: number;
+  #held = 0;
+  #asked = 0;
+  #inbox = '';
+  #subscription: Subscription | undefined;
+  #lastSignMs = performance.now();
+  #opening = false;
+  /** Breaks since the last sign of a sound consumer: they slow down the next opening. */
+  #breaks = 0;
+
+  constructor(link: NatsLink, options: DurableConsumerOptions) {
+    this.#link = link;
+    this.#options = options;
+    this.#window = options.window;
+    this.#offStatus = link.onStatus((status) => {
+      if (status.kind === 'reconnected') this.#reopen();
+    });
+    this.#watch = setInterval(() => this.#checkSigns(), WATCH_MS);
+    this.#watch.unref();
+    this.#reopen();
+  }
+
+  /** Deliveries in our hands. */
+  get held(): number {
+    return this.#held;
+  }
+
+  setWindow(window: number): void {
+    this.#window = window;
+    this.#pull();
+  }
+
+  /** Idempotent (C4). */
+  stop(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort();
+    clearInterval(this.#watch);
+    this.#offStatus();
+    this.#close();
+  }
+
+  #checkSigns(): void {
+    if (this.#asked === 0) this.#lastSignMs = performance.now();
+    else if (performance.now() - this.#lastSignMs > SILENT_MS) this.#reopen(); // C3
+  }
+
+  #close(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = undefined;
+    this.#inbox = '';
+    this.#asked = 0;
+  }
+
+  #reopen(): void {
+    this.#close();
+    if (this.#opening || this.#stopping.signal.aborted) return;
+    this.#opening = true;
+    void this.#open().finally(() => {
+      this.#opening = false;
+    });
+  }
+
+  async #open(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let attempt = this.#breaks; !signal.aborted && !this.#link.nc.isClosed(); attempt++) {
+      if (attempt > 0) await delay(Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), signal);
+      if (!this.#link.isConnected) continue;
+      const { generation } = this.#link;
+      try {
+        await this.#options.ensure();
+      } catch (error) {
+        this.#options.onTrouble?.(asError(error));
+        continue;
+      }
+      if (signal.aborted) return;
+      if (generation !== this.#link.generation) continue;
+      const inbox = createInbox();
+      this.#inbox = inbox;
+      this.#lastSignMs = performance.now();
+      this.#subscription = this.#link.nc.subscribe(inbox, {
+        callback: (_error, message) => this.#receive(message, inbox),
+      });
+      this.#pull();
+      return;
+    }
+  }
+
+  #pull(): void {
+    const free = this.#window - this.#held;
+    if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
+    this.#asked = free;
+    const { stream, consumer, pullBytes } = this.#options;
+    const maxBytes = pullBytes ?? 8 * 1024 * 1024;
+    sendPull(this.#link, stream, consumer, this.#inbox, {
+      batch: free,
+      maxBytes,
+      expiresMs: EXPIRES_MS,
+      heartbeatMs: HEARTBEAT_MS,
+    });
+  }
+
+  /** Called by the client's parser: must not throw. */
+  #receive(message: Msg, inbox: string): void {
+    if (inbox !== this.#inbox) return; // an ended pull's: it comes again after ack_wait
+    this.#lastSignMs = performance.now();
+    const status = pullStatus(message, inbox);
+    if (status?.kind !== 'broken') this.#breaks = 0;
+    if (status === undefined) {
+      this.#asked = Math.max(0, this.#asked - 1);
+      this.#deliver(message);
+    } else if (status.kind === 'ended') {
+      this.#asked = 0;
+    } else if (status.kind === 'broken') {
+      this.#options.onTrouble?.(new Error(`consumer ${this.#options.consumer}: ${status.code} ${status.description}`));
+      this.#breaks++;
+      return this.#reopen(); // C3
+    }
+    this.#pull();
+  }
+
+  #deliver(message: Msg): void {
+    const info = parseDelivery(message.reply ?? '');
+    if (info === undefined) return;
+    this.#held++;
+    let settled = false;
+    const settle = (): boolean => {
+      if (settled) return false;
+      settled = true;
+      this.#held--;
+      queueMicrotask(() => this.#pull());
+      return true;
+    };
+    const answer = (text: string): void => {
+      if (!this.#link.nc.isClosed()) message.respond(text);
+    };
+    this.#options.onDelivery({
+      subject: message.subject,
+      data: message.data,
+      ...info,
+      header: (name) => message.headers?.get(name) || undefined,
+      ack: () => void (settle() && answer('+ACK')),
+      ackConfirmed: () => (settle() ? this.#confirm(message.reply as string) : Promise.resolve(false)),
+      nak: (delayMs) => {
+        if (settle())
+          answer(delayMs === undefined ? '-NAK' : `-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`);
+      },
+      extend: () => {
+        if (!settled) answer('+WPI');
+      },
+    });
+  }
+
+  async #confirm(reply: string): Promise<boolean> {
+    try {
+      await this.#link.nc.request(reply, '+ACK', { timeout: SETTLE_TIMEOUT_MS });
+      return true;
+    } catch {
+      return false; // unknown is an outcome of its own
+    }
+  }
+}
+
+/** Makes or updates a durable consumer. @throws JetStreamError or Error. */
+export async function ensureDurable(
+  link: NatsLink,
+  stream: string,
+  name: string,
+  config: { readonly [setting: string]: unknown },
+): Promise<void> {
+  const made = await jsApi(link, `CONSUMER.DURABLE.CREATE.${stream}.${name}`, {
+    stream_name: stream,
+    config: { ...config, durable_name: name },
+  });
+  if (made.kind !== 'ok') throw made.error;
+}

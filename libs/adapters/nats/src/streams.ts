@@ -1,0 +1,147 @@
+import { LIMITS } from '@belfry/protocol';
+import type { StreamConfig } from '@nats-io/jetstream';
+
+import { jsApi, streamInfo } from './api.ts';
+import { bucketDefinitions } from './buckets.ts';
+import type { NatsLink } from './connection.ts';
+import { JS, JetStreamError, NatsFailure } from './errors.ts';
+import type { NatsNames } from './names.ts';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const NANOS_PER_MS = 1_000_000;
+/** Below this an inbox is of no use. */
+const SMALLEST_BYTES = 64 * MIB;
+const SETUP_TIMEOUT_MS = 10_000;
+
+export interface StreamSettings {
+  /** Copies of everything durable: 1, or 3 on a cluster. */
+  readonly replicas?: number;
+  readonly inboxBytes?: number;
+  readonly ingestBytes?: number;
+  readonly rejectedBytes?: number;
+}
+
+export type StreamDefinition = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects' | 'max_bytes'>;
+
+/**
+ * Makes everything durable (inbox, ingest, rejected, the buckets of leases and placement), or brings what exists to these
+ * settings. Idempotent; several processes may do it at once. Returns notes for the operator: what had to be smaller than
+ * asked for. (The work stream is `NatsWorkQueue.ensure`'s, since it may vanish and come again.)
+ * @throws NatsFailure `setup` when a stream exists that can't be made to fit, or cannot be made.
+ */
+export async function ensureStreams(
+  link: NatsLink,
+  names: NatsNames,
+  settings: StreamSettings = {},
+): Promise<string[]> {
+  const notes: string[] = [];
+  const streams = [...definitions(names, settings), ...bucketDefinitions(names, settings.replicas ?? 1, Date.now())];
+  for (const definition of streams) notes.push(...(await ensureStream(link, definition)).notes);
+  return notes;
+}
+
+function definitions(names: NatsNames, settings: StreamSettings): StreamDefinition[] {
+  const durable = { storage: 'file', num_replicas: settings.replicas ?? 1, max_msg_size: LIMITS.messageBytes } as const;
+  return [
+    {
+      ...durable,
+      name: names.streams.inbox,
+      subjects: [names.subject('belfry.inbox.*')],
+      retention: 'limits',
+      // `old` would lose messages silently; and no max_age: what is not checkpointed stays, however long Postgres is away.
+      discard: 'new',
+      deny_delete: true,
+      allow_atomic: true,
+      max_bytes: settings.inboxBytes ?? LIMITS.inboxBytes,
+    },
+    {
+      ...durable,
+      name: names.streams.ingest,
+      subjects: [names.subject('belfry.v1.*.ingest')],
+      retention: 'workqueue',
+      discard: 'new',
+      max_bytes: settings.ingestBytes ?? GIB,
+    },
+    {
+      ...durable,
+      name: names.streams.rejected,
+      subjects: [names.subject('belfry.v1.*.rejected')],
+      retention: 'limits',
+      discard: 'old',
+      max_age: LIMITS.rejectedAgeMs * NANOS_PER_MS,
+      max_bytes: settings.rejectedBytes ?? 256 * MIB,
+    },
+  ];
+}
+
+const SHORT_OF_SPACE: ReadonlySet<number> = new Set([
+  JS.insufficientResources,
+  JS.memoryExceeded,
+  JS.storageExceeded,
+  JS.noSuitablePeers,
+]);
+
+export interface EnsuredStream {
+  readonly created: boolean;
+  readonly notes: readonly string[];
+}
+
+/**
+ * One stream: made, updated, or left as it is. The server sets `max_bytes` aside when it makes a stream; where it has not so
+ * much, the size is halved until it has.
+ */
+export async function ensureStream(link: NatsLink, wanted: StreamDefinition): Promise<EnsuredStream> {
+  const found = await streamInfo(link, wanted.name);
+  if (found.kind === 'ok') return { created: false, notes: await updateStream(link, wanted, found.value.config) };
+  if (found.kind === 'unknown' || found.error.errCode !== JS.streamNotFound)
+    throw setupFailure(wanted.name, found.error);
+  for (let bytes = wanted.max_bytes; ; bytes = Math.floor(bytes / 2)) {
+    const made = await jsApi(link, `STREAM.CREATE.${wanted.name}`, { ...wanted, max_bytes: bytes }, SETUP_TIMEOUT_MS);
+    if (made.kind === 'ok') {
+      return { created: true, notes: bytes === wanted.max_bytes ? [] : [smallerNote(wanted, bytes)] };
+    }
+    if (made.kind === 'denied' && made.error.errCode === JS.streamNameInUse) {
+      const other = await streamInfo(link, wanted.name); // somebody was faster, with other settings
+      if (other.kind === 'ok') return { created: false, notes: await updateStream(link, wanted, other.value.config) };
+    }
+    const smaller = made.kind === 'denied' && SHORT_OF_SPACE.has(made.error.errCode) && bytes / 2 >= SMALLEST_BYTES;
+    if (!smaller) throw setupFailure(wanted.name, made.error);
+  }
+}
+
+/** What differs is updated; a larger size that the disk does not offer is left, with a note. */
+async function updateStream(link: NatsLink, wanted: StreamDefinition, present: StreamConfig): Promise<string[]> {
+  // A stream's first sequence is where it began: no setting of ours later on.
+  const { first_seq: _began, ...settable } = wanted;
+  const differing = differences(settable, present);
+  if (differing.length === 0) return [];
+  const merged = { ...present, ...settable };
+  const updated = await jsApi(link, `STREAM.UPDATE.${wanted.name}`, merged, SETUP_TIMEOUT_MS);
+  if (updated.kind === 'ok') return [];
+  if (updated.kind === 'denied' && SHORT_OF_SPACE.has(updated.error.errCode) && wanted.max_bytes > present.max_bytes) {
+    const rest = await updateStream(link, { ...wanted, max_bytes: present.max_bytes }, present);
+    return [smallerNote(wanted, present.max_bytes), ...rest];
+  }
+  throw setupFailure(wanted.name, updated.error, differing);
+}
+
+function differences(wanted: Partial<StreamConfig>, present: StreamConfig): string[] {
+  const present_ = present as unknown as { readonly [setting: string]: unknown };
+  return Object.entries(wanted)
+    .filter(([setting, value]) => JSON.stringify(present_[setting] ?? false) !== JSON.stringify(value ?? false))
+    .map(
+      ([setting, value]) => `${setting} is ${JSON.stringify(present_[setting])}, should be ${JSON.stringify(value)}`,
+    );
+}
+
+function setupFailure(stream: string, error: Error, differing: readonly string[] = []): NatsFailure {
+  const hint = differing.length === 0 ? '' : ` It exists with other settings: ${differing.join('; ')}.`;
+  const code = error instanceof JetStreamError ? 'setup' : 'connect';
+  return new NatsFailure(code, `stream ${stream} cannot be set up: ${error.message}.${hint}`, { cause: error });
+}
+
+function smallerNote(wanted: StreamDefinition, bytes: number): string {
+  const place = wanted.storage === 'memory' ? 'memory' : 'disk';
+  return `stream ${wanted.name} has ${Math.round(bytes / MIB)} MiB instead of ${Math.round(wanted.max_bytes / MIB)}: the server's ${place} offers no more.`;
+}

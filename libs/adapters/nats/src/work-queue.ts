@@ -1,0 +1,238 @@
+import { LIMITS, parseWorkSubject, subjects, workConsumer } from '@belfry/protocol';
+import { ok, refused, retry } from '@belfry/ports';
+import type { Fence, Outcome, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
+import { nuid } from '@nats-io/transport-node';
+
+import { jsApiOrThrow, streamInfo } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { JS, JetStreamError } from './errors.ts';
+import { Fences } from './fences.ts';
+import { HeaderBlock, HEADERS } from './header-block.ts';
+import type { NatsNames } from './names.ts';
+import { AckedPublisher } from './publisher.ts';
+import type { Outgoing, PubAck } from './publisher.ts';
+import { ensureStream } from './streams.ts';
+import { listSubjects } from './subject-list.ts';
+
+const NANOS_PER_MS = 1_000_000;
+const GIB = 1024 ** 3;
+/** Deliveries of one message before the broker leaves it: more than the attempts a shard counts as lost, since it decides first. */
+const MAX_DELIVERIES = 20;
+/** Executions in workers' hands, per queue. */
+const MAX_ACK_PENDING = 100_000;
+const HEADER_BYTES = 512;
+
+export interface NatsWorkQueueOptions {
+  readonly names: NatsNames;
+  readonly replicas?: number;
+  /** Default 1 GiB: the dispatch window keeps far below it. */
+  readonly maxBytes?: number;
+  /** How long an acknowledgement is awaited; default 5 s. */
+  readonly ackTimeoutMs?: number;
+}
+
+/**
+ * Dispatched executions in one memory stream, with a fence subject per shard in the same stream.
+ *
+ * W1. The first message of each batch, or a single message, expects its shard's fence subject to end at the fence's sequence: a
+ *     shard that was taken over can't dispatch (10071). The other messages expect their own subjects to be empty, so that an
+ *     attempt can't be there twice; the first can expect one thing only, and rests on its message id.
+ * W2. The first message's id is the batch's: a verbatim repetition is known by it (10201, or `duplicate` for a single message).
+ * W3. 10071 may mean the fence or an own subject. The fence is read again before anything is concluded.
+ * W4. A stream made anew starts at a first sequence above all that any former one used, so no old fence looks valid.
+ */
+export class NatsWorkQueue implements WorkQueue {
+  readonly #link: NatsLink;
+  readonly #names: NatsNames;
+  readonly #stream: string;
+  readonly #options: NatsWorkQueueOptions;
+  readonly #publisher: AckedPublisher;
+  readonly #fences: Fences;
+
+  constructor(link: NatsLink, options: NatsWorkQueueOptions) {
+    this.#link = link;
+    this.#names = options.names;
+    this.#stream = options.names.streams.work;
+    this.#options = options;
+    this.#publisher = new AckedPublisher(
+      link,
+      options.ackTimeoutMs === undefined ? {} : { timeoutMs: options.ackTimeoutMs },
+    );
+    this.#fences = new Fences(link, this.#publisher, options.names);
+  }
+
+  /** @throws NatsFailure `setup` when the stream can't be made. */
+  async ensure(firstSeq: () => Promise<number>): Promise<number> {
+    const present = await this.incarnation();
+    // The counter is asked only when a stream has to be made.
+    const first_seq = present > 0 ? present : await firstSeq(); // W4
+    await ensureStream(this.#link, {
+      name: this.#stream,
+      subjects: [this.#names.subject('belfry.work.>'), this.#names.subject('belfry.fence.*')],
+      storage: 'memory',
+      retention: 'workqueue',
+      discard: 'new',
+      allow_atomic: true,
+      max_bytes: this.#options.maxBytes ?? GIB,
+      max_msg_size: LIMITS.messageBytes,
+      num_replicas: this.#options.replicas ?? 1,
+      first_seq,
+    });
+    return await this.incarnation();
+  }
+
+  async incarnation(): Promise<number> {
+    const info = await streamInfo(this.#link, this.#stream);
+    if (info.kind === 'ok') return Math.max(1, info.value.config.first_seq ?? 1);
+    if (info.error instanceof JetStreamError && info.error.errCode === JS.streamNotFound) return 0;
+    throw info.error;
+  }
+
+  async fencedEpoch(shard: number): Promise<number> {
+    const fence = await this.#fences.read(shard);
+    if (fence.kind === 'unknown') throw fence.error;
+    return fence.kind === 'held' ? fence.epoch : 0;
+  }
+
+  async takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>> {
+    const info = await streamInfo(this.#link, this.#stream);
+    if (info.kind !== 'ok') return retry(info.error);
+    const incarnation = Math.max(1, info.value.config.first_seq ?? 1);
+    const taken = await this.#fences.take(shard, epoch);
+    return taken.kind === 'ok' ? ok({ shard, epoch, seq: taken.value, incarnation }) : taken;
+  }
+
+  /**
+   * Many batches may be in flight at once. On a replicated stream only one per shard: another is answered `retry` (10164).
+   * @throws RangeError for more than `LIMITS.batchMessages` items.
+   */
+  async publish(
+    fence: Fence,
+    batchId: string,
+    items: readonly WorkItem[],
+  ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>> {
+    if (items.length === 0) return ok(undefined);
+    if (items.length > LIMITS.batchMessages) throw new RangeError(`a batch of ${items.length} items`);
+    const ack = await this.#send(fence, batchId, items);
+    switch (ack.kind) {
+      case 'stored':
+        return ok(undefined);
+      case 'denied':
+        return await this.#denied(fence, items, ack.error);
+      case 'absent':
+        return await this.#absent();
+      case 'unknown':
+        return retry(ack.error);
+    }
+  }
+
+  async surviving(shard: number): Promise<readonly WorkRef[]> {
+    const filter = this.#names.subject(subjects.workOfShard(shard));
+    const refs: WorkRef[] = [];
+    for (const subject of await listSubjects(this.#link, this.#stream, filter)) {
+      const ref = parseWorkSubject(this.#names.protocolSubject(subject));
+      if (ref !== undefined) refs.push(ref);
+    }
+    return refs;
+  }
+
+  async remove(refs: readonly WorkRef[]): Promise<number> {
+    const purge = async (ref: WorkRef): Promise<number> => {
+      const filter = this.#names.subject(
+        subjects.work(ref.namespace, ref.queue, ref.shard, ref.execution, ref.attempt),
+      );
+      const { purged } = await jsApiOrThrow<{ purged: number }>(this.#link, `STREAM.PURGE.${this.#stream}`, { filter });
+      return Math.min(1, purged);
+    };
+    const removed = await Promise.all(refs.map(purge));
+    return removed.reduce((sum, one) => sum + one, 0);
+  }
+
+  async ensureConsumer(namespace: string, queue: string): Promise<void> {
+    const name = workConsumer(namespace, queue);
+    await jsApiOrThrow(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, {
+      stream_name: this.#stream,
+      config: {
+        durable_name: name,
+        filter_subject: this.#names.subject(subjects.workOfQueue(namespace, queue)),
+        deliver_policy: 'all',
+        ack_policy: 'explicit',
+        ack_wait: LIMITS.ackWaitMs * NANOS_PER_MS,
+        max_deliver: MAX_DELIVERIES,
+        max_ack_pending: MAX_ACK_PENDING,
+        max_waiting: LIMITS.workers,
+      },
+    });
+  }
+
+  close(): void {
+    this.#publisher.close();
+  }
+
+  #send(fence: Fence, batchId: string, items: readonly WorkItem[]): Promise<PubAck> {
+    const fenceSubject = this.#names.subject(subjects.fence(fence.shard));
+    const outgoing = items.map((item, i): Outgoing => {
+      const headers = new HeaderBlock();
+      if (i === 0) {
+        headers
+          .add(HEADERS.msgId, batchId)
+          .add(HEADERS.expectedSubjectSequence, fence.seq)
+          .add(HEADERS.expectedSubject, fenceSubject); // W1, W2
+      } else {
+        headers.add(HEADERS.expectedSubjectSequence, 0); // W1
+      }
+      if (item.traceparent !== undefined) headers.add(HEADERS.traceparent, item.traceparent);
+      const subject = subjects.work(item.namespace, item.queue, fence.shard, item.execution, item.attempt);
+      return { subject: this.#names.subject(subject), headers, body: item.body };
+    });
+    const [single] = outgoing;
+    if (single !== undefined && outgoing.length === 1) return this.#publisher.publish(single);
+    return this.#publisher.batch(nuid.next(), outgoing);
+  }
+
+  async #denied(
+    fence: Fence,
+    items: readonly WorkItem[],
+    error: JetStreamError,
+  ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>> {
+    switch (error.errCode) {
+      case JS.duplicateInBatch:
+        return ok(undefined); // W2
+      case JS.wrongLastSequence:
+        return await this.#refusedSequence(fence); // W3
+      case JS.storeFailed:
+        return (await this.#isFull(items)) ? refused('full') : retry(error);
+      case JS.memoryExceeded:
+      case JS.insufficientResources:
+        return refused('full');
+      default:
+        return retry(error);
+    }
+  }
+
+  async #refusedSequence(fence: Fence): Promise<Outcome<void, 'fenced' | 'lost' | 'duplicate'>> {
+    const held = await this.#fences.read(fence.shard);
+    switch (held.kind) {
+      case 'unknown':
+        return retry(held.error);
+      case 'none':
+        return refused('lost');
+      case 'held':
+        if (held.seq === fence.seq) return refused('duplicate');
+        return held.epoch > fence.epoch ? refused('fenced') : refused('lost');
+    }
+  }
+
+  async #absent(): Promise<Outcome<void, 'lost'>> {
+    const info = await streamInfo(this.#link, this.#stream);
+    const gone = info.kind === 'denied' && info.error.errCode === JS.streamNotFound;
+    return gone ? refused('lost') : retry(new Error(`no stream takes ${this.#stream}'s subjects now`));
+  }
+
+  async #isFull(items: readonly WorkItem[]): Promise<boolean> {
+    const info = await streamInfo(this.#link, this.#stream);
+    if (info.kind !== 'ok') return false;
+    const bytes = items.reduce((sum, item) => sum + item.body.length + HEADER_BYTES, 0);
+    return info.value.state.bytes + bytes > info.value.config.max_bytes;
+  }
+}

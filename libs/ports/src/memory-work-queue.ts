@@ -1,0 +1,151 @@
+import { ok, refused } from './outcome.ts';
+import type { Outcome } from './outcome.ts';
+import type { Fence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
+
+interface Stored {
+  readonly ref: WorkRef;
+  readonly item: WorkItem;
+  readonly bytes: number;
+  inHands: boolean;
+}
+
+interface HeldFence {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/** A work message as a worker gets it. */
+export interface PulledWork {
+  readonly ref: WorkRef;
+  readonly body: string;
+  readonly traceparent: string | undefined;
+  ack(): Promise<void>;
+}
+
+/**
+ * The work queue in memory, with what tests and the simulator need besides the port: pulling, and losing the stream.
+ *
+ * M1. `#messages` holds an attempt at most once, in the order of publishing; an acknowledged or removed one is not in it.
+ * M2. Sequences grow over all incarnations.
+ */
+export class MemoryWorkQueue implements WorkQueue {
+  readonly #maxBytes: number;
+  #incarnation = 0;
+  #nextSeq = 1;
+  #bytes = 0;
+  readonly #messages = new Map<string, Stored>();
+  readonly #fences = new Map<number, HeldFence>();
+  readonly #batches = new Set<string>();
+  readonly #consumers = new Set<string>();
+
+  constructor(options: { readonly maxBytes?: number } = {}) {
+    this.#maxBytes = options.maxBytes ?? 1024 ** 3;
+  }
+
+  async ensure(firstSeq: () => Promise<number>): Promise<number> {
+    if (this.#incarnation > 0) return this.#incarnation;
+    const first = await firstSeq();
+    if (this.#incarnation === 0) {
+      this.#nextSeq = Math.max(this.#nextSeq, first); // M2
+      this.#incarnation = this.#nextSeq;
+    } // else somebody was faster
+    return this.#incarnation;
+  }
+
+  incarnation(): Promise<number> {
+    return Promise.resolve(this.#incarnation);
+  }
+
+  fencedEpoch(shard: number): Promise<number> {
+    return Promise.resolve(this.#fences.get(shard)?.epoch ?? 0);
+  }
+
+  takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>> {
+    if ((this.#fences.get(shard)?.epoch ?? 0) >= epoch) return Promise.resolve(refused('fenced'));
+    const seq = this.#nextSeq++;
+    this.#fences.set(shard, { epoch, seq });
+    return Promise.resolve(ok({ shard, epoch, seq, incarnation: this.#incarnation }));
+  }
+
+  publish(
+    fence: Fence,
+    batchId: string,
+    items: readonly WorkItem[],
+  ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>> {
+    return Promise.resolve(this.#publish(fence, batchId, items));
+  }
+
+  surviving(shard: number): Promise<readonly WorkRef[]> {
+    const refs = [...this.#messages.values()].map(({ ref }) => ref).filter((ref) => ref.shard === shard);
+    return Promise.resolve(refs);
+  }
+
+  remove(refs: readonly WorkRef[]): Promise<number> {
+    return Promise.resolve(refs.filter((ref) => this.#delete(keyOf(ref))).length);
+  }
+
+  ensureConsumer(namespace: string, queue: string): Promise<void> {
+    this.#consumers.add(`${namespace}=${queue}`);
+    return Promise.resolve();
+  }
+
+  /** What a worker gets that asks for up to `count` messages of the queue now. */
+  pull(namespace: string, queue: string, count: number): PulledWork[] {
+    if (!this.#consumers.has(`${namespace}=${queue}`)) throw new Error(`no consumer for ${namespace}=${queue}`);
+    const pulled: PulledWork[] = [];
+    for (const [key, stored] of this.#messages) {
+      if (pulled.length === count) break;
+      const { ref, item } = stored;
+      if (stored.inHands || ref.namespace !== namespace || ref.queue !== queue) continue;
+      stored.inHands = true;
+      const body = typeof item.body === 'string' ? item.body : new TextDecoder().decode(item.body);
+      const ack = (): Promise<void> => Promise.resolve(void this.#delete(key));
+      pulled.push({ ref, body, traceparent: item.traceparent, ack });
+    }
+    return pulled;
+  }
+
+  /** The stream vanishes, with all that is in it. */
+  lose(): void {
+    this.#incarnation = 0;
+    this.#bytes = 0;
+    for (const memory of [this.#messages, this.#fences, this.#batches, this.#consumers]) memory.clear();
+  }
+
+  #publish(
+    fence: Fence,
+    batchId: string,
+    items: readonly WorkItem[],
+  ): Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'> {
+    if (items.length === 0) return ok(undefined);
+    const held = this.#fences.get(fence.shard);
+    if (this.#batches.has(batchId)) return ok(undefined);
+    if (held === undefined) return refused('lost');
+    if (held.seq !== fence.seq) return refused(held.epoch > fence.epoch ? 'fenced' : 'lost');
+    const stored = items.map((item): [string, Stored] => {
+      const { namespace, queue, execution, attempt, body } = item;
+      const ref = { namespace, queue, shard: fence.shard, execution, attempt };
+      return [keyOf(ref), { ref, item, bytes: body.length + 64, inHands: false }];
+    });
+    // As on the broker: the first item rests on the batch's id, the others on their subjects being empty.
+    if (stored.slice(1).some(([key]) => this.#messages.has(key))) return refused('duplicate');
+    const bytes = stored.reduce((sum, [, one]) => sum + one.bytes, 0);
+    if (this.#bytes + bytes > this.#maxBytes) return refused('full');
+    this.#batches.add(batchId);
+    this.#nextSeq += items.length;
+    this.#bytes += bytes;
+    for (const [key, one] of stored) this.#messages.set(key, one);
+    return ok(undefined);
+  }
+
+  #delete(key: string): boolean {
+    const stored = this.#messages.get(key);
+    if (stored === undefined) return false;
+    this.#bytes -= stored.bytes;
+    return this.#messages.delete(key);
+  }
+}
+
+function keyOf(ref: WorkRef): string {
+  return `${ref.namespace}.${ref.queue}.${ref.shard}.${ref.execution}.${ref.attempt}`;
+}

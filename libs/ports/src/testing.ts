@@ -1,0 +1,11 @@
+export { inboxConformance } from './inbox.conformance.ts';
+export type { InboxHarness } from './inbox.conformance.ts';
+export { leaseStoreConformance, placementStoreConformance } from './lease-store.conformance.ts';
+export type { LeaseStoreHarness, PlacementStoreHarness } from './lease-store.conformance.ts';
+export { MemoryInbox } from './memory-inbox.ts';
+export type { MemoryInboxOptions } from './memory-inbox.ts';
+export { MemoryLeaseStore, MemoryPlacementStore } from './memory-lease-store.ts';
+export { MemoryWorkQueue } from './memory-work-queue.ts';
+export type { PulledWork } from './memory-work-queue.ts';
+export { workQueueConformance } from './work-queue.conformance.ts';
+export type { WorkQueueHarness } from './work-queue.conformance.ts';
