@@ -75,7 +75,11 @@ async function runCommand(
     clock: clockFor(common.utc ?? false),
     now: () => Date.now(),
     natsUrl,
-    connect: () => (client ??= import('./open-client.ts').then(({ openClient }) => openClient(natsUrl(), namespace))),
+    connect: async () => {
+      const url = natsUrl();
+      client ??= import('./open-client.ts').then(({ openClient }) => openClient(url, namespace));
+      return client;
+    },
     stdin: readStdin,
     signal,
   };

@@ -6,7 +6,7 @@ export interface ShellPayload {
   readonly stdin?: string;
   /** Run as `<shell> -c <command>`; default /bin/sh. */
   readonly shell?: string;
-  /** Added to the worker's environment. */
+  /** Added to what a command inherits, which is as little as with cron. */
   readonly env?: { readonly [name: string]: string };
 }
 
@@ -74,10 +74,23 @@ function isTexts(value: unknown): value is { [name: string]: string } {
   return (
     typeof value === 'object' &&
     value !== null &&
+    !Array.isArray(value) &&
     Object.entries(value).every(
       ([name, text]) => name !== '' && typeof text === 'string' && !`${name}${text}`.includes('\0'),
     )
   );
+}
+
+/** What a command inherits of the worker's environment: not its credentials (BELFRY_NATS_URL). */
+const INHERITED = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'TZ', 'TMPDIR'] as const;
+
+function inherited(): { [name: string]: string } {
+  const env: { [name: string]: string } = {};
+  for (const name of INHERITED) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
 }
 
 /** Ends the command and everything that it started. */
@@ -96,7 +109,7 @@ export function runShell(payload: ShellPayload, signal: AbortSignal, graceMs = G
     const startedAt = performance.now();
     const child = spawn(payload.shell ?? '/bin/sh', ['-c', payload.command], {
       detached: true,
-      env: { ...process.env, ...payload.env },
+      env: { ...inherited(), ...payload.env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const stdout = new Tail();

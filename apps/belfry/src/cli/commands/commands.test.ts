@@ -1,0 +1,195 @@
+import type { ExecutionView, HistoryRequest } from '@belfry/protocol';
+import { describe, expect, it } from 'vitest';
+
+import { memoryClient, NOW, testCli } from '../testing.ts';
+import { cancel } from './cancel.ts';
+import { events } from './events.ts';
+import { get } from './get.ts';
+import { history } from './history.ts';
+import { list } from './list.ts';
+import { rejected } from './rejected.ts';
+import { schedule } from './schedule.ts';
+import { trace } from './trace.ts';
+import { update } from './update.ts';
+
+const ISO = (offsetMs: number) => new Date(NOW + offsetMs).toISOString();
+
+describe('schedule', () => {
+  it('makes a task of flags, on queue default, and shows its next fire', async () => {
+    const { cli, client, stdout } = testCli(memoryClient());
+    expect(await schedule(cli, { handler: 'echo', in: '10m', key: 'k' })).toBeUndefined();
+    expect([...client.tasks.values()]).toMatchObject([{ queue: 'default', handler: 'echo', at: ISO(600_000) }]);
+    expect(stdout()).toMatch(/^created {2}[0-9a-f]{32}\nnext {5}2026-11-24 14:04:00 \(in 4m\) UTC\n$/);
+  });
+
+  it('prints the answer as one document with --json', async () => {
+    const { cli, documents } = testCli(memoryClient(), { json: true });
+    await schedule(cli, { handler: 'echo', in: '10m' });
+    expect(documents()).toMatchObject([{ status: 'created', created: true, next: [ISO(240_000)] }]);
+  });
+
+  it.each([
+    [{ in: '10m' }, /--handler is required/],
+    [{ handler: 'echo' }, /one of --at, --in, --every and --cron/],
+    [{ file: 'x', handler: 'echo' }, /--handler does not go with --file/],
+  ])('with %j is wrong usage', async (options, message) => {
+    const { cli } = testCli(memoryClient());
+    await expect(schedule(cli, options)).rejects.toMatchObject({ exit: 2, message: expect.stringMatching(message) });
+  });
+});
+
+describe('update, get and cancel', () => {
+  it('change, show and cancel a task by its key', async () => {
+    const { cli, stdout } = testCli(memoryClient());
+    await schedule(cli, { handler: 'echo', cron: '@daily', key: 'k', label: { team: 'a' } });
+    await update(cli, 'k', { cron: '@hourly', timezone: 'Asia/Tokyo' });
+    await get(cli, 'k', {});
+    expect(stdout()).toContain('@hourly Asia/Tokyo');
+    expect(stdout()).toContain('team=a');
+    expect(await cancel(cli, ['k'], {})).toBe(0);
+    await expect(get(cli, 'k', {})).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('update needs something to change', async () => {
+    await expect(update(testCli(memoryClient()).cli, 'k', {})).rejects.toMatchObject({ exit: 2 });
+  });
+
+  it('cancel goes on after one that is not there, and exits with 4', async () => {
+    const { cli, client, stderr } = testCli(memoryClient());
+    await schedule(cli, { handler: 'echo', in: '1h', key: 'b' });
+    expect(await cancel(cli, ['a', 'b'], {})).toBe(4);
+    expect(client.tasks.size).toBe(0);
+    expect(stderr()).toBe('error not_found: a: no task of this id or key\n');
+  });
+});
+
+describe('list', () => {
+  it('shows a page and how to go on, or every page', async () => {
+    const { cli, stdout, stderr } = testCli(memoryClient());
+    for (const key of ['a', 'b', 'c']) await schedule({ ...cli, json: false }, { handler: 'echo', every: '1h', key });
+    const before = stdout().length;
+    await list(cli, { limit: 2 });
+    expect(stderr()).toContain('more: --cursor 2');
+    await list(cli, { limit: 2, all: true });
+    const lines = stdout().slice(before).trim().split('\n');
+    expect(lines.filter((line) => line.startsWith('TASK'))).toHaveLength(2);
+    expect(lines).toHaveLength(2 + 2 + 3);
+    expect(lines[1]).toContain('every 1h');
+  });
+
+  it('says so when there is nothing', async () => {
+    const { cli, stdout, stderr } = testCli(memoryClient());
+    await list(cli, {});
+    expect([stdout(), stderr()]).toEqual(['', 'no tasks, as of 2026-11-24 14:00:00 (now)\n']);
+  });
+
+  it('prints the page as one document with --json, and one task a line with --all', async () => {
+    const { cli, documents } = testCli(memoryClient(), { json: true });
+    for (const key of ['a', 'b', 'c']) await schedule(cli, { handler: 'echo', every: '1h', key });
+    await list(cli, { limit: 2 });
+    await list(cli, { limit: 2, all: true });
+    const [page, ...tasks] = documents().slice(3);
+    expect(page).toMatchObject({ items: [{ key: 'a' }, { key: 'b' }], cursor: '2', asOf: ISO(0) });
+    expect(tasks.map((task) => task['key'])).toEqual(['a', 'b', 'c']);
+  });
+});
+
+function execution(id: string, offsetMs: number): ExecutionView {
+  return {
+    execution: id,
+    task: '0'.repeat(32),
+    namespace: 'default',
+    queue: 'q',
+    handler: 'h',
+    scheduledAt: ISO(offsetMs),
+    state: 'succeeded',
+    latenessMs: 12,
+    attempts: [{ attempt: 1, outcome: 'succeeded', startedAt: ISO(offsetMs + 12), finishedAt: ISO(offsetMs + 40) }],
+    result: 'fine',
+  };
+}
+
+/** Latest first, and only before `before`, as Belfry pages. */
+function historyClient(executions: readonly ExecutionView[]) {
+  const sorted = executions.toSorted((a, b) => (a.scheduledAt < b.scheduledAt ? 1 : -1));
+  const asked: HistoryRequest[] = [];
+  return {
+    ...memoryClient(),
+    asked,
+    history: async (request: HistoryRequest) => {
+      asked.push(request);
+      const before = request.before === undefined ? Infinity : new Date(request.before).getTime();
+      const items = sorted.filter((item) => Date.parse(item.scheduledAt) < before).slice(0, request.limit);
+      return { items, asOf: ISO(0) };
+    },
+    trace: async (id: string) => ({ ...execution(id, -5_000), epoch: 7 }),
+  };
+}
+
+describe('history', () => {
+  it('shows state, lateness and result of each execution', async () => {
+    const { cli, stdout } = testCli(historyClient([execution('x1', -60_000)]));
+    await history(cli, undefined, {});
+    expect(stdout()).toMatch(/x1 .*2026-11-24 13:59:00 \(1m ago\) .*succeeded .* 12 ms +28 ms +"fine"\n$/);
+  });
+
+  it('loses no execution between pages, though many share an instant', async () => {
+    const all = [1, 1, 1, 2, 3, 3, 4].map((minute, i) => execution(`x${i}`, -minute * 60_000));
+    const { cli, documents } = testCli(historyClient(all), { json: true });
+    await history(cli, 'some-key', { all: true, limit: 4 });
+    expect(
+      documents()
+        .map((item) => item['execution'])
+        .toSorted(),
+    ).toEqual(all.map((item) => item.execution));
+  });
+
+  it('says how to go on', async () => {
+    const { cli, stderr } = testCli(historyClient([execution('x1', -60_000), execution('x2', -120_000)]));
+    await history(cli, undefined, { limit: 1, before: '2026-11-24T14:00:00Z' });
+    expect(stderr()).toMatch(/^more: --before 2026-11-24T13:59:00\.000Z, or --all\n$/);
+  });
+});
+
+describe('trace', () => {
+  it('takes an execution, or a task for its latest', async () => {
+    const client = historyClient([execution(`${'0'.repeat(32)}-abc`, -60_000)]);
+    const { cli, documents } = testCli(client, { json: true });
+    await trace(cli, `${'1'.repeat(32)}-abc`);
+    await trace(cli, 'some-key');
+    expect(documents().map((item) => item['execution'])).toEqual([`${'1'.repeat(32)}-abc`, `${'0'.repeat(32)}-abc`]);
+    expect(client.asked).toEqual([{ key: 'some-key', limit: 1 }]);
+  });
+
+  it('says that a task has not run', async () => {
+    await expect(trace(testCli(historyClient([])).cli, 'k')).rejects.toMatchObject({ exit: 4 });
+  });
+});
+
+it('events are followed until as many as asked have come', async () => {
+  const filters: unknown[] = [];
+  const client = {
+    ...memoryClient(),
+    async *events(filter: unknown) {
+      filters.push(filter);
+      yield { type: 'dead' as const, task: 't', at: ISO(0), execution: 't-1', attempt: 3, error: 'boom' };
+      yield { type: 'created' as const, task: 't', at: ISO(1) };
+    },
+  };
+  const { cli, stdout } = testCli(client);
+  await events(cli, { type: 'dead', count: 1 });
+  expect(filters).toEqual([{ type: 'dead' }]);
+  expect(stdout()).toBe('2026-11-24 14:00:00.000  dead        t-1 attempt 3  boom\n');
+});
+
+it('rejected messages are listed with their reasons', async () => {
+  const item = {
+    sequence: 9,
+    at: ISO(-60_000),
+    error: { code: 'malformed' as const, message: 'no JSON' },
+    message: '{"a\n',
+  };
+  const { cli, stdout } = testCli({ ...memoryClient(), rejected: async () => [item] });
+  await rejected(cli, {});
+  expect(stdout()).toMatch(/ 9 {2}2026-11-24 13:59:00 \(1m ago\) {2}malformed {2}no JSON {2}\{"a⏎\n$/);
+});

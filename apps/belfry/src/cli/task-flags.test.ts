@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+
+import { CliError } from './exit.ts';
+import { taskFields, type TaskFlags } from './task-flags.ts';
+import { NOW } from './testing.ts';
+
+const FROM = { now: NOW, utc: true, file: (path: string) => `{"from":"${path}"}`, stdin: async () => '[1]' };
+const read = (flags: TaskFlags) => taskFields(flags, FROM);
+
+describe('flags of a task', () => {
+  it.each<[TaskFlags, object]>([
+    [{}, {}],
+    [{ in: '10m' }, { at: '2026-11-24T14:10:00.000Z' }],
+    [{ at: '2030-01-31 08:00' }, { at: '2030-01-31T08:00:00.000Z' }],
+    [
+      { every: '90s', anchor: '2030-01-31' },
+      { every: '90s', anchor: '2030-01-31T00:00:00.000Z' },
+    ],
+    [
+      { cron: '@daily', timezone: 'Asia/Tokyo' },
+      { cron: '@daily', timezone: 'Asia/Tokyo' },
+    ],
+    [{ payload: '{"a":1}' }, { payload: { a: 1 } }],
+    [{ payload: '@task.json' }, { payload: { from: 'task.json' } }],
+    [{ payload: '-' }, { payload: [1] }],
+    [
+      { attempts: 5, timeout: '30s' },
+      { retry: { attempts: 5 }, timeoutMs: 30_000 },
+    ],
+    [
+      { label: { a: '1' }, priority: 'high', queue: 'q', handler: 'h' },
+      { metadata: { a: '1' }, priority: 'high', queue: 'q', handler: 'h' },
+    ],
+  ])('%j become a spec', async (flags, spec) => expect(await read(flags)).toEqual(spec));
+
+  it.each<[TaskFlags, RegExp]>([
+    [{ at: '2030-01-31', cron: '@daily' }, /only one of .* --at and --cron/],
+    [{ in: '1h', every: '1h' }, /--in and --every/],
+    [{ timezone: 'UTC' }, /--timezone goes with --cron/],
+    [{ every: '1h', timezone: 'UTC' }, /--timezone goes with --cron/],
+    [{ anchor: '2030-01-31' }, /--anchor goes with --every/],
+    [{ at: 'tomorrow' }, /--at tomorrow: not an instant/],
+    [{ in: 'soon' }, /--in soon: not a duration/],
+    [{ in: '999999999999w' }, /beyond the end of time/],
+    [{ payload: 'hello' }, /--payload: not JSON/],
+    [{ timeout: '5' }, /--timeout 5: not a duration/],
+  ])('%j are wrong usage', async (flags, message) => {
+    const error = await read(flags).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(CliError);
+    expect(error).toMatchObject({ exit: 2, code: 'usage', message: expect.stringMatching(message) });
+  });
+});
