@@ -60,12 +60,14 @@ export function eachValue(kind: FieldKind, item: Item, add: (value: number) => v
   let last: number = kind.last;
   if (base !== '*' && base !== '?') {
     const [from = '', to, beyond] = base.split('-');
-    if (beyond !== undefined || from === '' || to === '') refuse(kind, item, 'a range is two values with one hyphen, as in 1-5');
+    if (beyond !== undefined || from === '' || to === '')
+      refuse(kind, item, 'a range is two values with one hyphen, as in 1-5');
     first = readValue(kind, item, from);
     if (to !== undefined) last = readValue(kind, item, to);
     else if (step === undefined) last = first;
     if (first > last && to === undefined) last = first;
-    if (first > last) refuse(kind, item, `the range is reversed; did you mean ${turnedAround(kind, from, first, last, by)}?`);
+    if (first > last)
+      refuse(kind, item, `the range is reversed; did you mean ${turnedAround(kind, from, first, last, by)}?`);
   }
   for (let value = first; value <= last; value += by) add(value);
 }
@@ -79,7 +81,11 @@ export function readValue(kind: FieldKind, within: Item, text: string): number {
   }
   const at = kind.names.indexOf(text);
   if (at >= 0) return kind.min + at;
-  return refuse(kind, within, `${text === '' ? 'a value is missing' : `"${text}" is no ${kind.name}`}${guess(kind, text)}`);
+  return refuse(
+    kind,
+    within,
+    `${text === '' ? 'a value is missing' : `"${text}" is no ${kind.name}`}${guess(kind, text)}`,
+  );
 }
 
 function readStep(kind: FieldKind, item: Item, text: string): number {
@@ -88,21 +94,28 @@ function readStep(kind: FieldKind, item: Item, text: string): number {
   const step = Number(text);
   if (step === 0) refuse(kind, item, 'a step of 0 never moves on');
   if (step > size)
-    refuse(kind, item, `a step of ${text} is longer than the field's ${size} values; for a longer interval use "every"`);
+    refuse(
+      kind,
+      item,
+      `a step of ${text} is longer than the field's ${size} values; for a longer interval use "every"`,
+    );
   return step;
 }
 
 /** The values that a reversed range was to mean, e.g. `22-23,0-2`. */
 function turnedAround(kind: FieldKind, from: string, first: number, last: number, by: number): string {
-  const word = (value: number): string => (/^\d/.test(from) ? String(value) : (kind.names[value - kind.min] ?? String(value)));
+  const word = (value: number): string =>
+    /^\d/.test(from) ? String(value) : (kind.names[value - kind.min] ?? String(value));
   if (by > 1) {
     const values: string[] = [];
     const size = kind.last - kind.min + 1;
-    for (let value = first; value <= last + size; value += by) values.push(word(value > kind.last ? value - size : value));
+    for (let value = first; value <= last + size; value += by)
+      values.push(word(value > kind.last ? value - size : value));
     return values.join(',');
   }
   const span = (a: number, b: number): string => (a === b ? word(a) : `${word(a)}-${word(b)}`);
-  return `${span(Math.min(first, kind.last), kind.last)},${span(kind.min, last)}`;
+  // A 7 is a Sunday, as 0 is.
+  return first > kind.last ? span(kind.min, last) : `${span(first, kind.last)},${span(kind.min, last)}`;
 }
 
 function guess(kind: FieldKind, text: string): string {

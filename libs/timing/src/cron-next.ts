@@ -10,9 +10,6 @@ const LARGEST_DAYLIGHT_SAVING_S = 3 * 3_600;
  */
 const DAY_S = 86_400;
 
-/** Scratch of `nextCron`, which is not re-entered: an object per call would cost more than the answer. */
-const span: OffsetSpan = newSpan();
-
 /**
  * The first fire strictly after `afterMs`; Infinity when there is none up to the year 9999. Nothing fires before 1970.
  *
@@ -22,11 +19,12 @@ const span: OffsetSpan = newSpan();
 export function nextCron(rule: CronRule, zone: Zone, afterMs: number): number {
   if (!(afterMs < MAX_INSTANT_MS)) return Infinity;
   let from = afterMs < 0 ? 0 : Math.floor(afterMs / 1_000) + 1;
+  const span = newSpan();
   while (from * 1_000 <= MAX_INSTANT_MS) {
     zone.span(from, span);
     if (!rule.isInterval) {
       const shift = span.offset - span.before;
-      if (shift > 0 && from === span.start && skippedOne(rule, shift)) return from * 1_000;
+      if (shift > 0 && from === span.start && skippedOne(rule, span)) return from * 1_000;
       if (shift < 0 && shift >= -LARGEST_DAYLIGHT_SAVING_S && from < span.start - shift) from = span.start - shift;
     }
     if (from < span.end) {
@@ -44,6 +42,6 @@ export function nextCron(rule: CronRule, zone: Zone, afterMs: number): number {
 }
 
 /** Whether a fixed-time job missed a wall time in the gap that `span` begins with. */
-function skippedOne(rule: CronRule, shift: number): boolean {
-  return shift <= LARGEST_DAYLIGHT_SAVING_S && rule.nextFrom(span.start + span.before) < span.start + span.offset;
+function skippedOne(rule: CronRule, { start, before, offset }: OffsetSpan): boolean {
+  return offset - before <= LARGEST_DAYLIGHT_SAVING_S && rule.nextFrom(start + before) < start + offset;
 }

@@ -23,9 +23,10 @@ export interface ParsedCron {
 export function parseCron(text: string): ParsedCron {
   if (text.length > MAX_CRON_CHARS) refuseAll(`longer than ${MAX_CRON_CHARS} characters`, MAX_CRON_CHARS);
   const expression = text.trim().startsWith('@') ? macro(text) : text;
-  const fields = [...expression.matchAll(/\S+/g)].map(
-    (match): FieldText => ({ text: match[0].toUpperCase(), position: match.index }),
-  );
+  const fields = [...expression.matchAll(/\S+/g)].map((match): FieldText => ({
+    text: match[0].toUpperCase(),
+    position: match.index,
+  }));
   checkCount(fields, text);
   const [second, minute, hour, day, month, weekday] = (
     fields.length === 6 ? fields : [{ text: '0', position: 0 }, ...fields]
@@ -39,7 +40,10 @@ export function parseCron(text: string): ParsedCron {
     ...weekdays(weekday),
     isInterval: [second, minute, hour].some((field) => /[*?/]/.test(field.text)),
   };
-  return { rule: new CronRule(sets), canonical: fields.map((field) => (field.text === '?' ? '*' : field.text)).join(' ') };
+  return {
+    rule: new CronRule(sets),
+    canonical: fields.map((field) => (field.text === '?' ? '*' : field.text)).join(' '),
+  };
 }
 
 function macro(text: string): string {
@@ -47,21 +51,28 @@ function macro(text: string): string {
   const known = MACROS.get(name);
   if (known !== undefined) return known;
   const position = text.indexOf('@');
-  if (name.startsWith('@every')) return refuseAll('@every is not cron; use the field "every", as in {"every":"5m"}', position);
+  if (name.startsWith('@every'))
+    return refuseAll('@every is not cron; use the field "every", as in {"every":"5m"}', position);
   if (name === '@reboot') return refuseAll('@reboot names no time', position);
   return refuseAll(`"${text.trim()}" is no macro; there are ${[...MACROS.keys()].join(', ')}`, position);
 }
 
 function checkCount(fields: readonly FieldText[], text: string): void {
-  if (fields.length === 5 || fields.length === 6) return;
-  if (fields.length === 0) refuseAll('the expression is empty; every minute is "* * * * *"', 0);
-  const [first] = fields as [FieldText];
+  const [first] = fields;
+  if (first === undefined) return refuseAll('the expression is empty; every minute is "* * * * *"', 0);
   if (/^(?:CRON_)?TZ=/.test(first.text)) refuseAll('the time zone goes into the field "timezone"', first.position);
+  if (fields.length === 5 || fields.length === 6) return;
   const count = `${fields.length} field${fields.length === 1 ? '' : 's'}`;
   if (fields.length > 6)
-    refuseAll(`${count}, but 6 at most are allowed (second first); years are not supported`, (fields[6] as FieldText).position);
+    refuseAll(
+      `${count}, but 6 at most are allowed (second first); years are not supported`,
+      (fields[6] as FieldText).position,
+    );
   const missing = fields.length === 4 ? `; did you mean "${text.trim()} *"?` : '';
-  refuseAll(`${count}, but 5 (minute, hour, day of month, month, day of week) or 6 (second first) are needed${missing}`, text.length);
+  refuseAll(
+    `${count}, but 5 (minute, hour, day of month, month, day of week) or 6 (second first) are needed${missing}`,
+    text.length,
+  );
 }
 
 function refuseAll(why: string, position: number): never {
@@ -87,7 +98,9 @@ function bits(name: 'hour' | 'month', field: FieldText, from: number): number {
   return set;
 }
 
-function days(field: FieldText): Pick<CronSets, 'days' | 'lastDays' | 'nearestWeekdays' | 'lastWeekday' | 'restrictsDay'> {
+function days(
+  field: FieldText,
+): Pick<CronSets, 'days' | 'lastDays' | 'nearestWeekdays' | 'lastWeekday' | 'restrictsDay'> {
   const kind = FIELD_KINDS.day;
   const found = { days: 0, lastDays: 0, nearestWeekdays: 0, lastWeekday: false, restrictsDay: !isBare(field) };
   for (const item of items(kind, field)) {
@@ -109,7 +122,9 @@ function days(field: FieldText): Pick<CronSets, 'days' | 'lastDays' | 'nearestWe
 
 function daysBeforeLast(item: Item, text: string): number {
   const count = Number(text);
-  return count <= 30 ? count : refuse(FIELD_KINDS.day, item, 'no month is that long; L-30 is the first of a long month');
+  return count <= 30
+    ? count
+    : refuse(FIELD_KINDS.day, item, 'no month is that long; L-30 is the first of a long month');
 }
 
 function weekdays(field: FieldText): Pick<CronSets, 'weekdays' | 'nthWeekdays' | 'lastWeekdays' | 'restrictsWeekday'> {

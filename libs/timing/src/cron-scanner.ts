@@ -19,10 +19,11 @@ export class Scanner {
   readonly #fields: readonly string[];
   readonly #stepMs: number;
 
-  constructor(cron: string, timezone: string) {
+  /** `stepMs` is how far apart the instants are that it looks at. */
+  constructor(cron: string, timezone: string, stepMs?: number) {
     const fields = cron.split(' ');
     this.#fields = fields.length === 6 ? fields : ['0', ...fields];
-    this.#stepMs = fields.length === 6 ? 1_000 : 60_000;
+    this.#stepMs = stepMs ?? (fields.length === 6 ? 1_000 : 60_000);
     this.#format = new Intl.DateTimeFormat('en-US', {
       timeZone: timezone,
       hourCycle: 'h23',
@@ -68,7 +69,14 @@ export class Scanner {
   }
 
   #matches(date: Date): boolean {
-    const [second, minute, hour, day, month, weekday] = this.#fields as [string, string, string, string, string, string];
+    const [second, minute, hour, day, month, weekday] = this.#fields as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
     if (!plain(second, date.getUTCSeconds(), 59)) return false;
     if (!plain(minute, date.getUTCMinutes(), 59)) return false;
     if (!plain(hour, date.getUTCHours(), 23)) return false;

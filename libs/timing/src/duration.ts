@@ -10,11 +10,13 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ['d', 86_400_000],
   ['w', 604_800_000],
 ]);
-const ISO = /^P(?:(\d+(?:[.,]\d+)?)W)?(?:(\d+(?:[.,]\d+)?)D)?(?:T(?=\d)(?:(\d+(?:[.,]\d+)?)H)?(?:(\d+(?:[.,]\d+)?)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i;
+const ISO =
+  /^P(?:(\d+(?:[.,]\d+)?)W)?(?:(\d+(?:[.,]\d+)?)D)?(?:T(?=\d)(?:(\d+(?:[.,]\d+)?)H)?(?:(\d+(?:[.,]\d+)?)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i;
 const ISO_UNITS = ['w', 'd', 'h', 'm', 's'] as const;
 
 export type PeriodReading =
-  { readonly ok: true; readonly ms: number } | { readonly ok: false; readonly message: string; readonly position?: number };
+  | { readonly ok: true; readonly ms: number }
+  | { readonly ok: false; readonly message: string; readonly position?: number };
 
 /**
  * Reads a period: `90s`, `15m`, `1h30m`, `500ms` (units ms, s, m, h, d, w), an ISO 8601 duration without years and months, or
@@ -31,7 +33,9 @@ export function readPeriod(value: unknown): PeriodReading {
     total += Number(part[1]) * (UNITS.get(part[2] as string) as number);
     position += part[0].length;
   }
-  return position === value.length ? within(tidy(total)) : no(whyUnreadable(value), position);
+  if (position === value.length) return within(tidy(total));
+  const digits = /^[\d.]*/.exec(value.slice(position))?.[0].length ?? 0;
+  return no(whyUnreadable(value), position + digits);
 }
 
 /** The shortest text that `readPeriod` reads back. */

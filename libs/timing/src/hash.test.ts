@@ -38,7 +38,9 @@ describe('backoffDelayMs', () => {
   });
 
   it('spreads by a stable share', () => {
-    const delays = Array.from({ length: 500 }, (_, n) => backoffDelayMs({ ...base, attempt: 1, jitter: 0.2, seed: `t${n}` }));
+    const delays = Array.from({ length: 500 }, (_, n) =>
+      backoffDelayMs({ ...base, attempt: 1, jitter: 0.2, seed: `t${n}` }),
+    );
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(800);
     expect(Math.max(...delays)).toBeLessThanOrEqual(1_000);
     expect(new Set(delays).size).toBeGreaterThan(100);

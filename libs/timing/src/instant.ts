@@ -3,7 +3,8 @@ import { dayNumber, MAX_INSTANT_MS, monthLength } from './civil.ts';
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?([Zz]|([+-])(\d\d):(\d\d))$/;
 
 export type InstantReading =
-  { readonly ok: true; readonly ms: number } | { readonly ok: false; readonly message: string; readonly position?: number };
+  | { readonly ok: true; readonly ms: number }
+  | { readonly ok: false; readonly message: string; readonly position?: number };
 
 /**
  * Reads an instant: RFC 3339 with `Z` or an offset, or whole milliseconds since 1970; from 1970 to the year 9999.
@@ -18,7 +19,12 @@ export function readInstant(value: unknown): InstantReading {
   const match = RFC_3339.exec(value);
   if (match === null) return no(...whyUnreadable(value));
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
-    number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   if (month < 1 || month > 12) return no(`there is no month ${match[2]}`, 5);
   if (day < 1 || day > monthLength(year, month)) return no(`${match[1]}-${match[2]} has no day ${match[3]}`, 8);
@@ -60,9 +66,11 @@ function whyUnreadable(text: string): [string, number?] {
   if (text.trim() === '') return [`it is empty; an instant is needed, ${example}`, 0];
   if (/^\d+$/.test(text)) return ['milliseconds since 1970 are a number, not a text; remove the quotes', 0];
   if (/^\d{4}-\d\d-\d\d$/.test(text)) return [`the time is missing; did you mean ${text}T00:00:00Z?`, text.length];
-  if (/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?:[Zz]|[+-]\d\d:\d\d)?$/.test(text)) return [`the seconds are missing, ${example}`, 16];
+  if (/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?:[Zz]|[+-]\d\d:\d\d)?$/.test(text))
+    return [`the seconds are missing, ${example}`, 16];
   if (/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?$/.test(text))
     return [`the offset is missing; did you mean ${text}Z?`, text.length];
-  if (/[+-]\d{2}(?:\d{2})?$/.test(text)) return [`an offset has hours and minutes with a colon, as in +02:00`, text.search(/[+-]\d+$/)];
+  if (/[+-]\d{2}(?:\d{2})?$/.test(text))
+    return [`an offset has hours and minutes with a colon, as in +02:00`, text.search(/[+-]\d+$/)];
   return [`it is no RFC 3339 instant, ${example}`, 0];
 }

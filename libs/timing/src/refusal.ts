@@ -1,5 +1,11 @@
 export type ScheduleErrorCode =
-  'invalid_schedule' | 'invalid_at' | 'invalid_every' | 'invalid_anchor' | 'invalid_cron' | 'invalid_timezone' | 'cron_never_fires';
+  | 'invalid_schedule'
+  | 'invalid_at'
+  | 'invalid_every'
+  | 'invalid_anchor'
+  | 'invalid_cron'
+  | 'invalid_timezone'
+  | 'cron_never_fires';
 
 export interface ScheduleError {
   readonly code: ScheduleErrorCode;

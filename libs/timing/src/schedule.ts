@@ -167,7 +167,12 @@ function readSchedule(spec: ScheduleSpec): Schedule {
 function instant(path: 'at' | 'anchor', value: unknown): number {
   const reading = readInstant(value);
   if (reading.ok) return reading.ms;
-  throw new Refusal(path === 'at' ? 'invalid_at' : 'invalid_anchor', path, `${path}: ${reading.message}`, reading.position);
+  throw new Refusal(
+    path === 'at' ? 'invalid_at' : 'invalid_anchor',
+    path,
+    `${path}: ${reading.message}`,
+    reading.position,
+  );
 }
 
 function readEvery(spec: ScheduleSpec): EverySchedule {
@@ -188,7 +193,8 @@ function readZone(timezone: unknown): Zone {
   const zone = typeof timezone === 'string' && timezone.length <= 64 ? findZone(timezone) : undefined;
   if (zone !== undefined) return zone;
   const likely = typeof timezone === 'string' ? suggestZone(timezone) : undefined;
-  const hint = likely === undefined ? 'names are those of the IANA database, as in Europe/Berlin' : `did you mean ${likely}?`;
+  const hint =
+    likely === undefined ? 'names are those of the IANA database, as in Europe/Berlin' : `did you mean ${likely}?`;
   const shown = JSON.stringify(timezone)?.slice(0, 80);
   throw new Refusal('invalid_timezone', 'timezone', `timezone: ${shown} is no time zone; ${hint}`, 0);
 }

@@ -27,7 +27,13 @@ function someDelay(random: () => number): number {
   return Math.floor(2 ** (random() * 44)) + (random() < 0.2 ? -50 : 0);
 }
 
-function walk(seed: number, steps: number, capacity: number, tickMs: number, jump: (random: () => number) => number): void {
+function walk(
+  seed: number,
+  steps: number,
+  capacity: number,
+  tickMs: number,
+  jump: (random: () => number) => number,
+): void {
   const random = seeded(seed);
   let now = 1.7e12 + Math.floor(random() * 1e9);
   const wheel = new TimingWheel({ tickMs, startMs: now, capacity: 8 });
@@ -172,7 +178,11 @@ describe('TimingWheel', () => {
     wheel.advance(10 * (32 ** 3 + 1), () => undefined);
     const heldAt = (tick: number) => {
       wheel.advance(10 * tick, () => undefined);
-      return lines().find((line) => line.startsWith('level 3'))?.split(' ').length ?? 0;
+      return (
+        lines()
+          .find((line) => line.startsWith('level 3'))
+          ?.split(' ').length ?? 0
+      );
     };
     expect(heldAt(32 ** 3 * 1.25)).toBeLessThan(count * 0.8);
     for (let tick = 32 ** 3 * 1.25; tick < 32 ** 3 * 2; tick += 8) wheel.advance(10 * tick, () => undefined);
@@ -186,7 +196,12 @@ describe('TimingWheel', () => {
     const random = seeded(5);
     const due = Array.from({ length: 100 }, () => Math.floor(random() * 100_000));
     due.forEach((at, slot) => wheel.insert(slot, at));
-    for (const [from, to] of [[0, 100_000], [500, 20_000], [19_995, 20_005], [-1, 0]] as const) {
+    for (const [from, to] of [
+      [0, 100_000],
+      [500, 20_000],
+      [19_995, 20_005],
+      [-1, 0],
+    ] as const) {
       const seen: number[] = [];
       wheel.peek(from, to, (slot) => seen.push(slot));
       const expected = due.flatMap((at, slot) => (at > from && at <= to ? [slot] : []));

@@ -300,7 +300,10 @@ export class TimingWheel {
       for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) {
         const tick = Math.ceil((this.#due[slot] as number) / this.tickMs);
         check(this.has(slot) && this.links.prev[slot] === before, `W1: slot ${slot} in bucket ${bucket}`);
-        check(isDueList || (tick >= start && tick < start + span), `W4: slot ${slot} of tick ${tick} in ${start}+${span}`);
+        check(
+          isDueList || (tick >= start && tick < start + span),
+          `W4: slot ${slot} of tick ${tick} in ${start}+${span}`,
+        );
         before = slot;
         held++;
       }
