@@ -9,3 +9,6 @@ export { MemoryWorkQueue } from './memory-work-queue.ts';
 export type { PulledWork } from './memory-work-queue.ts';
 export { workQueueConformance } from './work-queue.conformance.ts';
 export type { WorkQueueHarness } from './work-queue.conformance.ts';
+export { checkpointStoreConformance } from './checkpoint-store.conformance.ts';
+export type { CheckpointStoreHarness } from './checkpoint-store.conformance.ts';
+export { MemoryCheckpointStore } from './memory-checkpoint-store.ts';

@@ -1,0 +1,148 @@
+import type { ActiveRow, Body, CheckpointStore, LoadedTask, Outcome, ShardDelta, ShardHead } from '@belfry/ports';
+import { LIMITS } from '@belfry/protocol';
+
+import { plainArray } from './arrays.ts';
+import {
+  referredTexts,
+  writeActive,
+  writeCommands,
+  writeHistory,
+  writePointers,
+  writeTasks,
+} from './checkpoint-writes.ts';
+import { lockHeads, takeEpochs, writeHeads } from './heads.ts';
+import { nextFirstSeq } from './installation.ts';
+import { unpackPayload } from './payload.ts';
+import { References, ROUTES, TARGETS } from './references.ts';
+import type { Session, Sessions } from './sessions.ts';
+import { loadActive, loadCommands, loadPointers, loadTasks } from './task-loader.ts';
+
+export interface CheckpointSessions {
+  /** Checkpoints and epochs. */
+  readonly writes: Sessions;
+  /** Payloads, and other short reads by key. */
+  readonly reads: Sessions;
+  /** Takeovers: whole shards. */
+  readonly loads: Sessions;
+}
+
+/**
+ * The shards' snapshots in Postgres.
+ *
+ * K1. Whatever a transaction writes of a shard, it holds the lock of that shard's head, and has seen its own epoch in it.
+ * K2. A head names the attempt that wrote it last, in the same transaction: a repetition finds itself and writes nothing.
+ * K3. Heads are locked in the order of shards.
+ */
+export class PostgresCheckpointStore implements CheckpointStore {
+  readonly #sessions: CheckpointSessions;
+  readonly #now: () => number;
+  readonly #targets = new References(TARGETS);
+  readonly #routes = new References(ROUTES);
+  /** When the latest attempt began, however often it was repeated. */
+  #attempt: { readonly id: string; readonly startedAt: number } = { id: '', startedAt: 0 };
+
+  constructor(sessions: CheckpointSessions, now: () => number) {
+    this.#sessions = sessions;
+    this.#now = now;
+  }
+
+  takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>> {
+    return this.#sessions.writes.attempt((session) => takeEpochs(session, shards, node, seen));
+  }
+
+  async commit(
+    deltas: readonly ShardDelta[],
+    attemptId: string,
+  ): Promise<Outcome<{ readonly fenced: readonly number[] }>> {
+    if (this.#attempt.id !== attemptId) this.#attempt = { id: attemptId, startedAt: this.#now() };
+    const { startedAt } = this.#attempt;
+    // In the order of shards, rows of one partition come together.
+    const sorted = deltas.toSorted((a, b) => a.shard - b.shard);
+    return await this.#sessions.writes.attempt(async (session) => {
+      const texts = referredTexts(sorted);
+      const targets = await this.#targets.idsOf(session, texts.targets);
+      const routes = await this.#routes.idsOf(session, texts.routes);
+      await session.query('BEGIN');
+      const { open, fenced } = await lockHeads(session, sorted, attemptId); // K1, K3
+      if (open.length > 0) {
+        await writeTasks(session, open, targets);
+        await writePointers(session, open);
+        await writeActive(session, open, targets);
+        await writeHistory(session, open, routes, startedAt);
+        await writeCommands(session, open);
+        await writeHeads(session, open, attemptId, startedAt); // K2
+      }
+      await session.query('COMMIT');
+      return { fenced };
+    });
+  }
+
+  async load(
+    shards: readonly number[],
+    onActive: (shard: number, rows: readonly ActiveRow[]) => void,
+    onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  ): Promise<Outcome<void>> {
+    const lookup = async (ids: ReadonlySet<number>): Promise<ReadonlyMap<number, string>> =>
+      this.#targets.textsAtHand(ids) ??
+      (await this.#sessions.reads.use((session) => this.#targets.textsOf(session, ids)));
+    if (shards.length === 0) return { kind: 'ok', value: undefined };
+    // One statement after the other sees one state all the same: only the owner writes these shards, and it is loading.
+    return await this.#sessions.loads.attempt(async (session) => {
+      await this.#targets.prefetch(session);
+      await loadActive(session, shards, this.#targets, onActive);
+      await loadCommands(session, shards, onCommands);
+      const pointers = await loadPointers(session, shards);
+      await loadTasks(session, lookup, shards, pointers, onTasks);
+    });
+  }
+
+  bodies(
+    refs: readonly { readonly shard: number; readonly id: string }[],
+  ): Promise<Outcome<ReadonlyMap<string, Body>>> {
+    return this.#sessions.reads.attempt(async (session) => {
+      const bodies = new Map<string, Body>();
+      for (let from = 0; from < refs.length; from += LIMITS.payloadQueryRows) {
+        await readBodies(session, refs.slice(from, from + LIMITS.payloadQueryRows), bodies);
+      }
+      return bodies;
+    });
+  }
+
+  /** @throws where `CheckpointStore` has no outcome for it: ConnectionLost and the like when Postgres is away. */
+  nextFirstSeq(): Promise<number> {
+    return this.#sessions.writes.use(nextFirstSeq);
+  }
+}
+
+interface BodyColumns {
+  readonly id: string;
+  readonly payload: string | null;
+  readonly payload_zstd: Uint8Array | null;
+  readonly metadata: string | null;
+  readonly key: string | null;
+  readonly traceparent: string | null;
+  readonly created_at: number;
+}
+
+async function readBodies(
+  session: Session,
+  refs: readonly { readonly shard: number; readonly id: string }[],
+  bodies: Map<string, Body>,
+): Promise<void> {
+  const { rows } = await session.prepared<BodyColumns>(
+    'belfry_bodies',
+    `SELECT replace(t.id::text, '-', '') AS id, t.payload, t.payload_zstd, t.metadata, t.key, t.traceparent, t.created_at
+     FROM unnest($1::smallint[], $2::uuid[]) AS u (shard, id) JOIN belfry.task t ON t.shard = u.shard AND t.id = u.id`,
+    [plainArray(refs.map(({ shard }) => shard)), plainArray(refs.map(({ id }) => id))],
+  );
+  for (const row of rows) {
+    bodies.set(row.id, {
+      payload: unpackPayload(row.payload, row.payload_zstd),
+      metadata: row.metadata ?? '{}',
+      key: row.key ?? undefined,
+      traceparent: row.traceparent ?? undefined,
+      createdAt: row.created_at,
+    });
+  }
+}

@@ -1,0 +1,47 @@
+import { SchemaTooNew } from './errors.ts';
+import { initial } from './migrations/0001-initial.ts';
+import type { Session } from './sessions.ts';
+
+/** Forward only: what is released is never edited, only followed by the next number. */
+const MIGRATIONS: readonly { readonly version: number; readonly name: string; readonly sql: string }[] = [
+  { version: 1, name: 'initial', sql: initial },
+];
+
+/** Advisory locks of Belfry in its database; the first number is the same for all of them ("bel"). */
+export const LOCKS = { migrate: '6448492, 1', partitions: '6448492, 2' } as const;
+
+/**
+ * Brings the schema up to this program's version; programs that start at the same time wait for each other.
+ * Returns the versions applied now. @throws SchemaTooNew when a newer program was here.
+ */
+export async function migrate(session: Session, migrations = MIGRATIONS): Promise<readonly number[]> {
+  return await underLock(session, LOCKS.migrate, async () => {
+    await session.query(`
+      CREATE SCHEMA IF NOT EXISTS belfry;
+      CREATE TABLE IF NOT EXISTS belfry.migration (
+        version integer PRIMARY KEY,
+        name text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+      )`);
+    const { rows } = await session.query<{ version: number }>('SELECT version FROM belfry.migration ORDER BY version');
+    const present = rows.at(-1)?.version ?? 0;
+    const known = migrations.at(-1)?.version ?? 0;
+    if (present > known) throw new SchemaTooNew(present, known);
+    const missing = migrations.filter(({ version }) => version > present);
+    for (const { version, name, sql } of missing) {
+      await session.query('BEGIN');
+      await session.query(sql);
+      await session.query('INSERT INTO belfry.migration (version, name) VALUES ($1, $2)', [version, name]);
+      await session.query('COMMIT');
+    }
+    return missing.map(({ version }) => version);
+  });
+}
+
+/** Holds one of `LOCKS` for the session while `work` runs. A session that fails is destroyed, and its lock with it. */
+export async function underLock<T>(session: Session, lock: string, work: () => Promise<T>): Promise<T> {
+  await session.query(`SELECT pg_advisory_lock(${lock})`);
+  const result = await work();
+  await session.query(`SELECT pg_advisory_unlock(${lock})`);
+  return result;
+}

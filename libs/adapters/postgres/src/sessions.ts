@@ -1,0 +1,184 @@
+import { ok, retry, type Outcome } from '@belfry/ports';
+import pg from 'pg';
+
+import { CopyIn, type CopySource } from './copy-in.ts';
+import { CopyOut, type RowSink } from './copy-out.ts';
+import { asError, ConnectionLost, describeError, isTransient } from './errors.ts';
+
+/** How long a connection attempt may take. */
+const CONNECT_MS = 10_000;
+/** A statement's own timeout is the server's; when the server does not answer at all, the client waits this much longer. */
+const GRACE_MS = 5_000;
+
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, Number); // ms and counters: below 2^53
+
+export interface SessionsOptions {
+  readonly url: string;
+  /** Shown in pg_stat_activity. */
+  readonly name: string;
+  readonly connections: number;
+  /** Longest statement; for a COPY out, longest time without a row. */
+  readonly statementMs: number;
+  /** Statements may last for ever as long as rows come. */
+  readonly endless?: boolean;
+  readonly lockMs: number;
+  /** Server settings of each connection. */
+  readonly settings?: { readonly [name: string]: string };
+}
+
+/** One connection while it is lent out. Statements run one after the other. */
+export class Session {
+  readonly #client: pg.PoolClient;
+  readonly #silenceMs: number;
+  #lost: Error | undefined;
+
+  constructor(client: pg.PoolClient, silenceMs: number) {
+    this.#client = client;
+    this.#silenceMs = silenceMs;
+  }
+
+  /** Why the connection is of no use any more. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  lose(error: Error): void {
+    this.#lost ??= error;
+  }
+
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>> {
+    return this.#guarded(this.#client.query<R>(values === undefined ? { text } : { text, values: [...values] }));
+  }
+
+  /** The same with a plan that the connection keeps under `name`. */
+  prepared<R extends pg.QueryResultRow>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<pg.QueryResult<R>> {
+    return this.#guarded(this.#client.query<R>({ name, text, values: [...values] }));
+  }
+
+  /** `COPY … FROM STDIN (FORMAT binary)` of what `source` yields. */
+  copyIn(text: string, source: CopySource): Promise<void> {
+    return this.#guarded(this.#client.query(new CopyIn(text, source)).done);
+  }
+
+  /** `COPY … TO STDOUT (FORMAT binary)`; resolves when the sink has had everything. */
+  copyOut(text: string, sink: RowSink): Promise<void> {
+    const copy = this.#client.query(new CopyOut(text, sink));
+    return this.#guarded(copy.done, () => copy.takeProgress());
+  }
+
+  /** Destroys the connection when the server is silent for too long: a wedged one must not go back to the pool. */
+  async #guarded<T>(work: Promise<T>, progressed: () => boolean = () => false): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const silent = new Promise<never>((_resolve, reject) => {
+      const expire = (): void => {
+        if (progressed()) {
+          timer = setTimeout(expire, this.#silenceMs);
+          return;
+        }
+        this.lose(new ConnectionLost(`Postgres has not answered for ${this.#silenceMs} ms`));
+        reject(this.#lost as Error);
+      };
+      timer = setTimeout(expire, this.#silenceMs);
+    });
+    work.catch(() => undefined); // it may fail after the silence did
+    try {
+      return await Promise.race([work, silent]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/**
+ * A pool of connections with the manners that Belfry wants.
+ *
+ * S1. A connection on which anything failed is destroyed, never lent out again.
+ * S2. No failure of an idle or lent connection reaches the process as an uncaught error.
+ */
+export class Sessions {
+  readonly #pool: pg.Pool;
+  readonly #silenceMs: number;
+  #reachable = true;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: SessionsOptions) {
+    const settings = Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`);
+    this.#silenceMs = options.statementMs + GRACE_MS;
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      application_name: options.name,
+      max: options.connections,
+      idleTimeoutMillis: 60_000,
+      connectionTimeoutMillis: CONNECT_MS,
+      statement_timeout: options.endless === true ? 0 : options.statementMs,
+      lock_timeout: options.lockMs,
+      idle_in_transaction_session_timeout: this.#silenceMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      types,
+      ...(settings.length === 0 ? {} : { options: settings.join(' ') }),
+    });
+    this.#pool.on('error', () => (this.#reachable = false)); // S2: the next use connects anew
+  }
+
+  /** Whether the last use reached the server. */
+  get isReachable(): boolean {
+    return this.#reachable && this.#closed === undefined;
+  }
+
+  /** Lends a connection. @throws ConnectionLost when there is none or it fails; what `work` throws otherwise. */
+  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const client = await this.#connect();
+    const session = new Session(client, this.#silenceMs);
+    const onLoss = (error?: Error): void =>
+      session.lose(new ConnectionLost('the connection to Postgres ended', { cause: error }));
+    client.on('error', onLoss);
+    client.on('end', onLoss);
+    let failed = true;
+    try {
+      const result = await work(session);
+      failed = session.lost !== undefined;
+      this.#reachable = true;
+      return result;
+    } catch (error) {
+      // A failed socket fails the query with an error of the client's own, which has no code: the loss is what happened.
+      const reason = session.lost !== undefined && !(error instanceof pg.DatabaseError) ? session.lost : error;
+      this.#reachable = !(reason instanceof ConnectionLost);
+      throw reason;
+    } finally {
+      client.removeListener('end', onLoss);
+      client.release(failed); // S1
+      if (!failed) client.removeListener('error', onLoss);
+    }
+  }
+
+  /** The same with transient failures as `retry`. */
+  async attempt<T>(work: (session: Session) => Promise<T>): Promise<Outcome<T>> {
+    try {
+      return ok(await this.use(work));
+    } catch (error) {
+      if (isTransient(error)) return retry(asError(error));
+      throw error;
+    }
+  }
+
+  /** Waits for what is lent out. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#pool.end();
+    return this.#closed;
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      this.#reachable = false;
+      throw new ConnectionLost(`Postgres cannot be reached: ${describeError(error)}`, { cause: error });
+    }
+  }
+}

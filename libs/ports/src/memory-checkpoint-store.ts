@@ -1,0 +1,167 @@
+import type {
+  ActiveRow,
+  Body,
+  CheckpointStore,
+  HistoryRow,
+  LoadedTask,
+  ShardDelta,
+  ShardHead,
+  TaskPatch,
+  TaskRow,
+} from './checkpoint-store.ts';
+import { ok } from './outcome.ts';
+import type { Outcome } from './outcome.ts';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type StoredTask = Mutable<TaskRow> & { ended: TaskPatch['ended'] };
+
+interface StoredShard {
+  head: ShardHead;
+  lastAttempt: string | undefined;
+  readonly tasks: Map<string, StoredTask>;
+  readonly pointers: Map<string, number>;
+  readonly active: Map<string, ActiveRow>;
+  readonly history: HistoryRow[];
+  commands: { readonly hash: number; readonly at: number }[];
+}
+
+/**
+ * The checkpoint store in memory: what the conformance suite and the simulator hold against the real one.
+ *
+ * M1. A commit changes all shards that it may write, or throws and changes none.
+ */
+export class MemoryCheckpointStore implements CheckpointStore {
+  readonly #shards: StoredShard[];
+  #firstSeq = 0;
+
+  constructor(options: { readonly shards: number }) {
+    this.#shards = Array.from({ length: options.shards }, (_, shard) => ({
+      head: { shard, epoch: 0, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } },
+      lastAttempt: undefined,
+      tasks: new Map(),
+      pointers: new Map(),
+      active: new Map(),
+      history: [],
+      commands: [],
+    }));
+  }
+
+  async takeEpochs(
+    shards: readonly number[],
+    _node: string,
+    seen: readonly number[],
+  ): Promise<Outcome<readonly ShardHead[]>> {
+    const heads = shards.map((shard, at) => {
+      const stored = this.#shard(shard);
+      stored.head = { ...stored.head, epoch: Math.max(stored.head.epoch, seen[at] ?? 0) + 1 };
+      return stored.head;
+    });
+    return ok(heads);
+  }
+
+  async load(
+    shards: readonly number[],
+    onActive: (shard: number, rows: readonly ActiveRow[]) => void,
+    onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  ): Promise<Outcome<void>> {
+    for (const shard of shards) {
+      const { active, commands } = this.#shard(shard);
+      if (active.size > 0) onActive(shard, [...active.values()]);
+      if (commands.length > 0) onCommands(shard, [...commands]);
+    }
+    for (const shard of shards) {
+      const { tasks, pointers } = this.#shard(shard);
+      const rows = [...tasks.values()].map((task) => loaded(task, pointers.get(task.id)));
+      if (rows.length > 0) await onTasks(shard, rows);
+    }
+    return ok(undefined);
+  }
+
+  async commit(
+    deltas: readonly ShardDelta[],
+    attemptId: string,
+  ): Promise<Outcome<{ readonly fenced: readonly number[] }>> {
+    const fenced: number[] = [];
+    const open: ShardDelta[] = [];
+    for (const delta of deltas) {
+      const { head, lastAttempt } = this.#shard(delta.shard);
+      if (delta.epoch > head.epoch)
+        throw new Error(`shard ${delta.shard} is written with an epoch that was never taken`);
+      if (delta.epoch < head.epoch) fenced.push(delta.shard);
+      else if (lastAttempt !== attemptId) open.push(delta);
+    }
+    for (const delta of open) check(this.#shard(delta.shard), delta); // M1
+    for (const delta of open) apply(this.#shard(delta.shard), delta, attemptId);
+    return ok({ fenced });
+  }
+
+  async bodies(
+    refs: readonly { readonly shard: number; readonly id: string }[],
+  ): Promise<Outcome<ReadonlyMap<string, Body>>> {
+    const bodies = new Map<string, Body>();
+    for (const { shard, id } of refs) {
+      const task = this.#shard(shard).tasks.get(id);
+      if (task === undefined) continue;
+      const { payload, metadata, key, traceparent, createdAt } = task;
+      bodies.set(id, { payload, metadata, key, traceparent, createdAt });
+    }
+    return ok(bodies);
+  }
+
+  async nextFirstSeq(): Promise<number> {
+    this.#firstSeq += 2 ** 38;
+    return this.#firstSeq;
+  }
+
+  /** What has been recorded of a shard, in the order of recording. */
+  history(shard: number): readonly HistoryRow[] {
+    return this.#shard(shard).history;
+  }
+
+  #shard(shard: number): StoredShard {
+    const stored = this.#shards[shard];
+    if (stored === undefined) throw new RangeError(`this installation has no shard ${shard}`);
+    return stored;
+  }
+}
+
+function check(stored: StoredShard, delta: ShardDelta): void {
+  const { head, tasks } = stored;
+  if (delta.seq < head.seq) throw new Error(`shard ${delta.shard} would go back from ${head.seq} to ${delta.seq}`);
+  const deleted = new Set(delta.deletes);
+  const inserted = new Set<string>();
+  for (const { id } of delta.inserts) {
+    if (inserted.has(id) || (tasks.has(id) && !deleted.has(id))) throw new Error(`task ${id} is there already`);
+    inserted.add(id);
+  }
+}
+
+function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void {
+  const { tasks, pointers, active } = stored;
+  for (const id of delta.deletes) tasks.delete(id);
+  for (const row of delta.inserts) tasks.set(row.id, { ...row, ended: undefined });
+  for (const patch of delta.patches) {
+    const task = tasks.get(patch.id);
+    if (task === undefined) continue;
+    const given = Object.entries(patch).filter(([, value]) => value !== undefined);
+    Object.assign(task, Object.fromEntries(given));
+  }
+  for (const { task, next } of delta.pointers) {
+    if (next === undefined) pointers.delete(task);
+    else pointers.set(task, next);
+  }
+  for (const { task, scheduledAt } of delta.activeDone) active.delete(`${task}-${scheduledAt}`);
+  for (const row of delta.active) active.set(`${row.task}-${row.scheduledAt}`, row);
+  stored.history.push(...delta.history);
+  const { forgetCommandsBefore } = delta;
+  stored.commands = [...stored.commands, ...delta.commands].filter(({ at }) => at >= forgetCommandsBefore);
+  const { shard, epoch, seq, watermark, counters } = delta;
+  stored.head = { shard, epoch, seq, watermark, counters };
+  stored.lastAttempt = attemptId;
+}
+
+function loaded(task: StoredTask, pointer: number | undefined): LoadedTask {
+  const { id, schedule, target, createdAt, effectiveFrom, bodyHash, key, ended } = task;
+  return { id, schedule, target, createdAt, effectiveFrom, bodyHash, keyed: key !== undefined, ended, pointer };
+}
