@@ -99,6 +99,8 @@ export interface HistoryRow {
 export interface ShardDelta {
   readonly shard: number;
   readonly epoch: number;
+  /** Everything acknowledged before this is included, ms since 1970; without it, the time of the (first) commit is taken for it. */
+  readonly takenAt?: number;
   /** Inbox sequence up to which messages are included. */
   readonly seq: number;
   /** Every fire of a recurring task up to here has been dispatched, but for pointers and active rows. */

@@ -1,5 +1,4 @@
 import type { ActiveRow, Body, CheckpointStore, LoadedTask, Outcome, ShardDelta, ShardHead } from '@belfry/ports';
-import { LIMITS } from '@belfry/protocol';
 
 import { plainArray } from './arrays.ts';
 import {
@@ -16,6 +15,12 @@ import { unpackPayload } from './payload.ts';
 import { References, ROUTES, TARGETS } from './references.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { loadActive, loadCommands, loadPointers, loadTasks } from './task-loader.ts';
+import { Turns } from './turns.ts';
+
+/** Payloads of one statement: what takes a few milliseconds to unpack. */
+const BODY_ROWS = 250;
+/** How long a takeover waits for a checkpoint under way before it takes its writer for dead or paused. */
+const PATIENCE_MS = 2_000;
 
 export interface CheckpointSessions {
   /** Checkpoints and epochs. */
@@ -47,7 +52,14 @@ export class PostgresCheckpointStore implements CheckpointStore {
   }
 
   takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>> {
-    return this.#sessions.writes.attempt((session) => takeEpochs(session, shards, node, seen));
+    return this.#sessions.writes.attempt(async (session) => {
+      const impatient = setTimeout(() => void this.#endBlockers(session.serverPid), PATIENCE_MS);
+      try {
+        return await takeEpochs(session, shards, node, seen);
+      } finally {
+        clearTimeout(impatient);
+      }
+    });
   }
 
   async commit(
@@ -55,11 +67,11 @@ export class PostgresCheckpointStore implements CheckpointStore {
     attemptId: string,
   ): Promise<Outcome<{ readonly fenced: readonly number[] }>> {
     if (this.#attempt.id !== attemptId) this.#attempt = { id: attemptId, startedAt: this.#now() };
-    const { startedAt } = this.#attempt;
+    const checkpointedAt = Math.min(this.#attempt.startedAt, ...deltas.flatMap(({ takenAt }) => takenAt ?? []));
     // In the order of shards, rows of one partition come together.
     const sorted = deltas.toSorted((a, b) => a.shard - b.shard);
     return await this.#sessions.writes.attempt(async (session) => {
-      const texts = referredTexts(sorted);
+      const texts = await referredTexts(sorted);
       const targets = await this.#targets.idsOf(session, texts.targets);
       const routes = await this.#routes.idsOf(session, texts.routes);
       await session.query('BEGIN');
@@ -68,9 +80,9 @@ export class PostgresCheckpointStore implements CheckpointStore {
         await writeTasks(session, open, targets);
         await writePointers(session, open);
         await writeActive(session, open, targets);
-        await writeHistory(session, open, routes, startedAt);
+        await writeHistory(session, open, routes, checkpointedAt);
         await writeCommands(session, open);
-        await writeHeads(session, open, attemptId, startedAt); // K2
+        await writeHeads(session, open, attemptId, checkpointedAt); // K2
       }
       await session.query('COMMIT');
       return { fenced };
@@ -102,11 +114,18 @@ export class PostgresCheckpointStore implements CheckpointStore {
   ): Promise<Outcome<ReadonlyMap<string, Body>>> {
     return this.#sessions.reads.attempt(async (session) => {
       const bodies = new Map<string, Body>();
-      for (let from = 0; from < refs.length; from += LIMITS.payloadQueryRows) {
-        await readBodies(session, refs.slice(from, from + LIMITS.payloadQueryRows), bodies);
+      for (let from = 0; from < refs.length; from += BODY_ROWS) {
+        await readBodies(session, refs.slice(from, from + BODY_ROWS), bodies);
       }
       return bodies;
     });
+  }
+
+  /** Ends the transactions that a session waits for: a paused process would keep its shards locked for as long as it sleeps. */
+  async #endBlockers(pid: number): Promise<void> {
+    const work = (session: Session): Promise<unknown> =>
+      session.query('SELECT pg_terminate_backend(pid) FROM unnest(pg_blocking_pids($1)) AS pid', [pid]);
+    await this.#sessions.reads.use(work).catch(() => undefined); // then the lock's own timeout decides
   }
 
   /** @throws where `CheckpointStore` has no outcome for it: ConnectionLost and the like when Postgres is away. */
@@ -118,7 +137,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
 interface BodyColumns {
   readonly id: string;
   readonly payload: string | null;
-  readonly payload_zstd: Uint8Array | null;
+  readonly payload_packed: Uint8Array | null;
   readonly metadata: string | null;
   readonly key: string | null;
   readonly traceparent: string | null;
@@ -132,13 +151,15 @@ async function readBodies(
 ): Promise<void> {
   const { rows } = await session.prepared<BodyColumns>(
     'belfry_bodies',
-    `SELECT replace(t.id::text, '-', '') AS id, t.payload, t.payload_zstd, t.metadata, t.key, t.traceparent, t.created_at
+    `SELECT replace(t.id::text, '-', '') AS id, t.payload, t.payload_packed, t.metadata, t.key, t.traceparent, t.created_at
      FROM unnest($1::smallint[], $2::uuid[]) AS u (shard, id) JOIN belfry.task t ON t.shard = u.shard AND t.id = u.id`,
     [plainArray(refs.map(({ shard }) => shard)), plainArray(refs.map(({ id }) => id))],
   );
+  const turns = new Turns();
   for (const row of rows) {
+    await turns.due();
     bodies.set(row.id, {
-      payload: unpackPayload(row.payload, row.payload_zstd),
+      payload: unpackPayload(row.payload, row.payload_packed),
       metadata: row.metadata ?? '{}',
       key: row.key ?? undefined,
       traceparent: row.traceparent ?? undefined,

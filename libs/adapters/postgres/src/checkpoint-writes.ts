@@ -1,4 +1,4 @@
-import type { ShardDelta, TaskPatch } from '@belfry/ports';
+import type { HistoryRow, ShardDelta, TaskPatch } from '@belfry/ports';
 
 import { bytesArray, plainArray, textArray } from './arrays.ts';
 import { packPayload } from './payload.ts';
@@ -14,6 +14,7 @@ import {
 } from './rows.ts';
 import { routeText } from './references.ts';
 import type { Session } from './sessions.ts';
+import { Turns } from './turns.ts';
 
 /** Rows of one statement: what takes about a millisecond to put together. */
 const STATEMENT_ROWS = 1_000;
@@ -25,19 +26,28 @@ export interface Referred {
 }
 
 /** The texts that the deltas' rows refer to by number. */
-export function referredTexts(deltas: readonly ShardDelta[]): {
-  readonly targets: Set<string>;
-  readonly routes: Set<string>;
-} {
+export async function referredTexts(
+  deltas: readonly ShardDelta[],
+): Promise<{ readonly targets: Set<string>; readonly routes: Set<string> }> {
   const targets = new Set<string>();
   const routes = new Set<string>();
+  const turns = new Turns();
   for (const { inserts, patches, active, history } of deltas) {
     for (const { target } of inserts) targets.add(target);
     for (const { target } of patches) if (target !== undefined) targets.add(target);
     for (const { target } of active) if (target !== undefined) targets.add(target);
-    for (const row of history) routes.add(routeText(row));
+    let last: HistoryRow | undefined;
+    for (const row of history) {
+      if (last === undefined || !sameRoute(row, last)) routes.add(routeText(row));
+      last = row;
+    }
+    await turns.due();
   }
   return { targets, routes };
+}
+
+function sameRoute(a: HistoryRow, b: HistoryRow): boolean {
+  return a.handler === b.handler && a.queue === b.queue && a.namespace === b.namespace;
 }
 
 /** Deletes come before inserts, and patches after them. */
@@ -132,13 +142,13 @@ async function patchTasks(session: Session, rows: Sharded<TaskPatch>, targets: R
        effective_from = coalesce(u.effective_from, t.effective_from),
        body_hash = coalesce(u.body_hash, t.body_hash),
        metadata = CASE WHEN u.metadata IS NULL THEN t.metadata ELSE nullif(u.metadata, '{}') END,
-       payload = CASE WHEN u.payload_zstd IS NOT NULL THEN NULL ELSE coalesce(u.payload, t.payload) END,
-       payload_zstd = CASE WHEN u.payload IS NOT NULL THEN NULL ELSE coalesce(u.payload_zstd, t.payload_zstd) END,
+       payload = CASE WHEN u.payload_packed IS NOT NULL THEN NULL ELSE coalesce(u.payload, t.payload) END,
+       payload_packed = CASE WHEN u.payload IS NOT NULL THEN NULL ELSE coalesce(u.payload_packed, t.payload_packed) END,
        ended_state = coalesce(u.ended_state, t.ended_state),
        ended_at = coalesce(u.ended_at, t.ended_at)
      FROM unnest($1::smallint[], $2::uuid[], $3::integer[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[],
        $9::bytea[], $10::"char"[], $11::bigint[])
-       AS u (shard, id, target, schedule, effective_from, body_hash, metadata, payload, payload_zstd, ended_state, ended_at)
+       AS u (shard, id, target, schedule, effective_from, body_hash, metadata, payload, payload_packed, ended_state, ended_at)
      WHERE t.shard = u.shard AND t.id = u.id`,
     [
       shardsOf(rows),
@@ -224,9 +234,13 @@ export async function writeHistory(
 ): Promise<void> {
   if (deltas.every(({ history }) => history.length === 0)) return;
   await session.copyIn(`COPY belfry.execution (${EXECUTION_COLUMNS}) FROM STDIN (FORMAT binary)`, function* (out) {
+    let last: HistoryRow | undefined;
+    let route = 0;
     for (const { history } of deltas) {
       for (const row of history) {
-        writeExecution(out, row, numberOf(routes, routeText(row)), checkpointedAt);
+        if (last === undefined || !sameRoute(row, last)) route = numberOf(routes, routeText(row));
+        last = row;
+        writeExecution(out, row, route, checkpointedAt);
         yield;
       }
     }

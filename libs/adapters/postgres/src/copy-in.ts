@@ -1,6 +1,7 @@
 import type pg from 'pg';
 
 import { CopyBuffer } from './copy-buffer.ts';
+import { Turns } from './turns.ts';
 
 /** Writes rows into the buffer; each `yield` is a place where the event loop and the socket may have their turn. */
 export type CopySource = (buffer: CopyBuffer) => Iterable<void>;
@@ -10,9 +11,6 @@ export interface CopyConnection extends Pick<pg.Connection, 'query' | 'stream'> 
   endCopyFrom(): void;
   sendCopyFail(message: string): void;
 }
-
-/** The event loop gets its turn at least this often: timers of the same process are to be exact. */
-const SLICE_MS = 2;
 
 /**
  * One `COPY … FROM STDIN (FORMAT binary)` as the client's current query.
@@ -60,19 +58,21 @@ export class CopyIn implements pg.Submittable {
   #settle(): void {
     this.#over = true;
     if (this.#failure === undefined) this.#settled.resolve();
-    else this.#settled.reject(this.#failure as Error);
+    else this.#settled.reject(this.#failure);
   }
 
   async #send(connection: CopyConnection): Promise<void> {
     const { stream } = connection;
     const buffer = new CopyBuffer((chunk) => stream.write(chunk));
-    let sliceEnd = performance.now() + SLICE_MS;
+    const turns = new Turns();
     for (const _ of this.#source(buffer)) {
       if (this.#over) return; // the server refused a row
-      if (stream.writableNeedDrain) await this.#drained(stream);
-      else if (performance.now() >= sliceEnd) await new Promise((resolve) => setImmediate(resolve));
-      else continue;
-      sliceEnd = performance.now() + SLICE_MS;
+      if (stream.writableNeedDrain) {
+        await this.#drained(stream);
+        turns.restart();
+      } else if (turns.isDue) {
+        await turns.due();
+      }
     }
     if (this.#over) return;
     buffer.end();

@@ -104,8 +104,8 @@ export class CopyOut implements pg.Submittable {
       this.#flushing = false;
       this.#fail(error, connection);
     }
+    connection.stream.resume(); // also when it is complete: the connection goes on to its next query
     if (this.#complete) void this.#finish();
-    else connection.stream.resume();
   }
 
   /** There is no other way to end a COPY early on its own connection. */
@@ -121,6 +121,6 @@ export class CopyOut implements pg.Submittable {
       this.#failure = error;
     }
     if (this.#failure === undefined) this.#settled.resolve();
-    else this.#settled.reject(this.#failure as Error);
+    else this.#settled.reject(this.#failure);
   }
 }

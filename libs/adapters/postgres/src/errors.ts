@@ -9,6 +9,8 @@ const TRANSIENT_CLASSES: ReadonlySet<string> = new Set([
   '58', // I/O error of the server
 ]);
 const TRANSIENT_STATES: ReadonlySet<string> = new Set([
+  // A row's day got a partition of its own while the row waited for the default one; checks of other kinds can't fail here.
+  '23514',
   '25006', // read-only: a standby, or a primary that is being demoted
   '25P03', // idle in transaction for too long
   '25P04', // transaction took too long

@@ -53,6 +53,7 @@ export class PostgresLink implements AsyncDisposable {
   readonly #people: Sessions;
   readonly #maintenance: Sessions;
   readonly #now: () => number;
+  #probing = false;
 
   constructor(url: string, options: Pick<ConnectOptions, 'name' | 'now'> = {}) {
     const { name = 'belfry', now = () => Date.now() } = options;
@@ -83,9 +84,11 @@ export class PostgresLink implements AsyncDisposable {
     this.queries = new PostgresQueries(this.#people);
   }
 
-  /** Whether the latest checkpoint or payload query reached the server. */
+  /** Whether the latest checkpoint and payload query reached the server; while they did not, asking also tries again. */
   get isHealthy(): boolean {
-    return this.#writes.isReachable && this.#reads.isReachable;
+    const healthy = this.#writes.isReachable && this.#reads.isReachable;
+    if (!healthy) void this.#probe();
+    return healthy;
   }
 
   /** @throws SchemaTooNew */
@@ -142,6 +145,14 @@ export class PostgresLink implements AsyncDisposable {
   async close(): Promise<void> {
     const all = [this.#writes, this.#reads, this.#loads, this.#people, this.#maintenance];
     await Promise.all(all.map((sessions) => sessions.close()));
+  }
+
+  async #probe(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    const probe = (sessions: Sessions): Promise<unknown> => sessions.use((session) => session.query('SELECT 1'));
+    await Promise.allSettled([probe(this.#writes), probe(this.#reads)]);
+    this.#probing = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

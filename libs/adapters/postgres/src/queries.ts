@@ -95,7 +95,7 @@ interface TaskColumns {
   readonly traceparent: string | null;
   readonly metadata: string | null;
   readonly payload: string | null;
-  readonly payload_zstd: Uint8Array | null;
+  readonly payload_packed: Uint8Array | null;
   readonly created_at: number;
   readonly effective_from: number | null;
   readonly ended_state: string | null;
@@ -126,7 +126,7 @@ async function readTasks(
   const newest = `ORDER BY created_at DESC, id DESC LIMIT ${limit}`;
   const { rows } = await session.query<TaskColumns>(
     `SELECT replace(t.id::text, '-', '') AS id, t.shard, g.body AS target, g.namespace, g.queue, g.handler, t.schedule, t.key,
-       t.traceparent, t.metadata, t.payload, t.payload_zstd, t.created_at, t.effective_from, t.ended_state, t.ended_at
+       t.traceparent, t.metadata, t.payload, t.payload_packed, t.created_at, t.effective_from, t.ended_state, t.ended_at
      FROM belfry.target g
      CROSS JOIN LATERAL (SELECT t.* FROM belfry.task t WHERE ${ofTask.join(' AND ')} ${newest}) t
      WHERE ${ofTarget.join(' AND ')}
@@ -149,7 +149,7 @@ function storedTask(row: TaskColumns): StoredTask {
     schedule,
     target,
     key: row.key ?? undefined,
-    payload: unpackPayload(row.payload, row.payload_zstd),
+    payload: unpackPayload(row.payload, row.payload_packed),
     metadata: row.metadata ?? '{}',
     traceparent: row.traceparent ?? undefined,
     createdAt: row.created_at,

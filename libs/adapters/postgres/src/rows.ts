@@ -33,7 +33,7 @@ export const ACTIVE_STATES = codes<ActiveRow['state']>({ dispatched: 'd', retryi
 export const ENDED_STATES = codes<NonNullable<LoadedTask['ended']>['state']>({ finished: 'f', cancelled: 'c' });
 
 export const TASK_COLUMNS =
-  'created_at, effective_from, id, body_hash, target, shard, schedule, key, traceparent, metadata, payload, payload_zstd';
+  'created_at, effective_from, id, body_hash, target, shard, schedule, key, traceparent, metadata, payload, payload_packed';
 
 export function writeTask(out: CopyBuffer, shard: number, row: TaskRow, target: number): void {
   out.row(12);

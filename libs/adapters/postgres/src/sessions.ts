@@ -9,6 +9,8 @@ import { asError, ConnectionLost, describeError, isTransient } from './errors.ts
 const CONNECT_MS = 10_000;
 /** A statement's own timeout is the server's; when the server does not answer at all, the client waits this much longer. */
 const GRACE_MS = 5_000;
+/** A paused process must not hold its locks for long. */
+const IDLE_IN_TRANSACTION_MS = 10_000;
 
 const types = new pg.TypeOverrides();
 types.setTypeParser(pg.types.builtins.INT8, Number); // ms and counters: below 2^53
@@ -22,6 +24,8 @@ export interface SessionsOptions {
   readonly statementMs: number;
   /** Statements may last for ever as long as rows come. */
   readonly endless?: boolean;
+  /** How much longer the client waits when the server does not answer at all; default 5,000. */
+  readonly graceMs?: number;
   readonly lockMs: number;
   /** Server settings of each connection. */
   readonly settings?: { readonly [name: string]: string };
@@ -41,6 +45,11 @@ export class Session {
   /** Why the connection is of no use any more. */
   get lost(): Error | undefined {
     return this.#lost;
+  }
+
+  /** The server's number for this connection. */
+  get serverPid(): number {
+    return (this.#client as pg.PoolClient & { readonly processID: number }).processID;
   }
 
   lose(error: Error): void {
@@ -80,8 +89,9 @@ export class Session {
           timer = setTimeout(expire, this.#silenceMs);
           return;
         }
-        this.lose(new ConnectionLost(`Postgres has not answered for ${this.#silenceMs} ms`));
-        reject(this.#lost as Error);
+        const error = new ConnectionLost(`Postgres has not answered for ${this.#silenceMs} ms`);
+        this.lose(error);
+        reject(error);
       };
       timer = setTimeout(expire, this.#silenceMs);
     });
@@ -108,7 +118,7 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     const settings = Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`);
-    this.#silenceMs = options.statementMs + GRACE_MS;
+    this.#silenceMs = options.statementMs + (options.graceMs ?? GRACE_MS);
     this.#pool = new pg.Pool({
       connectionString: options.url,
       application_name: options.name,
@@ -117,7 +127,7 @@ export class Sessions {
       connectionTimeoutMillis: CONNECT_MS,
       statement_timeout: options.endless === true ? 0 : options.statementMs,
       lock_timeout: options.lockMs,
-      idle_in_transaction_session_timeout: this.#silenceMs,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
       types,

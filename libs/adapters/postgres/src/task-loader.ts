@@ -5,11 +5,10 @@ import type { RowSink } from './copy-out.ts';
 import type { References } from './references.ts';
 import { ACTIVE_STATES, ENDED_STATES } from './rows.ts';
 import type { Session } from './sessions.ts';
+import { turn, Turns } from './turns.ts';
 
 /** Rows that are gathered before they are handed on; parsing them takes less than 5 ms. */
 const SLICE_ROWS = 2_000;
-/** Work between two turns of the event loop. */
-const TURN_MS = 2;
 
 type Unfinished = { -readonly [K in keyof LoadedTask]: LoadedTask[K] };
 
@@ -213,22 +212,16 @@ async function handOn(
   for (const { targets } of slice.values()) for (const target of targets) ids.add(target);
   const texts = await lookup(ids);
   await turn();
-  let turnEnd = performance.now() + TURN_MS;
+  const turns = new Turns();
   for (const [shard, { rows, targets }] of slice) {
     for (const [index, row] of rows.entries()) row.target = texts.get(targets[index] as number) as string; // T1
     await onTasks(shard, rows);
-    if (performance.now() < turnEnd) continue;
-    await turn();
-    turnEnd = performance.now() + TURN_MS;
+    await turns.due();
   }
 }
 
 function int8(bytes: Buffer, at: number): number {
   return bytes.readInt32BE(at) * 4_294_967_296 + bytes.readUInt32BE(at + 4);
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function* groups<T>(items: readonly T[], size: number): Iterable<readonly T[]> {

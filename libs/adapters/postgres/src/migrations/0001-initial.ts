@@ -67,9 +67,9 @@ CREATE TABLE belfry.task (
   traceparent text,
   -- Null: {}.
   metadata text,
-  -- Either of the two: JSON, or the same as a zstd frame.
+  -- Either of the two: JSON, or the same as raw deflate (RFC 1951).
   payload text,
-  payload_zstd bytea
+  payload_packed bytea
 ) PARTITION BY RANGE (shard);
 CREATE INDEX task_newest ON belfry.task (target, created_at);
 CREATE INDEX task_labels ON belfry.task USING gin ((metadata::jsonb) jsonb_path_ops) WHERE metadata IS NOT NULL;

@@ -1,0 +1,185 @@
+import type { StoredTask } from '@belfry/ports';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { InvalidCursor } from './cursors.ts';
+import { execution, install, Owner, randomId, task, T0, type Installed } from './test-support.ts';
+
+describe('queries', () => {
+  let installed: Installed;
+  let owner: Owner;
+  beforeAll(async () => {
+    installed = await install();
+    owner = new Owner(installed.link);
+    await owner.take();
+  });
+  afterAll(() => installed[Symbol.asyncDispose]());
+
+  const ids = (items: readonly { readonly id: string }[]): string[] => items.map(({ id }) => id);
+
+  it('list tasks newest first, page by page, each once, also those of one instant', async () => {
+    const tasks = Array.from({ length: 95 }, (_, i) =>
+      task({ namespace: 'pages', createdAt: T0 + Math.floor(i / 40), priority: (i % 3) as 0 | 1 | 2 }),
+    );
+    await owner.insert(...tasks, task({ namespace: 'else' }));
+    const got: StoredTask[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await installed.link.queries.tasks('pages', {
+        limit: 20,
+        ...(cursor === undefined ? {} : { cursor }),
+      });
+      got.push(...page.items);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(got).toHaveLength(95);
+    expect(new Set(ids(got))).toEqual(new Set(ids(tasks)));
+    const created = got.map(({ createdAt }) => createdAt);
+    expect(created).toEqual(created.toSorted((a, b) => b - a));
+  });
+
+  it('show tasks whole', async () => {
+    const row = task({
+      namespace: 'whole',
+      key: 'k',
+      payload: JSON.stringify('long '.repeat(500)),
+      metadata: '{"a":"1"}',
+    });
+    await owner.insert(row);
+    const { items, cursor } = await installed.link.queries.tasks('whole', { limit: 5 });
+    const { bodyHash: _, ...shown } = row;
+    expect(items).toEqual([{ ...shown, shard: expect.any(Number), ended: undefined }]);
+    expect(cursor).toBeUndefined();
+  });
+
+  it('filter by queue, handler, state and labels, all at once', async () => {
+    const namespace = 'filters';
+    const labels = { metadata: '{"team":"red","zone":"1"}' };
+    const [a, b, c] = [
+      task({ namespace, ...labels }),
+      task({ namespace, queue: 'pdf', metadata: '{"team":"red","zone":"2"}' }),
+      task({ namespace, queue: 'pdf', handler: 'render', key: 'k' }),
+    ];
+    await owner.insert(a, b, c);
+    const end = { id: c.id, ended: { state: 'cancelled', at: T0 + 9 } } as const;
+    await owner.write(
+      owner.deltas(
+        [end],
+        ({ id }) => id,
+        (patches) => ({ patches }),
+      ),
+    );
+    const list = async (filter: object): Promise<string[]> =>
+      ids((await installed.link.queries.tasks(namespace, { limit: 10, ...filter })).items).sort();
+    expect(await list({})).toEqual([a.id, b.id, c.id].sort());
+    expect(await list({ queue: 'pdf' })).toEqual([b.id, c.id].sort());
+    expect(await list({ handler: 'render' })).toEqual([c.id]);
+    expect(await list({ state: 'ended' })).toEqual([c.id]);
+    expect(await list({ state: 'active', queue: 'pdf' })).toEqual([b.id]);
+    expect(await list({ metadata: { team: 'red' } })).toEqual([a.id, b.id].sort());
+    expect(await list({ metadata: { team: 'red', zone: '2' } })).toEqual([b.id]);
+    expect(await list({ metadata: { team: "r'ed" } })).toEqual([]);
+    expect(await list({ metadata: {} })).toHaveLength(3);
+    expect(await list({ queue: 'none' })).toEqual([]);
+  });
+
+  it('follow a task to its new queue', async () => {
+    const row = task({ namespace: 'moving' });
+    await owner.insert(row);
+    const moved = task({ namespace: 'moving', queue: 'pdf' });
+    const patch = { id: row.id, queue: 'pdf', target: moved.target };
+    await owner.write(
+      owner.deltas(
+        [patch],
+        ({ id }) => id,
+        (patches) => ({ patches }),
+      ),
+    );
+    const { items } = await installed.link.queries.tasks('moving', { limit: 5, queue: 'pdf' });
+    expect(items).toMatchObject([{ id: row.id, queue: 'pdf', target: moved.target }]);
+  });
+
+  it('refuse cursors that nobody gave out', async () => {
+    for (const cursor of ['', 'x', '1.2', `0.${'z'.repeat(32)}`, `1.${randomId()}.3`, `-.${randomId()}`]) {
+      await expect(installed.link.queries.tasks('acme', { limit: 1, cursor })).rejects.toBeInstanceOf(InvalidCursor);
+    }
+  });
+
+  it('show executions latest first, those under way among them', async () => {
+    const row = task({ namespace: 'runs' });
+    const other = task({ namespace: 'runs', queue: 'pdf' });
+    await owner.insert(row, other);
+    const over = [0, 1, 2, 3].map((i) => execution(i === 3 ? other : row, { scheduledAt: T0 + i * 10 }));
+    over[1] = { ...(over[1] as (typeof over)[0]), state: 'dead', error: 'no such invoice', attempts: '[[1,"failed"]]' };
+    await owner.record(...over);
+    const active = {
+      task: row.id,
+      scheduledAt: T0 + 15,
+      attempt: 2,
+      state: 'retrying',
+      retryAt: T0 + 99,
+      dispatchedAt: undefined,
+      lost: 0,
+      failures: 1,
+      attempts: '[]',
+      target: undefined,
+      traceparent: undefined,
+    } as const;
+    await owner.write(
+      owner.deltas(
+        [active],
+        (of) => of.task,
+        (rows) => ({ active: rows }),
+      ),
+    );
+    const { queries } = installed.link;
+    const list = async (filter: object): Promise<number[]> => {
+      const { items } = await queries.executions('runs', { limit: 10, ...filter });
+      return items.map(({ row: of }) => of.scheduledAt - T0);
+    };
+    expect(await list({})).toEqual([30, 20, 15, 10, 0]);
+    expect(await list({ limit: 2 })).toEqual([30, 20]);
+    expect(await list({ before: T0 + 20 })).toEqual([15, 10, 0]);
+    expect(await list({ task: row.id })).toEqual([20, 15, 10, 0]);
+    expect(await list({ task: row.id, before: T0 + 15 })).toEqual([10, 0]);
+    expect(await list({ state: 'dead' })).toEqual([10]);
+    expect(await list({ state: 'retrying' })).toEqual([15]);
+    expect(await list({ state: 'nonsense' })).toEqual([]);
+    expect(await queries.execution('runs', row.id, T0 + 10)).toEqual({
+      kind: 'over',
+      row: over[1],
+      checkpointedAt: expect.any(Number),
+    });
+    expect(await queries.execution('runs', row.id, T0 + 15)).toEqual({
+      kind: 'active',
+      row: active,
+      namespace: 'runs',
+      queue: 'mail',
+      handler: 'send',
+      createdAt: T0,
+    });
+    expect(await queries.execution('runs', row.id, T0 + 11)).toBeUndefined();
+    expect(await queries.execution('else', row.id, T0 + 10)).toBeUndefined();
+    expect((await queries.executions('else', { task: row.id, limit: 5 })).items).toEqual([]);
+  });
+
+  it('say up to when everything is included', async () => {
+    const before = Date.now();
+    await using fresh = await install();
+    const first = (await fresh.link.queries.tasks('acme', { limit: 1 })).asOf;
+    expect(first).toBeGreaterThanOrEqual(before - 5);
+    const all = new Owner(fresh.link);
+    await all.take();
+    const many = Array.from({ length: 200 }, () => task());
+    const deltas = all.deltas(
+      many,
+      ({ id }) => id,
+      (inserts) => ({ inserts, takenAt: first + 1_000 }),
+    );
+    await all.write(deltas.slice(1));
+    expect((await fresh.link.queries.tasks('acme', { limit: 1 })).asOf).toBe(first);
+    await all.write(deltas.slice(0, 1));
+    const { asOf } = await fresh.link.queries.tasks('acme', { limit: 1 });
+    expect(asOf).toBeGreaterThanOrEqual(first);
+    expect(asOf).toBeLessThanOrEqual(first + 1_000);
+  });
+});
