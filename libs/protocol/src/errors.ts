@@ -14,7 +14,7 @@ export const ERROR_CODES = {
   unknown_execution: 'No such execution: it never was, or its record is gone.',
   execution_over: 'The execution, or this attempt of it, is already over.',
   overloaded: 'A limit of this installation is reached; try again later.',
-  unavailable: 'The shard did not answer in time; try again with the same command id.',
+  unavailable: 'No answer in time. It may have been accepted: try again with the same command id.',
   unsupported: 'No such operation.',
   internal: 'A fault in Belfry; the log has the details.',
 } as const;

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 
 /** A task's id: 32 lower-case hex digits (16 bytes); UUIDs with dashes are read too. */
 export type TaskId = string;
@@ -15,11 +15,10 @@ export function parseTaskId(text: unknown): TaskId | undefined {
 }
 
 function digest(parts: string): TaskId {
-  const hash = createHash('sha256').update(parts).digest();
+  const hex = hash('sha256', parts);
   // The bits of a UUID, version 8 (RFC 9562), so that every tool reads it as one.
-  hash[6] = ((hash[6] as number) & 0x0f) | 0x80;
-  hash[8] = ((hash[8] as number) & 0x3f) | 0x80;
-  return hash.toString('hex', 0, 16);
+  const variant = '89ab'[parseInt(hex[16] as string, 16) & 3] as string;
+  return `${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`;
 }
 
 /** The same key is the same task. */

@@ -9,6 +9,8 @@ export const LIMITS = {
   messageBytes: 1_048_576,
   /** Bytes of one task's payload, as JSON text in UTF-8. */
   payloadBytes: 256 * 1024,
+  /** Arrays and objects within one another in a payload or a result: what JSON readers of all languages can take. */
+  jsonDepth: 500,
   /** Bytes of one task's metadata labels, as JSON text. */
   metadataBytes: 4 * 1024,
   /** Labels of one task. */
@@ -56,10 +58,20 @@ export const LIMITS = {
   groupCommitRecords: 4_000,
   /** Bytes of one envelope: it must fit a message. */
   envelopeBytes: 900_000,
+  /** Bytes of one group commit. */
+  groupCommitBytes: 16 * 1024 * 1024,
   /** Group commits in flight at one gateway. */
   groupCommitsInFlight: 4,
   /** Records that wait at one gateway; more are refused with `overloaded`. */
   gatewayPending: 50_000,
+  /** The same in bytes. */
+  gatewayPendingBytes: 256 * 1024 * 1024,
+  /** Share of both at which creates are refused: the rest is for results and cancels. */
+  gatewayRefuseCreates: 0.7,
+  /** Schedules, and targets, whose encoded forms one gateway keeps at hand. */
+  gatewayCacheEntries: 10_000,
+  /** Queues that workers may subscribe to through one gateway: each is a consumer in the broker. */
+  queues: 1_000,
   /** Messages that wait in one actor's mailbox before reading the inbox pauses. */
   mailboxMessages: 10_000,
   /** Executions of one dispatch batch of one shard. */
@@ -93,6 +105,8 @@ export const LIMITS = {
   historyDaysAhead: 7,
   /** How long refused ingest messages stay listable. */
   rejectedAgeMs: 7 * 86_400_000,
+  /** Characters of a refused task that its rejected message shows. */
+  rejectedTaskChars: 4_000,
 
   /** How long a work message is leased to a worker before it is delivered again. */
   ackWaitMs: 30_000,
@@ -114,6 +128,8 @@ export const LIMITS = {
   releaseMs: 3_000,
   /** How long a gateway waits for a shard's answer before it says `unavailable`. */
   answerMs: 10_000,
+  /** How long it waits for the answer to a result that is on disk, before it says `ok` by itself. */
+  resultAnswerMs: 5_000,
   /** How long a program tries to reach NATS and Postgres at start before it gives up. */
   connectMs: 60_000,
 } as const;
@@ -121,8 +137,16 @@ export const LIMITS = {
 /** Returns a sentence for each relation that does not hold; none in a sound build. */
 export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } = LIMITS): string[] {
   const relations: [boolean, string][] = [
-    [l.payloadBytes + l.metadataBytes < l.envelopeBytes, 'a task with its payload and metadata must fit an envelope'],
+    [
+      // Both stand in a record as JSON texts in JSON, which doubles quotes and backslashes at worst.
+      2 * (l.payloadBytes + l.metadataBytes) + 16_384 < l.envelopeBytes,
+      'a task with its payload and metadata must fit an envelope',
+    ],
     [l.envelopeBytes < l.messageBytes, 'an envelope must fit a message'],
+    [l.envelopeBytes <= l.groupCommitBytes, 'an envelope must fit a group commit'],
+    [l.groupCommitBytes < l.gatewayPendingBytes * l.gatewayRefuseCreates, 'a group commit fits what may wait'],
+    [l.batchItems < l.gatewayPending * l.gatewayRefuseCreates, 'a whole request fits what may wait'],
+    [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
     [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],
     [
       l.inboxRefuseCreates < l.inboxStopDispatch && l.inboxStopDispatch < 1,

@@ -147,6 +147,8 @@ export interface HistoryRequest extends TaskRef {
 
 export interface HistoryReply {
   readonly items: readonly ExecutionView[];
+  /** There may be earlier ones. A page may be shorter than asked for and not the last: all of it must fit a message. */
+  readonly more?: true;
   readonly asOf: string;
 }
 
@@ -167,6 +169,17 @@ export interface WorkMessage {
   readonly timeoutMs: number;
   readonly metadata: { readonly [label: string]: string };
   readonly payload: Json;
+}
+
+/** Body of a message on `belfry.v1.<namespace>.rejected`. */
+export interface RejectedMessage {
+  readonly error: WireError;
+  /** The refused task as JSON text, or the whole message where it could not be read; cut at 4,000 characters. */
+  readonly task: string;
+  /** When ingest had it. */
+  readonly receivedAt: string;
+  /** Its place in a message with many tasks; absent when the message is refused as a whole. */
+  readonly index?: number;
 }
 
 /** `executions.finish`: one, or `{"items": […]}` of up to 1,000. */
@@ -192,6 +205,8 @@ export interface RedeliveredRequest {
   readonly execution: ExecutionId;
   readonly attempt: number;
   readonly worker: string;
+  /** The broker's delivery count of the message: asked again with the same count, the answer is the same. */
+  readonly deliveries?: number;
 }
 
 export type RedeliveredReply =

@@ -101,6 +101,8 @@ export interface RedeliveredRecord extends Addressed {
   readonly ns: string;
   readonly a: number;
   readonly w: string;
+  /** The broker's delivery count of the message, if the worker said it. */
+  readonly n?: number;
 }
 
 export interface OwnershipRecord extends Addressed {

@@ -158,15 +158,16 @@ function readMetadata(value: unknown, at: string): string {
   const labels = Object.keys(value).sort();
   if (labels.length > LIMITS.metadataLabels)
     refuse('too_large', `more than ${LIMITS.metadataLabels} labels`, at + 'metadata');
-  const sorted: Record<string, string> = {};
+  // Without a prototype, so that a label may be called __proto__.
+  const sorted = Object.create(null) as Record<string, string>;
   for (const label of labels) {
     const text = value[label];
     if (!isName(label))
       refuse('invalid_name', 'a label is 1 to 64 characters of A-Z, a-z, 0-9, _ and -', `${at}metadata.${label}`);
-    if (typeof text !== 'string' || text.length > LIMITS.labelValueChars || text.includes('\0')) {
+    if (typeof text !== 'string' || text.length > LIMITS.labelValueChars || !isStorable(text)) {
       refuse(
         'invalid_field',
-        `must be a string of at most ${LIMITS.labelValueChars} characters`,
+        `must be a string of at most ${LIMITS.labelValueChars} characters, without NUL or half surrogate pairs`,
         `${at}metadata.${label}`,
       );
     }
@@ -178,7 +179,24 @@ function readMetadata(value: unknown, at: string): string {
   return text;
 }
 
+/** Whether Postgres can hold a text, also as JSON; half a surrogate pair or NUL it cannot. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}
+
+/** Whether arrays and objects stand within one another more than `levels` deep. */
+export function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  for (const member of Array.isArray(value) ? (value as unknown[]) : Object.values(value)) {
+    if (typeof member === 'object' && isDeeperThan(member, levels - 1)) return true;
+  }
+  return false;
+}
+
 function readPayload(value: unknown, at: string): string {
+  if (isDeeperThan(value, LIMITS.jsonDepth))
+    refuse('too_large', `more than ${LIMITS.jsonDepth} levels of arrays and objects`, at + 'payload');
   const text = JSON.stringify(value);
   // One character is at most three bytes, so short texts need no count.
   if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
@@ -222,8 +240,12 @@ function readSchedule(value: Record<string, unknown>, at: string): ScheduleField
 
 function readKey(value: unknown, at: string): string | undefined {
   if (value === undefined) return undefined;
-  if (typeof value !== 'string' || value.length === 0 || value.length > LIMITS.keyChars || value.includes('\0')) {
-    refuse('invalid_field', `must be a string of 1 to ${LIMITS.keyChars} characters`, at + 'key');
+  if (typeof value !== 'string' || value.length === 0 || value.length > LIMITS.keyChars || !isStorable(value)) {
+    refuse(
+      'invalid_field',
+      `must be a string of 1 to ${LIMITS.keyChars} characters, without NUL or half surrogate pairs`,
+      at + 'key',
+    );
   }
   return value;
 }
