@@ -1,1 +1,7 @@
-export {};
+export { NO_METRICS, NO_TRACER } from './environment.ts';
+export type { Clock, GatewayEnvironment, GatewayMetrics, Log, OpenSpan, Tracer } from './environment.ts';
+export { Gateway } from './gateway.ts';
+export type { HeaderReader } from './gateway.ts';
+export type { IngestMessage, IngestOutcome } from './ingest.ts';
+export { activeView, scheduleFields, storedExecutionView, storedTaskView, taskView } from './views.ts';
+export type { AttemptFacts, ExecutionFacts, TaskFacts } from './views.ts';

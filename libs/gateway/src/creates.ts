@@ -1,0 +1,142 @@
+import {
+  readTaskSpec,
+  shardOf,
+  taskIdOfCommand,
+  taskIdOfKey,
+  wireError,
+  type Answer,
+  type CreateResult,
+  type TaskDraft,
+  type WireError,
+} from '@belfry/protocol';
+import { hash53, hashNumber } from '@belfry/timing';
+
+import { bounded } from './fields.ts';
+import type { Schedules } from './schedules.ts';
+import type { Targets } from './targets.ts';
+import { iso } from './views.ts';
+
+/** A create that was checked, but for the correlation that its record still needs. */
+export interface CheckedCreate {
+  readonly id: string;
+  readonly shard: number;
+  /** The record as JSON text without `{"c":…,`. */
+  readonly tail: string;
+}
+
+/** What all creates of one request have in common. */
+export interface CreateContext {
+  readonly namespace: string;
+  readonly commandId: string;
+  /** Decides whether an `at` is too old: the clock, or when ingest had the message. */
+  readonly nowMs: number;
+  readonly traceparent: string | undefined;
+  readonly shards: number;
+}
+
+export interface CheckedItems {
+  /** In the order of the request; a `WireError` for what is refused here. */
+  readonly items: readonly (CheckedCreate | WireError)[];
+  readonly accepted: number;
+}
+
+/** Checks the tasks of a create request, each for itself. `single`: the paths of errors are those of a bare task. */
+export function checkCreates(
+  values: readonly unknown[],
+  single: boolean,
+  context: CreateContext,
+  schedules: Schedules,
+  targets: Targets,
+): CheckedItems {
+  const { namespace, commandId, traceparent } = context;
+  const command = commandHash(namespace, 'create', commandId);
+  const trace = traceparent === undefined ? '' : `,"tp":"${traceparent}"`;
+  const keys = new Set<string>();
+  let accepted = 0;
+  const items = values.map((value, index): CheckedCreate | WireError => {
+    const path = single ? '' : `items[${index}].`;
+    const reading = readTaskSpec(value, path);
+    if (!reading.ok) return bounded(reading.error);
+    const draft = reading.value;
+    const schedule = schedules.read(draft.schedule ?? {}, context.nowMs, path);
+    if (!schedule.ok) return bounded(schedule.error);
+    const { key } = draft;
+    if (key !== undefined) {
+      if (keys.has(key)) return wireError('duplicate_key', 'stands in this batch before', `${path}key`);
+      keys.add(key);
+    }
+    accepted++;
+    const id = key === undefined ? taskIdOfCommand(namespace, commandId, index) : taskIdOfKey(namespace, key);
+    const tail = recordTail(
+      id,
+      itemHash(command, index),
+      draft,
+      schedule.json,
+      targets.jsonOf(namespace, draft),
+      trace,
+    );
+    return { id, shard: shardOf(id, context.shards), tail };
+  });
+  return { items, accepted };
+}
+
+/** A `CreateRecord`, written by hand: it is the one that has to be cheap, and most of its parts are JSON strings already. */
+function recordTail(
+  id: string,
+  hash: number,
+  draft: TaskDraft,
+  scheduleJson: string,
+  targetJson: string,
+  trace: string,
+): string {
+  const key = draft.key === undefined ? '' : `"key":${JSON.stringify(draft.key)},`;
+  const payload = draft.payload === undefined ? '"null"' : JSON.stringify(draft.payload);
+  const metadata = draft.metadata === undefined ? '"{}"' : JSON.stringify(draft.metadata);
+  return (
+    `"k":"create","m":${hash},"id":"${id}",${key}"s":${scheduleJson},"t":${targetJson},` +
+    `"p":${payload},"d":${metadata}${trace}}`
+  );
+}
+
+export function createRecord({ tail }: CheckedCreate, correlation: number): string {
+  return `{"c":${correlation},${tail}`;
+}
+
+export function isRefused(item: CheckedCreate | WireError): item is WireError {
+  return 'code' in item;
+}
+
+/** Two seeds of 32 and 21 bits for the hashes of a command's items. */
+interface CommandHash {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The same command id under another operation or in another namespace is another command. */
+function commandHash(namespace: string, op: string, commandId: string): CommandHash {
+  const hash = hash53(`${op}\0${namespace}\0${commandId}`);
+  return { low: hash % 2 ** 32, high: Math.floor(hash / 2 ** 32) };
+}
+
+function itemHash({ low, high }: CommandHash, index: number): number {
+  return (hashNumber(index, high) & 0x1f_ffff) * 2 ** 32 + hashNumber(index, low);
+}
+
+/** A 53-bit identity of one item of a command. */
+export function hashOfCommand(namespace: string, op: string, commandId: string, index = 0): number {
+  return itemHash(commandHash(namespace, op, commandId), index);
+}
+
+/** What a shard answered to a create or update, for the client. */
+export function definitionResult(id: string, answer: Answer, path?: string): CreateResult {
+  if (!answer.ok) return { error: withPath(answer.error, path) };
+  if (answer.status !== 'created' && answer.status !== 'updated' && answer.status !== 'unchanged')
+    return { error: wireError('internal', `a shard answered ${answer.status} to a definition`) };
+  const { status, next } = answer;
+  return { id, status, created: status === 'created', next: next.map(iso) };
+}
+
+/** Shards don't know which field of the request named what they refuse. */
+export function withPath(error: WireError, path: string | undefined): WireError {
+  return path === undefined || error.path !== undefined || error.retryable === true ? error : { ...error, path };
+}

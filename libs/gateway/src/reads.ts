@@ -1,0 +1,205 @@
+import {
+  EXECUTION_STATES,
+  isName,
+  isObject,
+  isStorable,
+  LIMITS,
+  parseExecutionId,
+  shardOf,
+  wireError,
+  type ExecutionView,
+  type HistoryReply,
+  type ListReply,
+  type Reply,
+  type ShardGetReply,
+  type TaskView,
+} from '@belfry/protocol';
+import type { ExecutionFilter, Queries, TaskFilter } from '@belfry/ports';
+import { parseSchedule } from '@belfry/timing';
+
+import type { Clock, GatewayEnvironment, Log } from './environment.ts';
+import { nameOf, objectOf, oneOf, optionalReference, referenceOf, refuse, Refused, textOf, wholeOf } from './fields.ts';
+import { iso, storedExecutionView, storedTaskView } from './views.ts';
+
+const DEFAULT_PAGE = 100;
+const CURSOR_CHARS = 200;
+/** A reply must fit a message; beside the items it has little. */
+const REPLY_BYTES = LIMITS.messageBytes - 16_384;
+const FIRST_WAIT_MS = 50;
+const LONGEST_WAIT_MS = 500;
+
+/** Stable codes of what `Queries` may throw besides being out of reach. */
+const INVALID_CURSOR = 'BELFRY_INVALID_CURSOR';
+const QUERY_TOO_WIDE = 'BELFRY_QUERY_TOO_WIDE';
+
+export interface ReadsOptions {
+  readonly shards: number;
+  readonly queries: Queries;
+  readonly askShard: GatewayEnvironment['askShard'];
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Waits while a shard is between owners. */
+  readonly wait: (ms: number) => Promise<void>;
+}
+
+/** The operations that change nothing. `get` asks the shard; the others read what has been checkpointed. */
+export class Reads {
+  readonly #options: ReadsOptions;
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws Refused */
+  async get(value: unknown, namespace: string): Promise<Reply<TaskView>> {
+    const { taskId, path } = referenceOf(namespace, objectOf(value, ['id', 'key']));
+    const reply = await this.#ask(taskId, namespace);
+    if (!('error' in reply)) return reply.task;
+    return reply.error.code === 'not_found' ? { error: { ...reply.error, path } } : { error: reply.error };
+  }
+
+  /** @throws Refused */
+  async list(value: unknown, namespace: string): Promise<string> {
+    const filter = taskFilter(value);
+    return this.#page(filter.limit, async (limit) => {
+      const { items, cursor, asOf } = await this.#options.queries.tasks(namespace, { ...filter, limit });
+      const views = items.map((task) => storedTaskView(task, asOf));
+      return { items: views, ...(cursor === undefined ? {} : { cursor }), asOf: iso(asOf) } satisfies ListReply;
+    });
+  }
+
+  /** @throws Refused */
+  async history(value: unknown, namespace: string): Promise<string> {
+    const filter = executionFilter(value, namespace);
+    return this.#page(filter.limit, async (limit) => {
+      const { items, asOf } = await this.#options.queries.executions(namespace, { ...filter, limit });
+      const views = items.map((stored) => storedExecutionView(stored));
+      const more = items.length >= limit ? ({ more: true } as const) : {};
+      return { items: views, ...more, asOf: iso(asOf) } satisfies HistoryReply;
+    });
+  }
+
+  /** One execution with all its instants; one that no checkpoint has yet is told by its shard. @throws Refused */
+  async trace(value: unknown, namespace: string): Promise<Reply<ExecutionView>> {
+    const { execution } = objectOf(value, ['execution']);
+    if (execution === undefined) refuse('missing_field', 'is required', 'execution');
+    const fire = parseExecutionId(execution);
+    if (fire === undefined) refuse('invalid_field', 'must be an execution id', 'execution');
+    const stored = await this.#query(() => this.#options.queries.execution(namespace, fire.taskId, fire.scheduledAt));
+    if (stored !== undefined) return storedExecutionView(stored, true);
+    const reply = await this.#ask(fire.taskId, namespace);
+    if (!('error' in reply)) {
+      const { executions, createdAt } = reply.task;
+      const found = executions?.find((candidate) => candidate.execution === execution);
+      if (found !== undefined) return { ...found, createdAt };
+    } else if (reply.error.code !== 'not_found') {
+      return { error: reply.error };
+    }
+    return {
+      error: wireError('unknown_execution', 'no such execution: it never was, or its record is gone', 'execution'),
+    };
+  }
+
+  /** Asks until an owner answers or `LIMITS.answerMs` have passed: a shard may be on its way to another node. */
+  async #ask(taskId: string, namespace: string): Promise<ShardGetReply> {
+    const { clock, askShard, wait, shards, log } = this.#options;
+    const body = JSON.stringify({ id: taskId, namespace });
+    const shard = shardOf(taskId, shards);
+    const deadlineMs = clock.monotonic() + LIMITS.answerMs;
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
+      const outcome = await askShard(shard, 'get', body);
+      if (outcome.kind === 'ok') return readAnswer(outcome.value, shard, log);
+      if (clock.monotonic() + waitMs >= deadlineMs)
+        return { error: wireError('unavailable', `shard ${shard} does not answer; try again later`) };
+      await wait(waitMs);
+    }
+  }
+
+  /** A page that does not fit a message is asked for again, shorter, so that its cursor is right. */
+  async #page(
+    wanted: number,
+    read: (limit: number) => Promise<{ readonly items: readonly unknown[] }>,
+  ): Promise<string> {
+    for (let limit = wanted; ;) {
+      const page = await this.#query(() => read(limit));
+      const text = JSON.stringify(page);
+      const bytes = Buffer.byteLength(text);
+      if (bytes <= REPLY_BYTES || page.items.length <= 1) return text;
+      limit = Math.max(1, Math.floor((page.items.length * REPLY_BYTES * 0.9) / bytes));
+    }
+  }
+
+  async #query<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === INVALID_CURSOR) refuse('invalid_field', 'is none that a page came with', 'cursor');
+      if (code === QUERY_TOO_WIDE) refuse('too_large', (error as Error).message);
+      this.#options.log.warn('a query failed', { error: String(error) });
+      throw new Refused(wireError('unavailable', 'what is stored cannot be read now; try again later'));
+    }
+  }
+}
+
+function readAnswer(data: Uint8Array, shard: number, log: Log): ShardGetReply {
+  try {
+    const reply = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8')) as unknown;
+    if (isObject(reply) && (isObject(reply['task']) || isObject(reply['error'])))
+      return reply as unknown as ShardGetReply;
+  } catch {
+    // Said below.
+  }
+  log.error('a shard gave an answer that cannot be read', { shard });
+  return { error: wireError('internal', 'a fault; the log has the details') };
+}
+
+function taskFilter(value: unknown): TaskFilter {
+  const fields = objectOf(value, ['queue', 'handler', 'state', 'metadata', 'limit', 'cursor']);
+  const { queue, handler, state, metadata } = fields;
+  const cursor = textOf(fields['cursor'], 'cursor', CURSOR_CHARS);
+  if (cursor !== undefined && !isStorable(cursor)) refuse('invalid_field', 'is none that a page came with', 'cursor');
+  return {
+    ...(queue === undefined ? {} : { queue: nameOf(queue, 'queue') }),
+    ...(handler === undefined ? {} : { handler: nameOf(handler, 'handler') }),
+    ...(state === undefined ? {} : { state: oneOf(state, ['active', 'ended'] as const, 'state') }),
+    ...(metadata === undefined ? {} : { metadata: labelsOf(metadata) }),
+    limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
+    ...(cursor === undefined ? {} : { cursor }),
+  };
+}
+
+function labelsOf(value: unknown): { readonly [label: string]: string } {
+  if (!isObject(value)) refuse('invalid_field', 'must be an object of strings', 'metadata');
+  const labels = Object.entries(value);
+  if (labels.length > LIMITS.metadataLabels)
+    refuse('too_large', `more than ${LIMITS.metadataLabels} labels`, 'metadata');
+  for (const [label, text] of labels) {
+    if (!isName(label))
+      refuse('invalid_name', 'a label is 1 to 64 characters of A-Z, a-z, 0-9, _ and -', `metadata.${label}`);
+    if (typeof text !== 'string' || text.length > LIMITS.labelValueChars || !isStorable(text))
+      refuse('invalid_field', `must be a string of at most ${LIMITS.labelValueChars} characters`, `metadata.${label}`);
+  }
+  return value as { readonly [label: string]: string };
+}
+
+function executionFilter(value: unknown, namespace: string): ExecutionFilter {
+  const fields = objectOf(value, ['id', 'key', 'state', 'limit', 'before']);
+  const task = optionalReference(namespace, fields)?.taskId;
+  const { state, before } = fields;
+  return {
+    ...(task === undefined ? {} : { task }),
+    ...(state === undefined ? {} : { state: oneOf(state, EXECUTION_STATES, 'state') }),
+    limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
+    ...(before === undefined ? {} : { before: instantOf(before) }),
+  };
+}
+
+function instantOf(before: unknown): number {
+  if (typeof before !== 'string' && typeof before !== 'number')
+    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', 'before');
+  const reading = parseSchedule({ at: before });
+  if (!reading.ok || reading.schedule.kind !== 'at')
+    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', 'before');
+  return reading.schedule.atMs;
+}

@@ -1,0 +1,86 @@
+import { LIMITS, wireError, type ScheduleFields, type WireError } from '@belfry/protocol';
+import { parseSchedule, type Schedule, type ScheduleError } from '@belfry/timing';
+
+import { GenerationalCache } from './generational-cache.ts';
+
+export type ScheduleText =
+  | {
+      readonly ok: true;
+      /** Canonical, as a JSON string. */
+      readonly json: string;
+      readonly canonical: string;
+    }
+  | { readonly ok: false; readonly error: WireError };
+
+/** An instant with a year of more than four digits: RFC 3339 has none such, but it is plain what is wrong with it. */
+const FAR_YEAR = /^[+-]?\d{5,}-\d\d-\d\d/;
+const DATED = /^\d{4}-\d\d-\d\d/;
+
+/** Reads schedules from outside into their canonical texts. Recurring ones repeat from task to task, so their texts are kept. */
+export class Schedules {
+  readonly #known = new GenerationalCache<ScheduleText>(LIMITS.gatewayCacheEntries);
+  readonly #parse: typeof parseSchedule;
+
+  constructor(parse: typeof parseSchedule = parseSchedule) {
+    this.#parse = parse;
+  }
+
+  /** `nowMs` decides whether an `at` is too old; `path` stands before the paths of errors. */
+  read(fields: ScheduleFields, nowMs: number, path: string): ScheduleText {
+    if (fields.at !== undefined) return this.#readAt(fields, nowMs, path);
+    const key = cacheKey(fields);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const reading = this.#parse(fields);
+    if (!reading.ok) return { ok: false, error: refusal(reading.error, path) };
+    const text = encoded(reading.schedule);
+    this.#known.set(key, text);
+    return text;
+  }
+
+  #readAt(fields: ScheduleFields, nowMs: number, path: string): ScheduleText {
+    const reading = this.#parse(fields);
+    if (!reading.ok) {
+      const error = isOutOfRange(fields.at) ? outOfRange(reading.error.message, path) : refusal(reading.error, path);
+      return { ok: false, error };
+    }
+    const { schedule } = reading;
+    if (schedule.kind === 'at' && schedule.atMs < nowMs - LIMITS.atPastMs) {
+      const days = ((nowMs - schedule.atMs) / 86_400_000).toFixed(1);
+      return { ok: false, error: outOfRange(`at lies ${days} days in the past; at most one is taken`, path) };
+    }
+    return encoded(schedule);
+  }
+}
+
+function encoded({ canonical }: Schedule): ScheduleText {
+  return { ok: true, canonical, json: JSON.stringify(canonical) };
+}
+
+/** Numbers and texts are told apart: "60000" is no number of milliseconds. */
+function cacheKey({ every, anchor, cron, timezone }: ScheduleFields): string {
+  if (cron !== undefined) return `c\0${cron}\0${timezone ?? ''}`;
+  return `${typeof every === 'number' ? 'n' : 't'}${typeof anchor === 'number' ? 'n' : 't'}\0${every}\0${anchor ?? ''}`;
+}
+
+/** Whether an `at` that cannot be read is an instant all the same: before 1970 or after the year 9999. */
+function isOutOfRange(at: string | number | undefined): boolean {
+  if (typeof at === 'number') return Number.isInteger(at);
+  if (at === undefined) return false;
+  if (FAR_YEAR.test(at)) return true;
+  const ms = DATED.test(at) ? Date.parse(at) : NaN;
+  return ms < 0 || ms > LIMITS.latestMs;
+}
+
+function outOfRange(message: string, path: string): WireError {
+  return wireError('at_out_of_range', message, `${path}at`);
+}
+
+function refusal({ code, path: field, message, position }: ScheduleError, path: string): WireError {
+  return wireError(
+    code === 'invalid_timezone' ? 'invalid_timezone' : 'invalid_schedule',
+    message,
+    path + field,
+    position,
+  );
+}

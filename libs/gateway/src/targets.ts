@@ -1,0 +1,23 @@
+import { encodeTarget, LIMITS, targetOf, type TaskDraft } from '@belfry/protocol';
+
+import { GenerationalCache } from './generational-cache.ts';
+
+/** Encoded targets as JSON strings. Tasks have few distinct ones, so their texts are kept. */
+export class Targets {
+  readonly #known = new GenerationalCache<string>(LIMITS.gatewayCacheEntries);
+
+  jsonOf(namespace: string, draft: TaskDraft): string {
+    const { queue, handler, priority, timeoutMs, retry } = draft;
+    if (retry !== undefined) return encode(namespace, draft);
+    const key = `${namespace}.${queue}.${handler}.${priority}.${timeoutMs}`; // names have no dots
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const text = encode(namespace, draft);
+    this.#known.set(key, text);
+    return text;
+  }
+}
+
+function encode(namespace: string, draft: TaskDraft): string {
+  return JSON.stringify(encodeTarget(targetOf(namespace, draft)));
+}
