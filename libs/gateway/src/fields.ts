@@ -30,11 +30,11 @@ export function refuse(code: ErrorCode, message: string, path?: string): never {
   throw new Refused(wireError(code, message, path?.slice(0, PATH_CHARS)));
 }
 
-/** An error as it goes out: with a bounded path. */
+/** An error as it goes out: with a bounded path, and none for the request itself. */
 export function bounded(error: WireError): WireError {
-  return error.path === undefined || error.path.length <= PATH_CHARS
-    ? error
-    : { ...error, path: error.path.slice(0, PATH_CHARS) };
+  const { path, ...rest } = error;
+  if (path === undefined || (path !== '' && path.length <= PATH_CHARS)) return error;
+  return path === '' ? rest : { ...rest, path: path.slice(0, PATH_CHARS) };
 }
 
 /** @throws Refused `malformed` */
