@@ -23,8 +23,8 @@ export const WORKER_OPS = ['subscribe'] as const;
 
 export const subjects = {
   /** Request/reply. */
-  tasks: (namespace: string, op: TaskOp) => `belfry.v1.${namespace}.tasks.${op}`,
-  executions: (namespace: string, op: ExecutionOp) => `belfry.v1.${namespace}.executions.${op}`,
+  tasks: (namespace: string, op: TaskOp | '*') => `belfry.v1.${namespace}.tasks.${op}`,
+  executions: (namespace: string, op: ExecutionOp | '*') => `belfry.v1.${namespace}.executions.${op}`,
   workers: (namespace: string, op: 'subscribe' | 'heartbeat') => `belfry.v1.${namespace}.workers.${op}`,
   /** Durable publish. */
   ingest: (namespace: string) => `belfry.v1.${namespace}.ingest`,
@@ -39,7 +39,7 @@ export const subjects = {
   workOfQueue: (namespace: string, queue: string) => `belfry.work.${namespace}.${queue}.>`,
   workOfShard: (shard: number) => `belfry.work.*.*.${shard}.>`,
   /** The address of a shard: only its owner serves it. */
-  shard: (shard: number, op: 'get' | 'release') => `belfry.shard.${shard}.${op}`,
+  shard: (shard: number, op: 'get' | 'release' | '*') => `belfry.shard.${shard}.${op}`,
   /** Where shards answer a gateway. */
   replies: (gateway: string) => `belfry.gateway.${gateway}.replies`,
   nodeHeartbeat: 'belfry.nodes.heartbeat',

@@ -173,7 +173,7 @@ export class SchedulerNode {
         () => this.#lose(host),
       );
       this.#hosted.set(core.shard, host);
-      host.unserve = env.messenger.serve(subjects.shard(core.shard, '*' as 'get'), (body, subject) =>
+      host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
       );
       if (streamLost) this.#adrift.add(core, env.clock.monotonic());

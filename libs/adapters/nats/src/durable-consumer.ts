@@ -33,6 +33,8 @@ export interface Delivery {
   ackConfirmed(): Promise<boolean>;
   /** Back to the stream, to be delivered again after `delayMs`. */
   nak(delayMs?: number): void;
+  /** Not ours any more: the server is told nothing, and delivers it again when `ack_wait` has passed. */
+  forget(): void;
   /** Starts `ack_wait` again. */
   extend(): void;
 }
@@ -58,7 +60,7 @@ export interface DurableConsumerOptions {
  * C1. Unsettled deliveries and messages asked for are together at most `window`.
  * C2. One pull is open at a time; it ends by being served, or by a status of the server.
  * C3. A broken consumer, a silence or a reconnection ends the pull, and `ensure` runs before the next.
- * C4. After `stop` nothing is delivered; what is in our hands stays ours to settle.
+ * C4. After `stop`, or when `drain` has resolved, nothing is delivered; what is in our hands stays ours to settle.
  */
 export class DurableConsumer {
   readonly #link: NatsLink;
@@ -98,13 +100,23 @@ export class DurableConsumer {
     this.#pull();
   }
 
-  /** Idempotent (C4). */
+  /** Idempotent (C4). What the server is sending at this moment is lost to us, and comes again after `ack_wait`. */
   stop(): void {
-    if (this.#stopping.signal.aborted) return;
+    this.#stopAsking();
+    this.#close();
+  }
+
+  /** As `stop`, but what the server has sent before it knows is still delivered; resolves when nothing more can come. */
+  async drain(): Promise<void> {
+    this.#stopAsking();
+    await this.#subscription?.drain().catch(() => undefined); // closed, or disconnected: nothing more comes either way
+    this.#close();
+  }
+
+  #stopAsking(): void {
     this.#stopping.abort();
     clearInterval(this.#watch);
     this.#offStatus();
-    this.#close();
   }
 
   #checkSigns(): void {
@@ -156,6 +168,7 @@ export class DurableConsumer {
   #pull(): void {
     const free = this.#window - this.#held;
     if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
+    if (this.#stopping.signal.aborted) return;
     this.#asked = free;
     const { stream, consumer, pullBytes } = this.#options;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
@@ -212,6 +225,7 @@ export class DurableConsumer {
         if (settle())
           answer(delayMs === undefined ? '-NAK' : `-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`);
       },
+      forget: () => void settle(),
       extend: () => {
         if (!settled) answer('+WPI');
       },

@@ -25,8 +25,17 @@ export async function requestJson<T>(
   value: unknown,
   options: RequestOptions,
 ): Promise<Outcome<T, 'malformed'>> {
+  return await requestText<T>(link, subject, JSON.stringify(value), options);
+}
+
+/** As `requestJson`, of what is JSON text already. */
+export async function requestText<T>(
+  link: NatsLink,
+  subject: string,
+  body: string,
+  options: RequestOptions,
+): Promise<Outcome<T, 'malformed'>> {
   if (!link.isConnected) return retry(new Error(`${subject}: not connected`));
-  const body = JSON.stringify(value);
   checkSize(link, subject, body);
   let answer: Msg;
   try {

@@ -5,12 +5,13 @@ import type { ScheduleEngine } from './check.ts';
 /** The schedulers' own engine: what the import shows is what will fire. */
 export const scheduleEngine: ScheduleEngine = {
   next(cron, timezone, from, count) {
-    const schedule = parseSchedule({ cron, timezone }, from);
+    const reading = parseSchedule({ cron, timezone });
+    if (!reading.ok) throw new Error(reading.error.message);
     const fires: number[] = [];
-    for (let at: number | undefined = from; fires.length < count;) {
-      at = nextFire(schedule, at);
-      if (at === undefined) break;
-      fires.push(at);
+    while (fires.length < count) {
+      const next = nextFire(reading.schedule, fires.at(-1) ?? from, from);
+      if (next === Infinity) break;
+      fires.push(next);
     }
     return fires;
   },

@@ -15,9 +15,9 @@ export function addServers(belfry: Command, run: Run): void {
     .command('dev')
     .description('everything on this machine: Postgres, NATS, all roles and a sample worker')
     .option('--data-dir <folder>', 'where the data is kept (default .belfry)')
-    .option('--nats-port <port>', 'port of NATS (default: a free one)', PORT)
-    .option('--postgres-port <port>', 'port of Postgres (default: a free one)', PORT)
-    .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080, or a free one)', PORT)
+    .option('--nats-port <port>', 'port of NATS (default 4222; 0: a free one)', PORT)
+    .option('--postgres-port <port>', 'port of Postgres (default 5433; 0: a free one)', PORT)
+    .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080; 0: a free one)', PORT)
     .option('--shards <n>', 'shards of a new installation (default 256)', wholeNumber(1, 65_536))
     .option('--concurrency <n>', 'executions that the sample worker runs at the same time', wholeNumber(1, 10_000))
     .option('--allow-shell', 'the sample worker runs shell commands, as an imported crontab needs')
@@ -39,7 +39,7 @@ export function addServers(belfry: Command, run: Run): void {
     )
     .option('--nats-url <url>', 'address of NATS (else BELFRY_NATS_URL)')
     .option('--postgres-url <url>', 'address of Postgres (else BELFRY_POSTGRES_URL)')
-    .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080)', PORT)
+    .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080; 0: a free one)', PORT)
     .option('--node-id <name>', "this process's name (default: host name and pid)")
     .addHelpText(
       'after',

@@ -1,0 +1,87 @@
+import {
+  connectNats,
+  ensureStreams,
+  natsNames,
+  NatsInbox,
+  NatsLeaseStore,
+  NatsPlacementStore,
+  NatsWorkQueue,
+  type NatsLink,
+} from '@belfry/adapter-nats';
+import { connectPostgres, type PostgresLink } from '@belfry/adapter-postgres';
+import type { Messenger } from '@belfry/actor-runtime';
+import type { Clock, Log } from '@belfry/scheduler';
+import { LIMITS } from '@belfry/protocol';
+import { natsMessenger } from './messenger.ts';
+
+export const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** The two servers that Belfry stands on, connected and set up. */
+export interface Platform {
+  readonly link: NatsLink;
+  readonly postgres: PostgresLink;
+  readonly shards: number;
+  readonly inbox: NatsInbox;
+  readonly work: NatsWorkQueue;
+  readonly leases: NatsLeaseStore;
+  readonly placements: NatsPlacementStore;
+  readonly messenger: Messenger;
+  readonly warnings: readonly string[];
+  close(): Promise<void>;
+}
+
+export interface PlatformOptions {
+  readonly natsUrl: string;
+  readonly postgresUrl: string;
+  readonly node: string;
+  /** Of a new installation; an existing one knows its own. */
+  readonly shards: number;
+  readonly replicas: number;
+  readonly log: Log;
+  readonly connectMs?: number;
+}
+
+/**
+ * Connects, migrates the schema and makes the streams.
+ * @throws after `connectMs`, with a message that names the server that could not be reached.
+ */
+export async function openPlatform(options: PlatformOptions): Promise<Platform> {
+  const { log, node } = options;
+  const timeoutMs = options.connectMs ?? LIMITS.connectMs;
+  const retrying = (server: string) => (error: Error, attempt: number) => {
+    if (attempt === 1 || attempt % 5 === 0)
+      log.warn(`${server} cannot be reached yet, trying again`, { error: error.message, attempt });
+  };
+  const link = await connectNats(options.natsUrl, { name: `belfry ${node}`, timeoutMs, onRetry: retrying('NATS') });
+  try {
+    const postgres = await connectPostgres(options.postgresUrl, { timeoutMs, onRetry: retrying('Postgres') });
+    link.onStatus((status) => {
+      if (status.kind === 'disconnected') log.warn('NATS is away');
+      else if (status.kind === 'reconnected') log.info('NATS is back');
+      else if (status.kind === 'error') log.warn('NATS reports an error', { error: status.error.message });
+    });
+    await postgres.migrate();
+    const shards = await postgres.ensureInstallation(options.shards);
+    await postgres.ensurePartitions(Date.now());
+    const names = natsNames();
+    const notes = await ensureStreams(link, names, { replicas: options.replicas });
+    return {
+      link,
+      postgres,
+      shards,
+      inbox: new NatsInbox(link, { names, shards }),
+      work: new NatsWorkQueue(link, { names, replicas: options.replicas }),
+      leases: new NatsLeaseStore(link, { names }),
+      placements: new NatsPlacementStore(link, { names }),
+      messenger: natsMessenger(link, log),
+      warnings: [...link.warnings, ...notes],
+      close: async () => {
+        await link.close();
+        await postgres.close();
+      },
+    };
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}

@@ -1,0 +1,106 @@
+import { taskView } from '@belfry/gateway';
+import { LIMITS, subjects } from '@belfry/protocol';
+import { SchedulerNode, type Crashes, type Log, type NodeStatus } from '@belfry/scheduler';
+import type { Metrics } from './metrics.ts';
+import { SYSTEM_CLOCK, type Platform } from './platform.ts';
+import { nodeHeartbeat } from './supervisor-role.ts';
+import { schedulerTracer } from './tracing.ts';
+
+export interface SchedulerRole {
+  status(): NodeStatus;
+  /** Resolves when every shard of the first placement is owned. */
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Hosts shards: follows the placement, and tells the supervisor that it is there. */
+export async function startScheduler(options: {
+  readonly platform: Platform;
+  readonly node: string;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}): Promise<SchedulerRole> {
+  const { platform, node, metrics, log } = options;
+  const { messenger } = platform;
+  const scheduler = new SchedulerNode(
+    {
+      node,
+      shards: platform.shards,
+      inbox: platform.inbox,
+      work: platform.work,
+      store: platform.postgres.checkpoints,
+      messenger,
+      clock: SYSTEM_CLOCK,
+      log,
+      metrics: metrics.scheduler,
+      tracer: schedulerTracer(),
+      renderTask: (shard, glance, body) => taskView({ shard, ...glance, ...body }),
+    },
+    crashes(platform, log),
+  );
+  await scheduler.start();
+  gauges(metrics, scheduler);
+  let leaving = false;
+  const beat = (): void =>
+    messenger.tell(subjects.nodeHeartbeat, nodeHeartbeat(node, scheduler.status().owned, leaving));
+  const timer = setInterval(beat, LIMITS.nodeHeartbeatMs);
+  beat();
+  const placed = Promise.withResolvers<void>();
+  const watch = await platform.placements.watch((placement) => {
+    scheduler.place(placement);
+    if (placement.nodes.includes(node)) placed.resolve();
+  });
+  return {
+    status: () => scheduler.status(),
+    ready: async () => {
+      await placed.promise;
+      await scheduler.settle();
+    },
+    stop: async () => {
+      // The supervisor hears it first, so that the new owners are ready to take over what is released.
+      leaving = true;
+      beat();
+      clearInterval(timer);
+      await watch.stop();
+      await scheduler.stop();
+    },
+  };
+}
+
+/** Crashes are counted in Postgres, so that a message that kills its shard is known to the next owner too. */
+function crashes(platform: Platform, log: Log): Crashes {
+  const quarantined = new Set<string>();
+  return {
+    isQuarantined: (shard, seq) => quarantined.has(`${shard}/${seq}`),
+    count: async (shard, seq, error) => {
+      const times = await platform.postgres.countCrash(shard, seq, String(error));
+      if (times < LIMITS.crashesBeforeQuarantine) return false;
+      quarantined.add(`${shard}/${seq}`);
+      log.error('a message is in quarantine: it crashed its shard', { shard, seq, times, error: String(error) });
+      return true;
+    },
+  };
+}
+
+function gauges(metrics: Metrics, scheduler: SchedulerNode): void {
+  const status = (): NodeStatus => scheduler.status();
+  metrics.gauge('belfry_shards_owned', 'Shards that this node owns.', () => status().owned.length);
+  metrics.gauge('belfry_tasks', 'Tasks in the shards of this node.', () => status().tasks);
+  metrics.gauge(
+    'belfry_executions_under_way',
+    'Executions that are dispatched or wait for a retry.',
+    () => status().underWay,
+  );
+  metrics.gauge('belfry_backlog', 'Fires that are due and not dispatched.', () => status().backlog);
+  metrics.gauge('belfry_workers', 'Workers known by their heartbeats.', () => status().workers);
+  metrics.gauge(
+    'belfry_checkpoint_waiting_rows',
+    'Changed rows that no checkpoint has yet.',
+    () => status().waitingRows,
+  );
+  metrics.gauge(
+    'belfry_state_bytes',
+    'Bytes of task tables, wheels and the payload cache.',
+    () => status().memoryBytes,
+  );
+}

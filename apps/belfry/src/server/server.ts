@@ -1,0 +1,193 @@
+import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
+import { checkLimits, LIMITS } from '@belfry/protocol';
+import type { Log } from '@belfry/scheduler';
+import { openHttp, type HttpDoor } from './http.ts';
+import { createLog, type LogFormat } from './log.ts';
+import { Metrics } from './metrics.ts';
+import { openPlatform, SYSTEM_CLOCK, type Platform } from './platform.ts';
+import { startGateway, type GatewayRole } from './gateway-role.ts';
+import { startScheduler, type SchedulerRole } from './scheduler-role.ts';
+import { SupervisorRole } from './supervisor-role.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { startTracing } from './tracing.ts';
+
+export const ROLES = ['gateway', 'scheduler', 'supervisor'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface ServerOptions {
+  readonly roles: readonly Role[];
+  readonly natsUrl: string;
+  readonly postgresUrl: string;
+  /** 0 takes a free port. */
+  readonly httpPort: number;
+  readonly httpHost?: string;
+  readonly nodeId?: string;
+  /** Of a new installation. */
+  readonly shards?: number;
+  readonly replicas?: number;
+  readonly connectMs?: number;
+  readonly logFormat?: LogFormat;
+  readonly log?: Log;
+}
+
+export interface RunningServer {
+  readonly node: string;
+  readonly httpPort: number;
+  readonly shards: number;
+  readonly warnings: readonly string[];
+  /** Resolves when this node owns what the placement gives it. */
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts the given roles in this process. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const broken = checkLimits();
+  if (broken.length > 0) throw new Error(`the limits contradict each other: ${broken.join('; ')}`);
+  const node =
+    options.nodeId ??
+    `${hostname()
+      .replaceAll(/[^A-Za-z0-9_-]/g, '-')
+      .slice(0, 40)}-${randomBytes(4).toString('hex')}`;
+  const log = options.log ?? createLog(options.logFormat ?? 'json', { node });
+  const platform = await openPlatform({
+    natsUrl: options.natsUrl,
+    postgresUrl: options.postgresUrl,
+    node,
+    shards: options.shards ?? 256,
+    replicas: options.replicas ?? 1,
+    log,
+    ...(options.connectMs === undefined ? {} : { connectMs: options.connectMs }),
+  });
+  const metrics = new Metrics();
+  const roles = await startRoles(options.roles, platform, node, metrics, log);
+  let http: HttpDoor;
+  try {
+    http = await openHttp({
+      port: options.httpPort,
+      metrics,
+      health: () => health(platform, roles),
+      ...(options.httpHost === undefined ? {} : { host: options.httpHost }),
+    });
+  } catch (error) {
+    await stopRoles(roles, platform);
+    throw error;
+  }
+  let stopping: Promise<void> | undefined;
+  return {
+    node,
+    httpPort: http.port,
+    shards: platform.shards,
+    warnings: platform.warnings,
+    ready: async () => roles.scheduler?.ready(),
+    stop: () => {
+      stopping ??= stopRoles(roles, platform).then(() => http.close());
+      return stopping;
+    },
+  };
+}
+
+interface Roles {
+  readonly gateway: GatewayRole | undefined;
+  readonly scheduler: SchedulerRole | undefined;
+  readonly supervisor: SupervisorRole | undefined;
+}
+
+async function startRoles(
+  wanted: readonly Role[],
+  platform: Platform,
+  node: string,
+  metrics: Metrics,
+  log: Log,
+): Promise<Roles> {
+  const scheduler = wanted.includes('scheduler') ? await startScheduler({ platform, node, metrics, log }) : undefined;
+  const gateway = wanted.includes('gateway') ? await startGateway({ platform, metrics, log }) : undefined;
+  let supervisor: SupervisorRole | undefined;
+  if (wanted.includes('supervisor')) {
+    const housekeeping = new Housekeeping(platform, SYSTEM_CLOCK, log);
+    supervisor = new SupervisorRole({
+      node,
+      shards: platform.shards,
+      leases: platform.leases,
+      placements: platform.placements,
+      messenger: platform.messenger,
+      clock: SYSTEM_CLOCK,
+      log,
+      housekeeping: () => housekeeping.round(),
+    });
+    const leads = supervisor;
+    metrics.gauge('belfry_supervisor_leads', 'Whether this supervisor leads.', () => (leads.leads ? 1 : 0));
+    supervisor.start();
+  }
+  return { gateway, scheduler, supervisor };
+}
+
+/** Front door first, so that nothing new comes; then the shards are handed over. */
+async function stopRoles(roles: Roles, platform: Platform): Promise<void> {
+  await roles.gateway?.stop();
+  await roles.scheduler?.stop();
+  await roles.supervisor?.stop();
+  await platform.close();
+}
+
+function health(platform: Platform, roles: Roles): { ok: boolean; parts: Record<string, unknown> } {
+  const nats = platform.link.isConnected;
+  const postgres = platform.postgres.isHealthy;
+  return {
+    ok: nats && postgres,
+    parts: {
+      nats: nats ? 'connected' : 'away',
+      postgres: postgres ? 'connected' : 'away',
+      ...(roles.scheduler === undefined ? {} : { scheduler: roles.scheduler.status() }),
+      ...(roles.supervisor === undefined
+        ? {}
+        : { supervisor: { leads: roles.supervisor.leads, nodes: roles.supervisor.nodes() } }),
+      ...(roles.gateway === undefined ? {} : { gateway: 'open' }),
+      warnings: platform.warnings,
+      limits: { payloadBytes: LIMITS.payloadBytes, historyDays: LIMITS.historyDays },
+    },
+  };
+}
+
+/** `belfry server`: runs the roles until SIGINT or SIGTERM. */
+export async function runServer(options: {
+  readonly roles: readonly Role[];
+  readonly natsUrl: string;
+  readonly postgresUrl: string;
+  readonly httpPort?: number;
+  readonly nodeId?: string;
+  readonly json: boolean;
+}): Promise<void> {
+  const { json, httpPort, ...rest } = options;
+  const format: LogFormat = json || !process.stderr.isTTY ? 'json' : 'text';
+  const tracing = await startTracing('belfry');
+  const server = await startServer({ ...rest, httpPort: httpPort ?? DEFAULT_HTTP_PORT, logFormat: format });
+  const log = createLog(format, { node: server.node });
+  for (const warning of server.warnings) log.warn(warning);
+  const signal = untilSignal();
+  await Promise.race([server.ready(), signal]);
+  const { node, shards, httpPort: http } = server;
+  if (json) process.stdout.write(`${JSON.stringify({ ready: true, node, roles: options.roles, shards, http })}\n`);
+  log.info('belfry is up', { roles: options.roles, shards, http: `http://127.0.0.1:${http}` });
+  log.info('stopping', { signal: await signal });
+  await server.stop();
+  await tracing.stop();
+}
+
+export const DEFAULT_HTTP_PORT = 8080;
+
+/** Resolves with the first of SIGINT, SIGTERM and SIGHUP; a second one ends the program at once. */
+export function untilSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let askedAt: number | undefined;
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        // A terminal's Ctrl-C may arrive twice, from the terminal and from npm.
+        if (askedAt !== undefined && performance.now() - askedAt > 1_000) process.exit(130);
+        askedAt ??= performance.now();
+        resolve(signal);
+      });
+    }
+  });
+}
