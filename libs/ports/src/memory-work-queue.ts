@@ -84,6 +84,12 @@ export class MemoryWorkQueue implements WorkQueue {
     return Promise.resolve(refs.filter((ref) => this.#delete(keyOf(ref))).length);
   }
 
+  withdraw(refs: readonly WorkRef[]): Promise<readonly WorkRef[]> {
+    const waiting = refs.filter((ref) => this.#messages.get(keyOf(ref))?.inHands === false);
+    for (const ref of waiting) this.#delete(keyOf(ref));
+    return Promise.resolve(waiting);
+  }
+
   ensureConsumer(namespace: string, queue: string): Promise<void> {
     this.#consumers.add(`${namespace}=${queue}`);
     return Promise.resolve();

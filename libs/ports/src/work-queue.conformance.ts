@@ -259,6 +259,23 @@ export function workQueueConformance(
         expect(await queue.surviving(4)).toEqual([]);
       });
 
+      it('can be withdrawn while no worker has been given it', async () => {
+        value(await queue.publish(fence, 'a', items(4)));
+        const [inHands] = await harness.pull('acme', 'mail', 1);
+        const refs = await queue.surviving(3);
+        const never = { ...(refs[0] as WorkRef), execution: execution(77) };
+        const withdrawn = await queue.withdraw([...refs, never]);
+        expect(executions(withdrawn)).toEqual([1, 2, 3].map(execution));
+        expect(await queue.surviving(3)).toEqual([inHands?.ref]);
+        expect(await queue.withdraw(refs)).toEqual([]);
+      });
+
+      it('can be withdrawn before its queue has a consumer', async () => {
+        value(await queue.publish(fence, 'a', [item(1, { queue: 'quiet' })]));
+        expect(await queue.withdraw(await queue.surviving(3))).toMatchObject([{ queue: 'quiet' }]);
+        expect(await queue.surviving(3)).toEqual([]);
+      });
+
       it('no longer reaches a worker once it is removed', async () => {
         value(await queue.publish(fence, 'a', items(3)));
         await queue.remove([{ namespace: 'acme', queue: 'mail', shard: 3, execution: execution(1), attempt: 1 }]);

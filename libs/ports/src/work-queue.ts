@@ -50,6 +50,11 @@ export interface WorkQueue {
   surviving(shard: number): Promise<readonly WorkRef[]>;
   /** Deletes messages. Returns how many of them were still there; those in a worker's hands count as there. */
   remove(refs: readonly WorkRef[]): Promise<number>;
+  /**
+   * Takes back messages that no worker has been given: returns those of which that is certain, and which nobody will get any more.
+   * The others are in a worker's hands, or may be, or are not in the stream.
+   */
+  withdraw(refs: readonly WorkRef[]): Promise<readonly WorkRef[]>;
   /** Makes the queue's durable pull consumer if it is not there. */
   ensureConsumer(namespace: string, queue: string): Promise<void>;
 }

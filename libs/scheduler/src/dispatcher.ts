@@ -76,7 +76,10 @@ export class Dispatcher {
       for (const host of owners) {
         if (window <= 0) return;
         const mine = taken.get(host) ?? [];
-        const limit = Math.min(window, LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies);
+        const limit = Math.min(
+          window,
+          LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies.size,
+        );
         if (limit <= 0 || host.core.waiting(queue, priority) === 0) continue;
         const more = host.core.take(queue, priority, limit);
         window -= more.length;
@@ -105,13 +108,13 @@ export class Dispatcher {
   }
 
   async #prepareLater(host: HostedShard, dispatch: Dispatch): Promise<void> {
-    host.awaitingBodies++;
-    const body = await this.#bodies.get(host.core, dispatch.execution.task);
-    host.awaitingBodies--;
-    if (host.gone) return;
+    const { id, task } = dispatch.execution;
+    host.awaitingBodies.add(id);
+    const body = await this.#bodies.get(host.core, task);
+    if (!host.awaitingBodies.delete(id) || host.gone) return;
     if (body === undefined) {
       // Only a task that is gone has no body; its execution ends with it at the next takeover.
-      this.#env.log.error('a due task has no stored body', { execution: dispatch.execution.id });
+      this.#env.log.error('a due task has no stored body', { execution: id });
       return;
     }
     host.ready.push(this.#item(dispatch, body));

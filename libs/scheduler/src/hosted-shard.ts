@@ -26,7 +26,7 @@ export class HostedShard {
   readonly cell: ActorCell<InboxMessage>;
   /** Dispatched items whose bodies have come, and the number of those that have not. */
   ready: Prepared[] = [];
-  awaitingBodies = 0;
+  readonly awaitingBodies = new Set<string>();
   publishing: Promise<void> | undefined;
   batches = 0;
   /** Takes no more dispatches: it is being handed over. */
@@ -54,6 +54,14 @@ export class HostedShard {
       },
       onCrash,
     });
+  }
+
+  /** Forgets a dispatch that has not begun to be published. False when there is none of this execution. */
+  dropPrepared(execution: string): boolean {
+    if (this.awaitingBodies.delete(execution)) return true;
+    const at = this.ready.findIndex((item) => item.execution === execution);
+    if (at >= 0) this.ready.splice(at, 1);
+    return at >= 0;
   }
 }
 

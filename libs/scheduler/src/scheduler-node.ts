@@ -1,9 +1,10 @@
 import { LIMITS, parseTaskId, subjects, wireError, type ResultRecord } from '@belfry/protocol';
 import type { InboxMessage, InboxReading, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
-import { Interned } from '@belfry/shard';
+import { Interned, type Reply } from '@belfry/shard';
 import { Adrift } from './adrift.ts';
 import { Bodies } from './bodies.ts';
+import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Demand } from './demand.ts';
 import { Dispatcher, eventMessage } from './dispatcher.ts';
@@ -166,7 +167,7 @@ export class SchedulerNode {
         core,
         fence,
         (replies) => {
-          for (const reply of replies) this.#replies.add(reply);
+          for (const reply of replies) this.#answer(host, reply);
           if (core.backlog > 0) this.#dispatcher.poke();
         },
         (error, message) => void this.#onCrash(host, error, message),
@@ -190,6 +191,11 @@ export class SchedulerNode {
     }
   }
 
+  #answer(host: HostedShard, reply: Reply): void {
+    if (isCancelWithRunning(reply)) void takeBack(this.#env, host, reply).then((settled) => this.#replies.add(settled));
+    else this.#replies.add(reply);
+  }
+
   /** An owner that is alive writes its last checkpoint first; one that is not says nothing. */
   async #askForRelease(shard: number): Promise<void> {
     if (this.#stopped) return;
@@ -207,7 +213,7 @@ export class SchedulerNode {
   async #release(hosts: readonly HostedShard[]): Promise<void> {
     for (const host of hosts) host.leaving = true;
     await Promise.all(hosts.map((host) => host.publishing));
-    while (hosts.some((host) => host.awaitingBodies > 0 && !host.gone)) await breathe();
+    while (hosts.some((host) => host.awaitingBodies.size > 0 && !host.gone)) await breathe();
     await this.#checkpointer.write();
     for (const host of hosts) this.#forget(host);
     await this.#read(this.#readSeq);

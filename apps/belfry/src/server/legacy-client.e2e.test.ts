@@ -166,6 +166,41 @@ describe('the legacy nats client, with the protocol page alone', () => {
     events.unsubscribe();
   });
 
+  it('cancels what waits in the queue, and names what a worker holds', async () => {
+    const queue = 'q4';
+    const { stream, consumer } = await ask('workers.subscribe', { queue });
+    const beat = JSON.stringify({ worker: WORKER, queues: [queue], capacity: 2, running: [] });
+    nc.publish(`belfry.v1.${NAMESPACE}.workers.heartbeat`, text.encode(beat));
+    const manager = await nc.jetstreamManager();
+    const waiting = async () => (await manager.consumers.info(stream as string, consumer as string)).num_pending;
+    const task = { at: Date.now(), queue, handler: 'greet' };
+    const held = await ask('tasks.create', { ...task, key: 'held' });
+    const pulling = await nc.jetstream().consumers.get(stream as string, consumer as string);
+    const message = await pulling.next({ expires: 10_000 });
+    const inQueue = await ask('tasks.create', { ...task, key: 'in-queue' });
+    await vi.waitFor(async () => expect(await waiting()).toBe(1), 10_000);
+
+    expect(await ask('tasks.cancel', { key: 'in-queue' })).toEqual({
+      id: inQueue['id'],
+      status: 'cancelled',
+      running: [],
+    });
+    expect(await waiting()).toBe(0);
+    const { execution } = message?.json<Work>() as Work;
+    expect(await ask('tasks.cancel', { key: 'held' })).toEqual({
+      id: held['id'],
+      status: 'cancelled',
+      running: [execution],
+    });
+    const told = { execution, attempt: 1, worker: WORKER, outcome: 'succeeded' };
+    expect(await ask('executions.finish', told)).toEqual({ ok: true });
+    message?.ack();
+    const states = async (id: unknown) =>
+      ((await ask('tasks.history', { id }))['items'] as { state: string }[]).map(({ state }) => state);
+    await vi.waitFor(async () => expect(await states(inQueue['id'])).toEqual(['cancelled']), 10_000);
+    await vi.waitFor(async () => expect(await states(held['id'])).toEqual(['succeeded']), 10_000);
+  });
+
   it('publishes durably to ingest, and finds the refused with their reasons', async () => {
     const js = nc.jetstream();
     const publish = (body: unknown, id?: string) =>

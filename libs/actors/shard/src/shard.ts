@@ -239,6 +239,16 @@ export class Shard {
     return take(this.#state, queue, priority, limit);
   }
 
+  /** The work messages that carry these executions, if they are dispatched in their first delivery. */
+  workRefs(ids: readonly string[]): WorkRef[] {
+    return ids.flatMap((id) => {
+      const execution = this.#state.executions.get(id);
+      if (execution?.state !== 'dispatched') return [];
+      const { target, attempt } = execution;
+      return [{ namespace: target.namespace, queue: target.queue, shard: this.shard, execution: id, attempt }];
+    });
+  }
+
   /** Ids of tasks whose next fire lies in (fromMs, toMs]: their bodies will be needed. */
   upcoming(fromMs: number, toMs: number, onTask: (id: string) => void): void {
     const state = this.#state;

@@ -3,7 +3,8 @@ import { ok, refused, retry } from '@belfry/ports';
 import type { Fence, Outcome, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
-import { jsApiOrThrow, streamInfo } from './api.ts';
+import { jsApi, jsApiOrThrow, streamInfo } from './api.ts';
+import type { StoredMessage } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { JS, JetStreamError } from './errors.ts';
 import { Fences } from './fences.ts';
@@ -148,6 +149,15 @@ export class NatsWorkQueue implements WorkQueue {
     return removed.reduce((sum, one) => sum + one, 0);
   }
 
+  /**
+   * A consumer delivers in the order of sequences: what lies behind its last delivery when it has been deleted was never delivered
+   * (what was nakked comes again at an old sequence, and counts as delivered).
+   */
+  async withdraw(refs: readonly WorkRef[]): Promise<readonly WorkRef[]> {
+    const withdrawn = await Promise.all(refs.map(async (ref) => ((await this.#withdraw(ref)) ? [ref] : [])));
+    return withdrawn.flat();
+  }
+
   async ensureConsumer(namespace: string, queue: string): Promise<void> {
     const name = workConsumer(namespace, queue);
     await jsApiOrThrow(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, {
@@ -167,6 +177,29 @@ export class NatsWorkQueue implements WorkQueue {
 
   close(): void {
     this.#publisher.close();
+  }
+
+  async #withdraw(ref: WorkRef): Promise<boolean> {
+    const subject = this.#names.subject(subjects.work(ref.namespace, ref.queue, ref.shard, ref.execution, ref.attempt));
+    const found = await jsApi<{ message: StoredMessage }>(this.#link, `STREAM.MSG.GET.${this.#stream}`, {
+      last_by_subj: subject,
+    });
+    if (found.kind !== 'ok') return false;
+    const { seq } = found.value.message;
+    if ((await this.#delivered(ref)) >= seq) return false;
+    const deleted = await jsApi(this.#link, `STREAM.MSG.DELETE.${this.#stream}`, { seq, no_erase: true });
+    return deleted.kind === 'ok' && (await this.#delivered(ref)) < seq;
+  }
+
+  /** Sequence of the last message that the queue's consumer has delivered; Infinity when that cannot be known. */
+  async #delivered({ namespace, queue }: WorkRef): Promise<number> {
+    const info = await jsApi<{ delivered: { stream_seq: number } }>(
+      this.#link,
+      `CONSUMER.INFO.${this.#stream}.${workConsumer(namespace, queue)}`,
+    );
+    if (info.kind === 'ok') return info.value.delivered.stream_seq;
+    const never = info.kind === 'denied' && info.error.errCode === JS.consumerNotFound;
+    return never ? 0 : Infinity;
   }
 
   #send(fence: Fence, batchId: string, items: readonly WorkItem[]): Promise<PubAck> {
