@@ -154,3 +154,17 @@ function kill(pid: number): void {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
+
+/** What `/healthz` says of a process. */
+export async function healthOf(http: number): Promise<{
+  readonly ok: boolean;
+  readonly parts: {
+    readonly nats: string;
+    readonly postgres: string;
+    readonly scheduler?: { readonly owned: readonly number[]; readonly tasks: number };
+    readonly supervisor?: { readonly leads: boolean };
+  };
+}> {
+  const response = await fetch(`http://127.0.0.1:${http}/healthz`);
+  return (await response.json()) as Awaited<ReturnType<typeof healthOf>>;
+}
