@@ -122,8 +122,7 @@ export class Dispatcher {
   }
 
   #item({ execution, attempt }: Dispatch, body: Body): Prepared {
-    const span = this.#env.tracer.dispatch(execution.id, attempt, body.traceparent, execution.recurring);
-    span.end();
+    const span = this.#env.tracer.dispatch(execution, attempt, body.traceparent);
     execution.traceparent = span.traceparent;
     return {
       namespace: execution.target.namespace,
@@ -131,6 +130,7 @@ export class Dispatcher {
       execution: execution.id,
       attempt,
       body: workMessage(execution, attempt, body),
+      span,
       ...traced(span),
     };
   }
@@ -151,9 +151,12 @@ export class Dispatcher {
       const outcome = await this.#env.work.publish(host.fence, batchId, items);
       if (outcome.kind === 'ok') {
         this.#env.metrics.dispatched(items.length);
+        for (const { span } of items) span.end();
         return;
       }
       if (outcome.kind === 'refused') {
+        if (outcome.reason !== 'full')
+          for (const { span } of items) span.end(new Error(`the dispatch was refused: ${outcome.reason}`));
         if (outcome.reason === 'lost') return this.#node.onStreamLost();
         if (outcome.reason !== 'full') {
           this.#env.log.warn('a dispatch was refused', { shard, epoch, reason: outcome.reason });

@@ -1,7 +1,7 @@
 import type { Messenger } from '@belfry/actor-runtime';
 import type { CheckpointStore, Inbox, WorkQueue } from '@belfry/ports';
 import type { Body } from '@belfry/ports';
-import type { TaskGlance } from '@belfry/shard';
+import type { Execution, TaskGlance } from '@belfry/shard';
 
 export interface Clock {
   /** Wall clock, ms since 1970. */
@@ -16,7 +16,7 @@ export interface Log {
   error(message: string, fields?: Record<string, unknown>): void;
 }
 
-/** What the scheduler tells about its work, in the names of `docs/operating.md`. */
+/** What the scheduler tells about its work, in the names of `docs/telemetry.md`. */
 export interface SchedulerMetrics {
   dispatched(count: number): void;
   executionOver(state: string, latenessMs: number | undefined): void;
@@ -33,13 +33,24 @@ export interface OpenSpan {
 }
 
 export interface SchedulerTracer {
-  /** The dispatch of one fire. A fire of a recurring task links to its creation instead of being its child. */
-  dispatch(execution: string, attempt: number, creation: string | undefined, recurring: boolean): OpenSpan;
+  /**
+   * The dispatch of one attempt; `creation` is the traceparent of the task's creation, the execution's own is that of the
+   * attempt before. A fire of a recurring task begins a trace and links to its creation instead of being its child.
+   */
+  dispatch(
+    execution: Pick<Execution, 'id' | 'task' | 'target' | 'recurring' | 'traceparent'>,
+    attempt: number,
+    creation: string | undefined,
+  ): OpenSpan;
   checkpoint(rows: number): OpenSpan;
 }
 
+/** Traces nothing. One-time tasks pass on their creation's context; years of fires would make a trace without end. */
 export const NO_TRACER: SchedulerTracer = {
-  dispatch: (_execution, _attempt, creation) => ({ traceparent: creation, end: () => undefined }),
+  dispatch: ({ recurring }, _attempt, creation) => ({
+    traceparent: recurring ? undefined : creation,
+    end: () => undefined,
+  }),
   checkpoint: () => ({ traceparent: undefined, end: () => undefined }),
 };
 

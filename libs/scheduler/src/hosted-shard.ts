@@ -2,6 +2,7 @@ import { LIMITS, type Envelope } from '@belfry/protocol';
 import { ActorCell } from '@belfry/actor-runtime';
 import type { Fence, InboxMessage } from '@belfry/ports';
 import type { Reply, Shard } from '@belfry/shard';
+import type { OpenSpan } from './environment.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
@@ -13,6 +14,8 @@ export interface Prepared {
   readonly attempt: number;
   readonly body: string;
   readonly traceparent?: string;
+  /** Ends when it is published. */
+  readonly span: OpenSpan;
 }
 
 /**

@@ -51,8 +51,8 @@ export async function startGateway(options: {
     setInterval(() => gateway.tick(), TICK_MS),
     setInterval(() => void inbox.usage().then((usage) => gateway.onInboxUsage(usage), ignoreWhileAway), USAGE_MS),
   ];
-  metrics.gauge('belfry_gateway_items', 'Items of requests that wait for answers.', () => gateway.load.items);
-  metrics.gauge('belfry_gateway_records', 'Records that are not yet on disk.', () => gateway.load.records);
+  metrics.gauge('belfry_gateway_items', () => gateway.load.items);
+  metrics.gauge('belfry_gateway_records', () => gateway.load.records);
   const doors = openDoors(platform, gateway, log);
   const ingest = takeIngest(platform, gateway, log);
   return {

@@ -84,23 +84,11 @@ function crashes(platform: Platform, log: Log): Crashes {
 
 function gauges(metrics: Metrics, scheduler: SchedulerNode): void {
   const status = (): NodeStatus => scheduler.status();
-  metrics.gauge('belfry_shards_owned', 'Shards that this node owns.', () => status().owned.length);
-  metrics.gauge('belfry_tasks', 'Tasks in the shards of this node.', () => status().tasks);
-  metrics.gauge(
-    'belfry_executions_under_way',
-    'Executions that are dispatched or wait for a retry.',
-    () => status().underWay,
-  );
-  metrics.gauge('belfry_backlog', 'Fires that are due and not dispatched.', () => status().backlog);
-  metrics.gauge('belfry_workers', 'Workers known by their heartbeats.', () => status().workers);
-  metrics.gauge(
-    'belfry_checkpoint_waiting_rows',
-    'Changed rows that no checkpoint has yet.',
-    () => status().waitingRows,
-  );
-  metrics.gauge(
-    'belfry_state_bytes',
-    'Bytes of task tables, wheels and the payload cache.',
-    () => status().memoryBytes,
-  );
+  metrics.gauge('belfry_shards_owned', () => status().owned.length);
+  metrics.gauge('belfry_tasks', () => status().tasks);
+  metrics.gauge('belfry_executions_under_way', () => status().underWay);
+  metrics.gauge('belfry_backlog', () => status().backlog);
+  metrics.gauge('belfry_workers', () => status().workers);
+  metrics.gauge('belfry_checkpoint_waiting_rows', () => status().waitingRows);
+  metrics.gauge('belfry_state_bytes', () => status().memoryBytes);
 }

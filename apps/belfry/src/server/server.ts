@@ -117,7 +117,7 @@ async function startRoles(
       housekeeping: () => housekeeping.round(),
     });
     const leads = supervisor;
-    metrics.gauge('belfry_supervisor_leads', 'Whether this supervisor leads.', () => (leads.leads ? 1 : 0));
+    metrics.gauge('belfry_supervisor_leads', () => (leads.leads ? 1 : 0));
     supervisor.start();
   }
   return { gateway, scheduler, supervisor };

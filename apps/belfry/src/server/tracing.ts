@@ -1,14 +1,20 @@
-import { NO_TRACER as NO_GATEWAY_TRACER } from '@belfry/gateway';
-import { NO_TRACER, type SchedulerTracer } from '@belfry/scheduler';
+import { gatewaySpans, schedulerSpans, startTelemetry, type Telemetry } from '@belfry/adapter-otel';
+import type { Tracer } from '@belfry/gateway';
+import type { Log, SchedulerTracer } from '@belfry/scheduler';
+import { createLog } from './log.ts';
 
-export async function startTracing(_service: string): Promise<{ stop(): Promise<void> }> {
-  return { stop: () => Promise.resolve() };
+/** Sends this process's spans where the `OTEL_*` variables say; without them it does nothing. Never rejects. */
+export function startTracing(
+  service: string,
+  log: Pick<Log, 'warn'> = createLog(process.stderr.isTTY ? 'text' : 'json'),
+): Promise<Telemetry> {
+  return startTelemetry(service, (message) => log.warn(message));
 }
 
 export function schedulerTracer(): SchedulerTracer {
-  return NO_TRACER;
+  return schedulerSpans;
 }
 
-export function gatewayTracer(): typeof NO_GATEWAY_TRACER {
-  return NO_GATEWAY_TRACER;
+export function gatewayTracer(): Tracer {
+  return gatewaySpans;
 }

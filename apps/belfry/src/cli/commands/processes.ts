@@ -75,7 +75,9 @@ export async function server(cli: Cli, flags: ServerFlags): CommandResult {
 
 export async function worker(cli: Cli, flags: WorkerFlags): CommandResult {
   const { startSampleWorker } = await import('../../sample-worker/sample-worker.ts');
+  const { startTracing } = await import('../../server/tracing.ts');
   const { queue, shellQueue, concurrency, allowShell } = flags;
+  const tracing = await startTracing('belfry-worker');
   const running = await startSampleWorker({
     url: cli.natsUrl(),
     namespace: cli.namespace,
@@ -95,6 +97,7 @@ export async function worker(cli: Cli, flags: WorkerFlags): CommandResult {
   if (!cli.json) cli.out.note('stopping: finishing what runs; Ctrl-C again ends at once');
   process.once('SIGINT', () => process.exit(EXIT.interrupted));
   await running.stop();
+  await tracing.stop();
 }
 
 /** Hands everything to the benches, in a process of their own. */
