@@ -14,6 +14,8 @@ export interface CheckpointerNode {
   /** Every message up to here has been given to every ready shard. */
   readSeq(): number;
   onFenced(host: HostedShard): void;
+  /** Its state or its changes are no good: it must be loaded again. */
+  onFault(host: HostedShard, error: unknown): void;
 }
 
 /**
@@ -21,6 +23,7 @@ export interface CheckpointerNode {
  *
  * K1. A delta is committed, repeated verbatim until its fate is known, or its shard is dropped; the next one comes after it.
  * K2. Bodies of a delta stay at hand until it is committed.
+ * K3. A delta that cannot be taken or written (a fault) costs its own shard only: that one is loaded again, since its changes are lost.
  */
 export class Checkpointer {
   readonly #env: Environment;
@@ -89,23 +92,34 @@ export class Checkpointer {
     const rows = [...deltas.values()].reduce((sum, delta) => sum + rowsOf(delta), 0);
     const startedAt = this.#env.clock.monotonic();
     const span = this.#env.tracer.checkpoint(rows);
-    const writing = [...deltas.values()];
+    await this.#commit(deltas);
+    span.end();
+    this.#env.metrics.checkpoint(rows, this.#env.clock.monotonic() - startedAt);
+    this.#observe([...deltas.values()]);
+    this.#keepSoonDue(deltas);
+  }
+
+  /** Commits until the fate of every delta is known (K1). */
+  async #commit(deltas: ReadonlyMap<HostedShard, ShardDelta>): Promise<void> {
     const id = `${this.#writer}.${this.#number++}`;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#env.store.commit(writing, id);
+      const outcome = await this.#env.store.commit([...deltas.values()], id).catch((error: unknown) => ({ error }));
+      if (!('kind' in outcome)) return await this.#isolate(deltas, outcome.error);
       if (outcome.kind === 'ok') {
         const fenced = new Set(outcome.value.fenced);
         for (const host of deltas.keys()) if (fenced.has(host.core.shard)) this.#node.onFenced(host);
-        break;
+        return;
       }
       if (attempt === 2 && outcome.kind === 'retry')
         this.#env.log.warn('a checkpoint is being repeated', { error: outcome.error.message });
       await pause(attempt);
     }
-    span.end();
-    this.#env.metrics.checkpoint(rows, this.#env.clock.monotonic() - startedAt);
-    this.#observe(writing);
-    this.#keepSoonDue(deltas);
+  }
+
+  /** One delta spoils the whole transaction: each is written for itself, and the one that is at fault loses its shard (K3). */
+  async #isolate(deltas: ReadonlyMap<HostedShard, ShardDelta>, error: unknown): Promise<void> {
+    if (deltas.size === 1) for (const host of deltas.keys()) return this.#node.onFault(host, error);
+    for (const [host, delta] of deltas) await this.#commit(new Map([[host, delta]]));
   }
 
   async #takeDeltas(): Promise<Map<HostedShard, ShardDelta>> {
@@ -115,7 +129,7 @@ export class Checkpointer {
     for (const host of [...this.#node.hosted()]) {
       if (host.gone) continue;
       const idle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
-      const delta = host.core.delta(idle);
+      const delta = this.#takeDelta(host, idle);
       if (delta === undefined) continue;
       host.lastDeltaAt = nowMs;
       // With an empty mailbox, every message that was read has been applied.
@@ -129,6 +143,15 @@ export class Checkpointer {
       await breathe();
     }
     return deltas;
+  }
+
+  #takeDelta(host: HostedShard, idle: boolean): ShardDelta | undefined {
+    try {
+      return host.core.delta(idle);
+    } catch (error) {
+      this.#node.onFault(host, error); // K3
+      return undefined;
+    }
   }
 
   #observe(deltas: readonly ShardDelta[]): void {

@@ -71,6 +71,7 @@ export class SchedulerNode {
       ownedShare: () => this.#hosted.size / env.shards,
       readSeq: () => this.#readSeq,
       onFenced: (host: HostedShard) => this.#lose(host),
+      onFault: (host: HostedShard, error: unknown) => this.#restart(host, error, {}),
       onStreamLost: () => this.#streamLost(),
     };
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
@@ -234,21 +235,22 @@ export class SchedulerNode {
   }
 
   async #onCrash(host: HostedShard, error: unknown, message: InboxMessage): Promise<void> {
+    this.#forget(host);
+    const quarantined = await this.#crashes.count(host.core.shard, message.seq, error);
+    if (quarantined) this.#env.metrics.quarantined();
+    this.#restart(host, error, { seq: message.seq, quarantined });
+  }
+
+  /** Loads a shard again, later each time that it comes to this. */
+  #restart(host: HostedShard, error: unknown, at: { readonly seq?: number; readonly quarantined?: boolean }): void {
     const { shard } = host.core;
     this.#forget(host);
-    const quarantined = await this.#crashes.count(shard, message.seq, error);
     const supervision = this.#supervision.get(shard) ?? new Supervision();
     this.#supervision.set(shard, supervision);
-    const verdict = supervision.onCrash(this.#env.clock.monotonic(), quarantined ? LIMITS.crashesBeforeQuarantine : 1);
-    this.#env.log.error('a shard crashed', {
-      shard,
-      seq: message.seq,
-      quarantined,
-      restartInMs: verdict.delayMs,
-      error: String(error),
-    });
-    if (quarantined) this.#env.metrics.quarantined();
-    setTimeout(() => void this.settle(), verdict.delayMs);
+    const crashes = at.quarantined === true ? LIMITS.crashesBeforeQuarantine : 1;
+    const { delayMs } = supervision.onCrash(this.#env.clock.monotonic(), crashes);
+    this.#env.log.error('a shard crashed', { shard, ...at, restartInMs: delayMs, error: String(error) });
+    setTimeout(() => void this.settle(), delayMs);
   }
 
   // — The work stream
