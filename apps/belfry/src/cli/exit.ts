@@ -66,6 +66,9 @@ const UNREACHABLE_CLASSES: ReadonlySet<string> = new Set([
   'NoRespondersError',
 ]);
 
+/** These name the server and the trouble already. */
+const SERVER_UNREACHABLE: ReadonlySet<string> = new Set(['NatsFailure', 'PostgresUnavailable']);
+
 export function exitOfCode(code: string): ExitCode {
   return NOT_FOUND.has(code) ? EXIT.notFound : EXIT.refused;
 }
@@ -94,6 +97,9 @@ export function reportOf(error: unknown): ErrorReport {
     const { code, message, path } = error as unknown as { code: string; message: string; path?: string };
     const bare = path !== undefined && message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
     return { exit: exitOfCode(code), code, message: bare, ...(path === undefined ? {} : { path }) };
+  }
+  if (error instanceof Error && SERVER_UNREACHABLE.has(error.name)) {
+    return { exit: EXIT.cannotConnect, code: 'cannot_connect', message: error.message };
   }
   for (const link of chainOf(error)) {
     if (UNREACHABLE.has(text(link.code) ?? '') || UNREACHABLE_CLASSES.has(text(link.name) ?? '')) {

@@ -151,14 +151,12 @@ function health(platform: Platform, roles: Roles): { ok: boolean; parts: Record<
 }
 
 /** `belfry server`: runs the roles until SIGINT or SIGTERM. */
-export async function runServer(options: {
-  readonly roles: readonly Role[];
-  readonly natsUrl: string;
-  readonly postgresUrl: string;
-  readonly httpPort?: number;
-  readonly nodeId?: string;
-  readonly json: boolean;
-}): Promise<void> {
+export async function runServer(
+  options: Omit<ServerOptions, 'httpPort' | 'log' | 'logFormat'> & {
+    readonly httpPort?: number;
+    readonly json: boolean;
+  },
+): Promise<void> {
   const { json, httpPort, ...rest } = options;
   const format: LogFormat = json || !process.stderr.isTTY ? 'json' : 'text';
   const tracing = await startTracing('belfry');

@@ -22,6 +22,11 @@ export interface ServerFlags {
   readonly postgresUrl?: string;
   readonly httpPort?: number;
   readonly nodeId?: string;
+  readonly shards?: number;
+  readonly replicas?: number;
+  readonly httpHost?: string;
+  /** Seconds. */
+  readonly connectTimeout?: number;
 }
 
 export interface WorkerFlags {
@@ -63,12 +68,13 @@ export async function server(cli: Cli, flags: ServerFlags): CommandResult {
   const postgresUrl = flags.postgresUrl ?? process.env['BELFRY_POSTGRES_URL'];
   if (postgresUrl === undefined) throw usageError('--postgres-url or BELFRY_POSTGRES_URL is required');
   const { runServer } = await import('../../server/server.ts');
-  const { httpPort, nodeId } = flags;
+  const { httpPort, httpHost, nodeId, shards, replicas, connectTimeout } = flags;
+  const connectMs = connectTimeout === undefined ? undefined : connectTimeout * 1_000;
   await runServer({
     roles: flags.roles?.filter(isRole) ?? [...ROLES],
     natsUrl,
     postgresUrl,
-    ...set({ httpPort, nodeId }),
+    ...set({ httpPort, httpHost, nodeId, shards, replicas, connectMs }),
     json: cli.json,
   });
 }

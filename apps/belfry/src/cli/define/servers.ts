@@ -18,7 +18,7 @@ export function addServers(belfry: Command, run: Run): void {
     .option('--nats-port <port>', 'port of NATS (default 4222; 0: a free one)', PORT)
     .option('--postgres-port <port>', 'port of Postgres (default 5433; 0: a free one)', PORT)
     .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080; 0: a free one)', PORT)
-    .option('--shards <n>', 'shards of a new installation (default 256)', wholeNumber(1, 65_536))
+    .option('--shards <n>', 'shards of a new installation (default 256)', wholeNumber(1, 32_767))
     .option('--concurrency <n>', 'executions that the sample worker runs at the same time', wholeNumber(1, 10_000))
     .option('--allow-shell', 'the sample worker runs shell commands, as an imported crontab needs')
     .option('--no-worker', 'without the sample worker')
@@ -40,7 +40,19 @@ export function addServers(belfry: Command, run: Run): void {
     .option('--nats-url <url>', 'address of NATS (else BELFRY_NATS_URL)')
     .option('--postgres-url <url>', 'address of Postgres (else BELFRY_POSTGRES_URL)')
     .option('--http-port <port>', 'port of HTTP: health, metrics (default 8080; 0: a free one)', PORT)
-    .option('--node-id <name>', "this process's name (default: host name and pid)")
+    .option('--node-id <name>', "this process's name (default: host name and a random part)")
+    .option('--shards <n>', 'shards of a new installation (default 256)', wholeNumber(1, 32_767))
+    .option(
+      '--replicas <n>',
+      'copies of everything durable in NATS: 1, or 3 on a cluster (default 1)',
+      wholeNumber(1, 5),
+    )
+    .option('--http-host <address>', 'address of HTTP (default 127.0.0.1)')
+    .option(
+      '--connect-timeout <seconds>',
+      'how long to go on trying to reach NATS and Postgres at start (default 60)',
+      wholeNumber(1, 86_400),
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  belfry server --roles scheduler --nats-url nats://n1:4222 --postgres-url postgres://db/belfry',
