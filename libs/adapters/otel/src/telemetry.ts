@@ -30,14 +30,15 @@ export function asksForTraces(env: NodeJS.ProcessEnv): boolean {
  * not even loaded (0.2 s, 40 MB). An SDK that is there already (`node --import …`) is left alone. OpenTelemetry's metrics and logs
  * stay off unless their own variables ask for them. `serviceName` is the default of `OTEL_SERVICE_NAME`.
  *
- * Whatever is wrong with the set-up or the collector goes to `warn`, or to the console if `OTEL_LOG_LEVEL` is set; never rejects.
+ * What is wrong with the variables is told on stderr, what is wrong with the collector to `warn`, once a minute (with
+ * `OTEL_LOG_LEVEL`: all to the console). Never rejects.
  */
 export async function startTelemetry(serviceName: string, warn: (message: string) => void): Promise<Telemetry> {
   if (!asksForTraces(process.env) || registeredTracer() !== undefined) return NO_TELEMETRY;
   try {
     const { startNodeSdk } = await import('@opentelemetry/sdk-node');
     const sdk = startNodeSdk({
-      logLevel: process.env['OTEL_LOG_LEVEL'] ?? 'error',
+      logLevel: process.env['OTEL_LOG_LEVEL'] ?? 'warn',
       ...signals(),
       ...resource(serviceName),
     });
