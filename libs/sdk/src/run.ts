@@ -1,0 +1,109 @@
+import type { Delivery } from '@belfry/adapter-nats';
+import { isObject, LIMITS, type WorkMessage } from '@belfry/protocol';
+import { ABORT_REASONS, type AbortReason } from '@belfry/worker';
+
+import { belfryError, FatalError, textOf, type BelfryError } from './errors.ts';
+
+/** What a worker keeps of one execution in its hands: the message, and what became of it. */
+export class Run {
+  /** The present delivery: the message may come again while it is held. */
+  delivery: Delivery;
+  /** Undefined when the body can't be read. */
+  readonly message: WorkMessage | undefined;
+  /** Instants are ms since 1970 on this machine's clock; 0 while they are not. */
+  readonly deliveredAt: number;
+  startedAt = 0;
+  finishedAt = 0;
+  /** JSON texts. */
+  result: string | undefined;
+  error: string | undefined;
+  fatal = false;
+  /** Of the run's span. */
+  traceparent: string | undefined;
+  #abortReason: BelfryError | undefined;
+  #controller: AbortController | undefined;
+
+  constructor(delivery: Delivery, message: WorkMessage | undefined, deliveredAt: number) {
+    this.delivery = delivery;
+    this.message = message;
+    this.deliveredAt = deliveredAt;
+  }
+
+  /** Made when a handler asks for it: most never do. */
+  signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: AbortReason): void {
+    this.#abortReason = belfryError('unavailable', ABORT_REASONS[reason]);
+    this.#controller?.abort(this.#abortReason);
+  }
+
+  /** The handler returned. What is not kept of a result is said in `error`: the execution succeeded all the same. */
+  succeed(value: unknown): void {
+    if (value === undefined) return;
+    let text: string | undefined;
+    try {
+      text = JSON.stringify(value);
+    } catch (error) {
+      this.#say(`the result was not kept: JSON cannot hold it: ${textOf(error)}`);
+      return;
+    }
+    // One character is at most three bytes, so short texts need no count.
+    if (text !== undefined && text.length * 3 > LIMITS.resultBytes) {
+      const bytes = Buffer.byteLength(text);
+      if (bytes > LIMITS.resultBytes) {
+        this.#say(`the result was not kept: ${bytes} bytes; the limit is ${LIMITS.resultBytes}`);
+        return;
+      }
+    }
+    this.result = text;
+  }
+
+  /** The handler threw, or could not be called. */
+  fail(error: unknown, fatal = error instanceof FatalError): void {
+    this.fatal = fatal;
+    const text = explain(error);
+    const why = this.#abortReason?.message;
+    // What an aborted handler throws rarely says why it was aborted.
+    this.#say(why === undefined || text.includes(why) ? text : `${why}: ${text}`);
+  }
+
+  #say(text: string): void {
+    this.error = JSON.stringify(text.slice(0, LIMITS.errorChars).toWellFormed());
+  }
+}
+
+/** Never throws, whatever a handler has thrown. */
+function explain(error: unknown): string {
+  try {
+    if (error instanceof Error) return error.message === '' ? error.name : error.message;
+    return typeof error === 'string' ? error : (JSON.stringify(error) ?? String(error));
+  } catch {
+    return 'the handler threw something that cannot be shown';
+  }
+}
+
+/** Reads the body of a work message; undefined if it is none that this version knows. */
+export function readWorkMessage(data: Uint8Array): WorkMessage | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value) || value['v'] !== 1) return undefined;
+  const { execution, task, handler, attempt, scheduledAt, timeoutMs } = value;
+  const isWhole =
+    typeof execution === 'string' &&
+    typeof task === 'string' &&
+    typeof handler === 'string' &&
+    Number.isSafeInteger(attempt) &&
+    Number.isFinite(scheduledAt) &&
+    Number.isFinite(timeoutMs);
+  return isWhole ? (value as unknown as WorkMessage) : undefined;
+}

@@ -1,0 +1,327 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import {
+  DurableConsumer,
+  publishCore,
+  requestJson,
+  requestText,
+  type Delivery,
+  type NatsLink,
+} from '@belfry/adapter-nats';
+import {
+  isName,
+  LIMITS,
+  parseWorkSubject,
+  subjects,
+  type FinishResult,
+  type RedeliveredReply,
+  type RedeliveredRequest,
+  type Reply,
+  type SubscribeReply,
+  type WorkerHeartbeat,
+} from '@belfry/protocol';
+import { TICK_MS, WorkerCore, type Holding, type WorkerEffect, type WorkerInput } from '@belfry/worker';
+
+import { Connection, type ConnectionOptions } from './connection.ts';
+import { requireName, type Handler } from './define-task.ts';
+import { belfryError } from './errors.ts';
+import { execute, handlersByQueue, type Handlers } from './execute.ts';
+import { Requester } from './requester.ts';
+import { finishBody, itemBytes, verdictsOf } from './results.ts';
+import { readWorkMessage, Run } from './run.ts';
+
+const DEFAULT_CONCURRENCY = 16;
+/** Its heartbeats name all that it holds, and must fit a message. */
+const MOST_CONCURRENCY = 10_000;
+const DEFAULT_STOP_TIMEOUT_MS = 30_000;
+/** How long a handler may go on after its signal aborted. */
+const GRACE_MS = 5_000;
+/** A gateway answers within `LIMITS.answerMs`; what comes on top is for the way. */
+const ANSWER_MS = LIMITS.answerMs + 2_000;
+/** When a message that nobody here can read is tried elsewhere. */
+const UNREADABLE_AGAIN_MS = 30_000;
+
+export interface WorkerOptions extends ConnectionOptions {
+  /** What it runs; their queues are those that it pulls from. */
+  readonly handlers: readonly Handler[];
+  /** Executions at the same time: 1 to 10,000. Default 16. */
+  readonly concurrency?: number;
+  /** Shown in the history; each worker's `id` adds some random letters. Default: the machine's name. Up to 48 characters. */
+  readonly name?: string;
+  /** How long a stop waits for handlers before their signals abort. Default 30,000. */
+  readonly stopTimeoutMs?: number;
+}
+
+/**
+ * Runs handlers: pulls executions from their queues, reports what became of them, and acknowledges them when that is on disk.
+ * `WorkerCore` decides; this performs it.
+ *
+ * An execution is run again elsewhere if this process dies, or loses contact for longer than a lease (30 s). `stop` finishes what
+ * runs and gives back the rest.
+ */
+export class Worker implements AsyncDisposable {
+  /** Unique; stands with each attempt in the history. */
+  readonly id: string;
+  readonly namespace: string;
+  readonly queues: readonly string[];
+  readonly concurrency: number;
+  readonly #connection: Connection;
+  readonly #requester: Requester;
+  readonly #handlers: Handlers;
+  readonly #core: WorkerCore<Run>;
+  readonly #stopTimeoutMs: number;
+  readonly #consumers = new Map<string, DurableConsumer>();
+  #link: NatsLink | undefined;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #ticks: NodeJS.Timeout | undefined;
+  #turnComes = false;
+  #onStopped: (unreported: number) => void = () => undefined;
+
+  /** @throws BelfryError `invalid_field` or `invalid_name` */
+  constructor(options: WorkerOptions) {
+    const { handlers, concurrency = DEFAULT_CONCURRENCY, name = machineName() } = options;
+    if (handlers.length === 0) throw belfryError('invalid_field', 'a worker needs a handler', 'handlers');
+    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MOST_CONCURRENCY) {
+      throw belfryError('invalid_field', `must be a whole number from 1 to ${MOST_CONCURRENCY}`, 'concurrency');
+    }
+    this.id = `${name}-${randomBytes(4).toString('hex')}`;
+    requireName(this.id, 'name');
+    this.#handlers = handlersByQueue(handlers);
+    this.queues = [...this.#handlers.keys()];
+    this.concurrency = concurrency;
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
+    this.#connection = new Connection(`belfry worker ${this.id}`, options);
+    this.#requester = new Requester(this.#connection, { timeoutMs: options.connectTimeoutMs ?? LIMITS.connectMs });
+    this.#core = new WorkerCore({ capacity: concurrency, queues: this.queues, graceMs: GRACE_MS });
+    this.namespace = this.#connection.namespace;
+  }
+
+  /**
+   * Resolves when it pulls from all its queues and its first heartbeat is sent. Idempotent; after a failure it may be called again.
+   * @throws BelfryError when Belfry can't be reached in `connectTimeoutMs`
+   */
+  start(): Promise<void> {
+    if (this.#stopping !== undefined) return Promise.reject(belfryError('unavailable', 'the worker has been stopped'));
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  /**
+   * Takes nothing more, gives back what has not begun, and waits for handlers; after `stopTimeoutMs` their signals abort, and 5 s later
+   * they are given up. Resolves when all results are accepted, or that took too long. Idempotent.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #start(): Promise<void> {
+    const link = await this.#connection.link();
+    // All of them before the first is pulled from: so a start that fails leaves nothing in our hands.
+    const subscribed = await Promise.all(this.queues.map((queue) => this.#subscribe(queue)));
+    if (this.#stopping !== undefined) throw belfryError('unavailable', 'the worker has been stopped');
+    this.#link = link;
+    subscribed.forEach((reply, i) => this.#pull(link, this.queues[i] as string, reply));
+    this.#heartbeat = setInterval(() => this.#beat(), LIMITS.workerHeartbeatMs);
+    this.#beat();
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#link !== undefined) await this.#windDown();
+    await this.#connection.close(); // ends a start that is under way, too
+    await this.#starting?.catch(() => undefined);
+  }
+
+  async #windDown(): Promise<void> {
+    const stopped = new Promise<number>((resolve) => (this.#onStopped = resolve));
+    this.#step({ kind: 'stop', timeoutMs: this.#stopTimeoutMs });
+    this.#beat(); // dispatch to it ends now, not when it has fallen silent
+    void Promise.all(Array.from(this.#consumers.values(), (consumer) => consumer.drain())).then(() =>
+      this.#step({ kind: 'drained' }),
+    );
+    const unreported = await stopped;
+    clearInterval(this.#heartbeat);
+    clearInterval(this.#ticks);
+    if (unreported === 0) return;
+    this.#connection.log.warn('the worker stopped before all its results were accepted: these run again', {
+      unreported,
+    });
+  }
+
+  #subscribe(queue: string): Promise<SubscribeReply> {
+    return this.#requester.request<SubscribeReply>(subjects.workers(this.namespace, 'subscribe'), { queue });
+  }
+
+  #pull(link: NatsLink, queue: string, { stream, consumer, ackWaitMs }: SubscribeReply): void {
+    let isThere = true;
+    const pulling = new DurableConsumer(link, {
+      stream,
+      consumer,
+      window: 0,
+      ensure: async () => {
+        if (!isThere) await this.#subscribe(queue);
+        isThere = false; // asked again, it may be gone
+      },
+      onDelivery: (delivery) => this.#receive(queue, delivery),
+      onTrouble: (error) =>
+        this.#connection.log.warn('a queue cannot be pulled from now', { queue, error: error.message }),
+    });
+    this.#consumers.set(queue, pulling);
+    this.#step({ kind: 'subscribed', queue, ackWaitMs });
+  }
+
+  /** Called by the connection: must not throw. */
+  #receive(queue: string, delivery: Delivery): void {
+    const message = readWorkMessage(delivery.data);
+    const { execution, attempt, timeoutMs } = message ?? { timeoutMs: 0, ...parseWorkSubject(delivery.subject) };
+    if (execution === undefined || attempt === undefined) {
+      this.#connection.log.error('a work message cannot be read; it is given back', { subject: delivery.subject });
+      delivery.nak(UNREADABLE_AGAIN_MS);
+      return;
+    }
+    const { subject: key, deliveries } = delivery;
+    const work = new Run(delivery, message, Date.now());
+    this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    this.#endTurn();
+  }
+
+  #step(input: WorkerInput<Run>): void {
+    for (const effect of this.#core.step(input, performance.now())) this.#perform(effect);
+    if (this.#ticks === undefined && this.#core.isBusy) this.#ticks = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  #tick(): void {
+    this.#step({ kind: 'tick' });
+    if (this.#core.isBusy) return;
+    clearInterval(this.#ticks);
+    this.#ticks = undefined;
+  }
+
+  /** Once per turn of the event loop: what it brought is sent together. */
+  #endTurn(): void {
+    if (this.#turnComes) return;
+    this.#turnComes = true;
+    setImmediate(() => {
+      this.#turnComes = false;
+      this.#step({ kind: 'turn' });
+    });
+  }
+
+  #perform(effect: WorkerEffect<Run>): void {
+    switch (effect.kind) {
+      case 'window':
+        return this.#consumers.get(effect.queue)?.setWindow(effect.size);
+      case 'run':
+        return this.#run(effect.holding);
+      case 'finish':
+        return void this.#finish(effect.holdings);
+      case 'ack':
+        return effect.holding.work.delivery.ack();
+      case 'forget':
+        return effect.holding.work.delivery.forget();
+      case 'adopt':
+        effect.holding.work.delivery.forget();
+        effect.holding.work.delivery = effect.work.delivery;
+        return;
+      case 'abort':
+        return effect.holding.work.abort(effect.reason);
+      case 'ask':
+        return void this.#ask(effect.holding);
+      case 'extend':
+        return void this.#extend(effect.holdings, effect.sentAt);
+      case 'unreportable':
+        return this.#connection.log.error('a result was refused for good; its execution will run again', {
+          execution: effect.holding.execution,
+          attempt: effect.holding.attempt,
+        });
+      case 'stopped':
+        return this.#onStopped(effect.unreported);
+    }
+  }
+
+  #run(holding: Holding<Run>): void {
+    const { work: run, line, attempt } = holding;
+    void execute(run, line.queue, attempt, this.#handlers, this.#connection.log).then((outcome) => {
+      this.#step({ kind: 'ended', holding, outcome, bytes: itemBytes(run) });
+      this.#endTurn();
+    });
+  }
+
+  async #finish(holdings: readonly Holding<Run>[]): Promise<void> {
+    const subject = subjects.executions(this.namespace, 'finish');
+    const traceparent = holdings.length === 1 ? holdings[0]?.work.traceparent : undefined;
+    const outcome = await requestText<Reply<{ readonly items: readonly FinishResult[] }>>(
+      this.#link as NatsLink,
+      subject,
+      finishBody(holdings, this.id),
+      { timeoutMs: ANSWER_MS, ...(traceparent === undefined ? {} : { headers: { traceparent } }) },
+    );
+    const verdicts = outcome.kind === 'ok' ? verdictsOf(outcome.value, holdings.length) : undefined;
+    if (verdicts === undefined) {
+      const error = outcome.kind === 'retry' ? outcome.error.message : 'an answer of another shape';
+      this.#connection.log.warn('results were not accepted yet; trying again', { results: holdings.length, error });
+    }
+    this.#step({ kind: 'finished', holdings, verdicts });
+  }
+
+  async #ask(holding: Holding<Run>): Promise<void> {
+    const { execution, attempt, deliveries } = holding;
+    const request: RedeliveredRequest = { execution, attempt, worker: this.id, deliveries };
+    const outcome = await requestJson<Reply<RedeliveredReply>>(
+      this.#link as NatsLink,
+      subjects.executions(this.namespace, 'redelivered'),
+      request,
+      { timeoutMs: ANSWER_MS },
+    );
+    const answer = outcome.kind === 'ok' ? answerOf(outcome.value) : 'retry';
+    this.#step({ kind: 'answered', holding, answer });
+  }
+
+  /** The server handles what one connection sends in order: its answer to a ping says that it has seen what came before. */
+  async #extend(holdings: readonly Holding<Run>[], sentAt: number): Promise<void> {
+    const link = this.#link as NatsLink;
+    if (!link.isConnected) return;
+    const { generation } = link;
+    for (const { work } of holdings) work.delivery.extend();
+    try {
+      await link.nc.flush();
+    } catch {
+      return; // disconnected: nobody knows, so the lease counts from before
+    }
+    if (generation === link.generation) this.#step({ kind: 'extended', holdings, sentAt });
+  }
+
+  #beat(): void {
+    const beat: WorkerHeartbeat = {
+      worker: this.id,
+      queues: this.queues,
+      capacity: this.concurrency,
+      running: this.#core.running(),
+      ...(this.#core.isStopping ? { stopping: true } : {}),
+    };
+    publishCore(this.#link as NatsLink, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));
+  }
+}
+
+function answerOf(reply: Reply<RedeliveredReply>): number | 'over' | 'retry' {
+  if ('run' in reply) return reply.run ? reply.attempt : 'over';
+  const { code } = reply.error;
+  return code === 'execution_over' || code === 'unknown_execution' ? 'over' : 'retry';
+}
+
+function machineName(): string {
+  const name = hostname()
+    .replaceAll(/[^A-Za-z0-9_-]+/g, '-')
+    .slice(0, 48);
+  return isName(name) ? name : 'worker';
+}
