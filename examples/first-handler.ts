@@ -1,13 +1,9 @@
 import { Belfry, defineTask, Worker } from '@belfry/sdk';
 
-const url = process.env['BELFRY_NATS_URL'] ?? 'nats://127.0.0.1:4222';
-const greet = defineTask<{ name: string }>({ name: 'greet', queue: 'default' });
+const greet = defineTask<{ name: string }>({ name: 'greet', queue: 'greetings' });
 
-const worker = new Worker({
-  url,
-  handlers: [greet.handler(async ({ name }) => console.log(`Hello, ${name}!`))],
-});
+const worker = new Worker({ handlers: [greet.handler(({ payload }) => console.log(`Hello, ${payload.name}!`))] });
 await worker.start();
 
-const belfry = new Belfry({ url });
-await belfry.schedule(greet.task({ every: '5s' }, { name: 'Ann' }));
+const belfry = new Belfry();
+await belfry.schedule(greet, { every: '5s', key: 'greet-ann', payload: { name: 'Ann' } });

@@ -1,3 +1,4 @@
+import type { Json } from '@belfry/protocol';
 import { defineTask, Worker } from '@belfry/sdk';
 
 import { SAFE_HANDLERS, SHELL_HANDLERS, type SampleHandler } from './handlers.ts';
@@ -25,7 +26,7 @@ export interface RunningSampleWorker {
 const CONCURRENCY = 16;
 
 function define(queue: string, handlers: { readonly [name: string]: SampleHandler }) {
-  return Object.entries(handlers).map(([name, handler]) => defineTask({ name, queue }).handler(handler as never));
+  return Object.entries(handlers).map(([name, handler]) => defineTask<Json>({ name, queue }).handler(handler));
 }
 
 /** Starts the worker that `belfry dev` and `belfry worker` run. */

@@ -96,14 +96,18 @@ describe('the sample handlers', () => {
   const context = { signal: never, attempt: 1 };
 
   it('echo gives back, noop nothing, sleep how long', async () => {
-    expect(await SAFE_HANDLERS['echo']!({ a: 1 }, context)).toEqual({ a: 1 });
-    expect(await SAFE_HANDLERS['noop']!({ a: 1 }, context)).toBeNull();
-    expect(await SAFE_HANDLERS['sleep']!({ ms: 1 }, context)).toEqual({ sleptMs: 1 });
+    expect(await SAFE_HANDLERS['echo']!({ ...context, payload: { a: 1 } })).toEqual({ a: 1 });
+    expect(await SAFE_HANDLERS['noop']!({ ...context, payload: { a: 1 } })).toBeNull();
+    expect(await SAFE_HANDLERS['sleep']!({ ...context, payload: { ms: 1 } })).toEqual({ sleptMs: 1 });
   });
 
   it('fail fails, as often as asked', async () => {
-    await expect(SAFE_HANDLERS['fail']!({ message: 'boom' }, context)).rejects.toThrow('boom');
-    await expect(SAFE_HANDLERS['fail']!({ times: 2 }, { ...context, attempt: 2 })).rejects.toThrow('attempt 2');
-    expect(await SAFE_HANDLERS['fail']!({ times: 2 }, { ...context, attempt: 3 })).toEqual({ succeededInAttempt: 3 });
+    await expect(SAFE_HANDLERS['fail']!({ ...context, payload: { message: 'boom' } })).rejects.toThrow('boom');
+    await expect(SAFE_HANDLERS['fail']!({ ...context, payload: { times: 2 }, attempt: 2 })).rejects.toThrow(
+      'attempt 2',
+    );
+    expect(await SAFE_HANDLERS['fail']!({ ...context, payload: { times: 2 }, attempt: 3 })).toEqual({
+      succeededInAttempt: 3,
+    });
   });
 });
