@@ -24,6 +24,7 @@ const PROGRAM = 'apps/belfry/src/main.ts';
 const COMMANDS = {
   start: [[PROGRAM, 'dev']],
   belfry: [[PROGRAM]],
+  bench: [['tools/bench/main.ts']],
   test: [['tsc', '-p', 'tsconfig.json'], ['eslint', '.'], ['vitest', 'run']],
 };
 
