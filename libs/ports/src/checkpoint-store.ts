@@ -58,7 +58,7 @@ export interface ActiveRow {
   readonly scheduledAt: number;
   readonly attempt: number;
   readonly state: 'dispatched' | 'retrying';
-  /** When the next attempt is due (`retrying`). */
+  /** When the next attempt is due (`retrying`). Not undefined in a `dispatched` row: its work message was lost with the work stream. */
   readonly retryAt: number | undefined;
   readonly dispatchedAt: number | undefined;
   readonly lost: number;

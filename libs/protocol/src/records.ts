@@ -109,6 +109,8 @@ export interface OwnershipRecord extends Addressed {
   readonly k: 'ownership';
   readonly epoch: number;
   readonly node: string;
+  /** The work stream had lost what the owners before had dispatched; written before the new owner's fence stands in the new stream. */
+  readonly lost?: true;
 }
 
 /** What a shard answers to a record. */

@@ -83,6 +83,11 @@ export class SlotLinks {
     list.size--;
   }
 
+  /** The slots of a list, first to last. */
+  *slots(list: SlotList): IterableIterator<number> {
+    for (let slot = list.head; slot >= 0; slot = this.next[slot] as number) yield slot;
+  }
+
   /** Takes out the first slot; -1 when the list is empty. */
   shift(list: SlotList): number {
     const slot = list.head;

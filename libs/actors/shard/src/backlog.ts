@@ -1,13 +1,23 @@
 import { SlotList, type SlotLinks } from '@belfry/timing';
 import type { Execution } from './execution.ts';
 
-/** Executions in line, first in, first out; those that are no longer `pending` are skipped. */
+/** Executions in line, first in, first out; those that are no longer `pending`, or wait in another line by now, are skipped. */
 class ExecutionLine {
+  readonly #isHere: (execution: Execution) => boolean;
   #line: Execution[] = [];
   #head = 0;
 
+  constructor(isHere: (execution: Execution) => boolean) {
+    this.#isHere = isHere;
+  }
+
   push(execution: Execution): void {
     this.#line.push(execution);
+  }
+
+  /** Executions that wait here, each once. */
+  waiting(): Set<Execution> {
+    return new Set(this.#line.slice(this.#head).filter((execution) => this.#isHere(execution)));
   }
 
   shift(): Execution | undefined {
@@ -17,7 +27,7 @@ class ExecutionLine {
         this.#line = this.#line.slice(this.#head);
         this.#head = 0;
       }
-      if (execution.state === 'pending') return execution;
+      if (this.#isHere(execution)) return execution;
     }
     return undefined;
   }
@@ -25,12 +35,21 @@ class ExecutionLine {
 
 class QueueBacklog {
   readonly slots = [new SlotList(), new SlotList(), new SlotList()] as const;
-  readonly executions = [new ExecutionLine(), new ExecutionLine(), new ExecutionLine()] as const;
+  readonly executions: readonly [ExecutionLine, ExecutionLine, ExecutionLine];
   /** Waiting in each priority. */
   readonly waiting: [number, number, number] = [0, 0, 0];
+
+  constructor(queue: string) {
+    const line = (priority: Priority): ExecutionLine =>
+      new ExecutionLine(
+        ({ state, target }) => state === 'pending' && target.queueKey === queue && target.priority === priority,
+      );
+    this.executions = [line(0), line(1), line(2)];
+  }
 }
 
 type Priority = 0 | 1 | 2;
+const PRIORITIES = [0, 1, 2] as const;
 
 /**
  * What is due and not dispatched, by queue and priority: first executions that ran before, then tasks whose next fire is due.
@@ -92,10 +111,47 @@ export class Backlog {
     for (const [queue, { waiting }] of this.#queues) if (waiting[0] + waiting[1] + waiting[2] > 0) yield queue;
   }
 
+  /** Throws where B1 does not hold, or where it differs from the pending executions and the due slots by queue and priority. */
+  assertInvariants(
+    expected: ReadonlyMap<string, { readonly slots: Set<number>; readonly executions: Set<Execution> }>,
+  ): void {
+    let total = 0;
+    for (const queue of new Set([...this.#queues.keys(), ...[...expected.keys()].map((line) => line.slice(0, -2))])) {
+      for (const priority of PRIORITIES) {
+        const line = `${queue}/${priority}`;
+        const backlog = this.#of(queue);
+        const slots = new Set(this.#links.slots(backlog.slots[priority]));
+        const executions = backlog.executions[priority].waiting();
+        const due = expected.get(line);
+        check(sameSet(slots, due?.slots ?? new Set()), `B1: ${line} holds slots ${[...slots].join(' ')}`);
+        check(sameSet(executions, due?.executions ?? new Set()), `B1: ${line} holds ${executions.size} executions`);
+        check(
+          backlog.waiting[priority] === slots.size + executions.size,
+          `B1: ${line} counts ${backlog.waiting[priority]}`,
+        );
+        total += slots.size + executions.size;
+      }
+    }
+    check(total === this.total, `B1: ${this.total} waiting, ${total} found`);
+  }
+
+  /** The backlog as text, a line per queue and priority with something waiting: slots, then executions. */
+  print(): string[] {
+    const lines: string[] = [];
+    for (const [queue, { slots, executions, waiting }] of this.#queues) {
+      for (const priority of PRIORITIES) {
+        if (waiting[priority] === 0) continue;
+        const ids = [...executions[priority].waiting()].map(({ id }) => id);
+        lines.push(`backlog ${queue}/${priority}: ${[...this.#links.slots(slots[priority]), ...ids].join(' ')}`);
+      }
+    }
+    return lines;
+  }
+
   #of(queue: string): QueueBacklog {
     let backlog = this.#queues.get(queue);
     if (backlog === undefined) {
-      backlog = new QueueBacklog();
+      backlog = new QueueBacklog(queue);
       this.#queues.set(queue, backlog);
     }
     return backlog;
@@ -105,4 +161,12 @@ export class Backlog {
     backlog.waiting[priority] += by;
     this.total += by;
   }
+}
+
+function sameSet<T>(one: ReadonlySet<T>, other: ReadonlySet<T>): boolean {
+  return one.size === other.size && [...one].every((item) => other.has(item));
+}
+
+function check(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`backlog: ${what}`);
 }

@@ -1,5 +1,5 @@
 import type { ActiveRow, HistoryRow, ShardDelta, TaskPatch, TaskRow } from '@belfry/ports';
-import type { Execution } from './execution.ts';
+import { attemptsText, type Execution } from './execution.ts';
 
 export type Patch = { -readonly [K in keyof TaskPatch]: TaskPatch[K] };
 
@@ -15,7 +15,8 @@ export class Changes {
   deletes: string[] = [];
   /** Recurring slots whose pointer may have to be stored or deleted. */
   lagging = new Set<number>();
-  pointers: { task: string; next: number | undefined }[] = [];
+  /** Pointers to store, or to delete (undefined); the last word on each task. */
+  pointers = new Map<string, number | undefined>();
   active = new Set<Execution>();
   activeDone: { task: string; scheduledAt: number }[] = [];
   history: HistoryRow[] = [];
@@ -28,7 +29,7 @@ export class Changes {
       this.patches.size +
       this.deletes.length +
       this.lagging.size +
-      this.pointers.length +
+      this.pointers.size +
       this.active.size +
       this.activeDone.length +
       this.history.length +
@@ -53,11 +54,12 @@ export function activeRow(execution: Execution): ActiveRow {
     // A pending attempt has not begun: it is stored as the end of the one before.
     attempt: execution.state === 'pending' ? execution.attempt - 1 : execution.attempt,
     state: execution.state === 'retrying' || execution.state === 'pending' ? 'retrying' : 'dispatched',
-    retryAt: execution.state === 'retrying' ? execution.dueAt : execution.state === 'pending' ? 0 : undefined,
+    // One that is adrift is told from a dispatched one by having an instant here.
+    retryAt: execution.state === 'retrying' ? execution.dueAt : execution.state === 'dispatched' ? undefined : 0,
     dispatchedAt: execution.dispatchedAt,
     lost: execution.lost,
     failures: execution.failures,
-    attempts: JSON.stringify(execution.attempts),
+    attempts: attemptsText(execution),
     target: undefined,
     traceparent: execution.traceparent,
   };

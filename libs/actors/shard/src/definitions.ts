@@ -8,6 +8,9 @@ import {
   type Target,
   type UpdateRecord,
 } from '@belfry/protocol';
+import { noteDoubt } from './doubts.ts';
+import type { Execution } from './execution.ts';
+import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { idHash, NEVER_MS, type ShardState } from './state.ts';
 import { hash64 } from './hash64.ts';
@@ -29,16 +32,20 @@ export function nextFires(state: ShardState, slot: number): number[] {
 /** The same spec again is a no-op, a different one for the same key is an update, and a repeated command is the same command. */
 export function applyCreate(state: ShardState, record: CreateRecord, timestamp: number): Answer {
   const slot = state.table.find(record.id);
-  if (slot >= 0) {
-    const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
-    if (sameDefinition(state, slot, record, bodyHash))
-      return { ok: true, status: 'unchanged', next: nextFires(state, slot) };
-    if (state.table.state[slot] !== TASK_ENDED) return redefine(state, slot, record, bodyHash, timestamp);
-    state.removeTask(slot);
-  } else if (record.key === undefined && state.recent.has(idHash(record.id))) {
-    return { ok: true, status: 'unchanged', next: [] };
-  }
-  return create(state, record, timestamp);
+  const next = slot < 0 ? [] : nextFires(state, slot);
+  if (isRepeated(state, slot, record)) return { ok: true, status: 'unchanged', next };
+  if (record.key !== undefined) state.remember(record.m, timestamp);
+  if (slot < 0) return create(state, record, timestamp, []);
+  const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
+  if (sameDefinition(state, slot, record, bodyHash)) return { ok: true, status: 'unchanged', next };
+  if (state.table.state[slot] !== TASK_ENDED) return redefine(state, slot, record, bodyHash, timestamp);
+  return create(state, record, timestamp, state.removeTask(slot));
+}
+
+/** Without a key, the id is the command's own, so that it tells by itself. */
+function isRepeated(state: ShardState, slot: number, record: CreateRecord): boolean {
+  if (record.key !== undefined) return state.recent.has(record.m);
+  return slot >= 0 || state.recent.has(idHash(record.id));
 }
 
 function sameDefinition(state: ShardState, slot: number, record: CreateRecord, bodyHash: readonly number[]): boolean {
@@ -48,7 +55,8 @@ function sameDefinition(state: ShardState, slot: number, record: CreateRecord, b
   return bodyHash.every((word, at) => table.bodyHash[slot * 4 + at] === word);
 }
 
-function create(state: ShardState, record: CreateRecord, timestamp: number): Answer {
+/** `underWay` is what still runs of a task that had the same id and has ended. */
+function create(state: ShardState, record: CreateRecord, timestamp: number, underWay: Execution[]): Answer {
   const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
   const row: Row = { id: record.id, schedule: record.s, target: record.t, createdAt: timestamp, bodyHash };
   const slot = state.addTask(row, record.key !== undefined);
@@ -65,9 +73,10 @@ function create(state: ShardState, record: CreateRecord, timestamp: number): Ans
     effectiveFrom: timestamp,
     bodyHash,
   });
-  state.arm(slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
+  state.inherit(slot, underWay);
+  armUnlessUnderWay(state, slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
   state.emit({ type: 'created', namespace: target.namespace, task: record.id, at: timestamp });
-  return { ok: true, status: 'created', next: nextFires(state, slot) };
+  return answered(state, slot, 'created', timestamp);
 }
 
 function redefine(
@@ -84,7 +93,14 @@ function redefine(
     reschedule(state, slot, record.s, timestamp);
   rebody(state, slot, record.p, record.d, bodyHash);
   state.emit({ type: 'updated', namespace, task: record.id, at: timestamp });
-  return { ok: true, status: 'updated', next: nextFires(state, slot) };
+  return answered(state, slot, 'updated', timestamp);
+}
+
+/** A schedule without any fire up to the year 9999 ends its task. */
+function answered(state: ShardState, slot: number, status: 'created' | 'updated', timestamp: number): Answer {
+  const next = nextFires(state, slot);
+  state.endIfOver(slot, timestamp);
+  return { ok: true, status, next };
 }
 
 export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: number): Answer {
@@ -106,7 +122,7 @@ export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: 
     rebody(state, slot, record.p, record.d, [...payload, ...metadata]);
   }
   state.emit({ type: 'updated', namespace: target.namespace, task: record.id, at: timestamp });
-  return { ok: true, status: 'updated', next: nextFires(state, slot) };
+  return answered(state, slot, 'updated', timestamp);
 }
 
 function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): Target {
@@ -120,7 +136,7 @@ function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): 
   };
 }
 
-/** Moves a task, and its executions from their next attempt on, to another target. */
+/** Moves a task to another target, and its executions from their next attempt on: those that wait for it in the backlog at once. */
 function retarget(state: ShardState, slot: number, text: string): void {
   const { table, interned } = state;
   if (interned.targets.text(table.target[slot] as number) === text) return;
@@ -131,14 +147,21 @@ function retarget(state: ShardState, slot: number, text: string): void {
   interned.targets.release(table.target[slot] as number);
   table.target[slot] = ref;
   if (due) state.arm(slot, pointer);
+  for (const execution of state.bySlot.get(slot) ?? []) if (execution.state === 'pending') state.enqueue(execution);
   const target = interned.targets.get(ref);
   const { queue, handler } = target;
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), { queue, handler, target: text });
   else Object.assign(insertOf(state, slot), { queue, handler, target: text });
 }
 
+/**
+ * Gives a task another schedule. Fires of a recurring task that are due by then run all the same; the one fire of a one-time task moves,
+ * if it has not been dispatched.
+ */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table, interned } = state;
+  if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp);
+  noteDoubt(state, slot, timestamp, undefined);
   state.disarm(slot);
   const ref = interned.schedules.take(text);
   interned.schedules.release(table.schedule[slot] as number);
@@ -146,11 +169,7 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   const change = { schedule: text, effectiveFrom: timestamp };
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
-  const next = state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity);
-  // The same instant may be under way or over already: a fire is fired once.
-  const again = state.bySlot.get(slot)?.some((execution) => execution.scheduledAt === next) === true;
-  if (!again) state.arm(slot, next);
-  else state.arm(slot, state.isRecurring(slot) ? state.nextAfter(slot, next) : NEVER_MS);
+  armUnlessUnderWay(state, slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
   if (state.isRecurring(slot)) return;
   if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
   else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
@@ -184,21 +203,28 @@ function insertOf(state: ShardState, slot: number): object {
 export function applyCancel(state: ShardState, record: CancelRecord, timestamp: number): Answer {
   const slot = state.table.find(record.id);
   if (slot < 0 || state.targetOf(slot).namespace !== record.ns) return notFound();
-  const running: string[] = [];
-  if (state.table.state[slot] !== TASK_ENDED) {
-    state.endTask(slot, 'cancelled', timestamp);
-    state.emit({ type: 'cancelled', namespace: record.ns, task: record.id, at: timestamp });
+  if (!state.recent.has(record.m)) {
+    state.remember(record.m, timestamp);
+    if (state.table.state[slot] !== TASK_ENDED) cancel(state, slot, timestamp);
   }
-  for (const execution of [...(state.bySlot.get(slot) ?? [])]) {
-    execution.cancelled = true;
-    if (execution.state === 'dispatched' || execution.state === 'adrift') {
-      state.changes.active.add(execution);
-      running.push(execution.id);
-      continue;
-    }
-    closeAs(state, execution, 'cancelled', timestamp);
-  }
+  const executions = state.bySlot.get(slot) ?? [];
+  const running = executions.filter(({ cancelledAt }) => cancelledAt !== undefined).map(({ id }) => id);
   return { ok: true, status: 'cancelled', running };
+}
+
+function cancel(state: ShardState, slot: number, timestamp: number): void {
+  const { namespace } = state.targetOf(slot);
+  noteDoubt(state, slot, timestamp, timestamp);
+  state.endTask(slot, 'cancelled', timestamp);
+  state.emit({ type: 'cancelled', namespace, task: state.table.idOf(slot), at: timestamp });
+  for (const execution of [...(state.bySlot.get(slot) ?? [])]) {
+    if (execution.state === 'dispatched' || execution.state === 'adrift') {
+      execution.cancelledAt ??= timestamp;
+      state.changes.active.add(execution);
+    } else {
+      closeAs(state, execution, 'cancelled', timestamp);
+    }
+  }
 }
 
 /** The slot of a task that is neither ended nor another namespace's. */

@@ -12,6 +12,8 @@ export interface AttemptRecord {
   readonly finishedAt: number | undefined;
   readonly acceptedAt: number;
   readonly error: string | undefined;
+  /** Of a lost attempt: the broker's delivery count of its message when that was found out. */
+  readonly deliveries?: number | undefined;
 }
 
 export type ExecutionPhase = 'opened' | 'pending' | 'dispatched' | 'retrying' | 'adrift';
@@ -25,7 +27,7 @@ export interface Execution {
   readonly task: string;
   readonly scheduledAt: number;
   readonly createdAt: number;
-  /** The task's slot; -1 when it has been cancelled or forgotten. */
+  /** The slot of its task, or of the task that was made anew under the same id. */
   slot: number;
   /** What it runs with; the task's own from the next attempt on. */
   target: SharedTarget;
@@ -41,8 +43,8 @@ export interface Execution {
   attempts: AttemptRecord[];
   traceparent: string | undefined;
   epoch: number;
-  /** The task was cancelled: no further attempt. */
-  cancelled: boolean;
+  /** When the task was cancelled: no further attempt. */
+  cancelledAt: number | undefined;
   /** Its task has more fires than this one. */
   readonly recurring: boolean;
   /** Postgres holds a row of it, or the checkpoint under way writes one. */
@@ -61,6 +63,30 @@ export function attemptRecord(execution: Execution, result: ResultRecord, accept
     acceptedAt,
     error: result.e,
   };
+}
+
+/**
+ * The attempt that the present work message was made for. An attempt that is lost with its worker has no message of its own after it: the
+ * same one is delivered again.
+ */
+export function carriedAttempt({ attempt, attempts }: Execution): number {
+  let lost = 0;
+  while (attempts.at(-1 - lost)?.outcome === 'lost') lost++;
+  return attempt - lost;
+}
+
+/** The ended attempts as they are stored. A cancelled execution that runs on has its cancellation as the last of them. */
+export function attemptsText({ attempt, attempts, cancelledAt }: Execution): string {
+  if (cancelledAt === undefined) return JSON.stringify(attempts);
+  const mark: Partial<AttemptRecord> = { attempt, outcome: 'cancelled', worker: '', acceptedAt: cancelledAt };
+  return JSON.stringify([...attempts, mark]);
+}
+
+/** Reads what `attemptsText` wrote. */
+export function readAttempts(text: string): { attempts: AttemptRecord[]; cancelledAt: number | undefined } {
+  const attempts = JSON.parse(text) as AttemptRecord[];
+  const cancelledAt = attempts.at(-1)?.outcome === 'cancelled' ? attempts.pop()?.acceptedAt : undefined;
+  return { attempts, cancelledAt };
 }
 
 /** A binary heap of executions by `dueAt`. Entries whose execution has moved on are skipped when they come up. */
@@ -91,6 +117,14 @@ export class RetryHeap {
       const { execution, dueAt } = top;
       if (execution.state === 'retrying' && execution.dueAt === dueAt) return execution;
     }
+  }
+
+  /** Executions that wait for the end of their backoff. */
+  waiting(): Set<Execution> {
+    const live = this.#heap.filter(
+      ({ execution, dueAt }) => execution.state === 'retrying' && execution.dueAt === dueAt,
+    );
+    return new Set(live.map(({ execution }) => execution));
   }
 
   #removeTop(): void {

@@ -1,7 +1,8 @@
 import type { WorkRef } from '@belfry/ports';
-import type { Execution } from './execution.ts';
-import { markDispatched, openFire, proveDispatch } from './results.ts';
-import type { ShardState } from './state.ts';
+import { carriedAttempt, type Execution } from './execution.ts';
+import { openFire, proveDispatch } from './proofs.ts';
+import { closeAs, markDispatched } from './results.ts';
+import { TICK_MS, type ShardState } from './state.ts';
 import { TASK_DUE, TASK_ENDED, TASK_HELD } from './task-table.ts';
 
 /** One attempt to put into the work stream. */
@@ -10,22 +11,23 @@ export interface Dispatch {
   readonly attempt: number;
 }
 
-/** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there is more. */
+/** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
-  const taken = state.wheel.advance(nowMs, (slot) => due(state, slot), limit);
-  for (let execution = state.retries.popDue(nowMs); execution !== undefined; execution = state.retries.popDue(nowMs)) {
+  let taken = state.wheel.advance(nowMs, (slot) => due(state, slot), limit);
+  // What is due within the running tick is still in the wheel.
+  if (taken < limit) state.watermark = Math.max(state.watermark, nowMs - (nowMs % TICK_MS));
+  for (; taken < limit; taken++) {
+    const execution = state.retries.popDue(nowMs);
+    if (execution === undefined) return false;
     execution.attempt++;
-    if (execution.slot >= 0) execution.target = state.targetOf(execution.slot);
-    state.move(execution, 'pending');
+    state.enqueue(execution);
   }
-  if (taken >= limit) return true;
-  state.watermark = Math.max(state.watermark, nowMs);
-  return false;
+  return true;
 }
 
 function due(state: ShardState, slot: number): void {
   if (state.table.state[slot] === TASK_ENDED) {
-    state.removeTask(slot);
+    state.forgetTask(slot);
     return;
   }
   state.table.state[slot] = TASK_DUE;
@@ -42,7 +44,6 @@ export function take(state: ShardState, queue: string, priority: 0 | 1 | 2, limi
     if (waiting !== undefined) {
       markDispatched(state, waiting, waiting.attempt);
       waiting.epoch = state.epoch;
-      if (waiting.attempt === 1) state.fired++;
       taken.push({ execution: waiting, attempt: waiting.attempt });
       continue;
     }
@@ -50,7 +51,6 @@ export function take(state: ShardState, queue: string, priority: 0 | 1 | 2, limi
     if (slot < 0) break;
     const execution = openDue(state, slot);
     if (execution === undefined) continue;
-    state.fired++;
     taken.push({ execution, attempt: 1 });
   }
   return taken;
@@ -80,7 +80,7 @@ export function reconcile(
   const carriers = new Map<Execution, WorkRef>();
   const stale: WorkRef[] = [];
   for (const message of surviving) {
-    const execution = state.executions.get(message.execution) ?? proveDispatch(state, message.execution, nowMs);
+    const execution = state.executions.get(message.execution) ?? proveDispatch(state, message, nowMs);
     if (!('task' in execution) || message.attempt < earliestAttempt(execution)) {
       stale.push(message);
       continue;
@@ -94,15 +94,27 @@ export function reconcile(
     carriers.set(execution, message);
     markDispatched(state, execution, Math.max(message.attempt, execution.attempt));
   }
-  for (const execution of state.executions.values()) {
+  if (streamLost) setAdrift(state);
+  for (const execution of [...state.executions.values()]) {
     if (execution.state !== 'dispatched' || carriers.has(execution)) continue;
-    state.move(execution, streamLost ? 'adrift' : 'pending');
+    if (execution.cancelledAt === undefined) state.enqueue(execution);
+    else closeAs(state, execution, 'cancelled', execution.cancelledAt);
   }
+  state.doubts = undefined;
   return stale;
+}
+
+/** The work stream is gone: what was dispatched may be with a worker, or nowhere. */
+export function setAdrift(state: ShardState): void {
+  for (const execution of state.executions.values()) {
+    if (execution.state !== 'dispatched') continue;
+    state.move(execution, 'adrift');
+    state.changes.active.add(execution);
+  }
 }
 
 /** The first attempt that a surviving message may stand for: earlier ones have ended. A message lives on through redeliveries. */
 function earliestAttempt(execution: Execution): number {
   if (execution.state === 'retrying') return execution.attempt + 1;
-  return execution.state === 'pending' ? execution.attempt : 1;
+  return execution.state === 'pending' ? execution.attempt : carriedAttempt(execution);
 }

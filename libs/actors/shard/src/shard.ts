@@ -10,8 +10,9 @@ import {
 import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, WorkRef } from '@belfry/ports';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
-import type { AttemptRecord, Execution } from './execution.ts';
-import { advance, reconcile, take, type Dispatch } from './fires.ts';
+import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
+import { advance, reconcile, setAdrift, take, type Dispatch } from './fires.ts';
+import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
 import { applyRedelivered, applyResult } from './results.ts';
 import { NEVER_MS, ShardState, type ShardEvent } from './state.ts';
@@ -129,6 +130,7 @@ export class Shard {
 
   #loadExecution(slot: number, row: ActiveRow): void {
     const state = this.#state;
+    const { attempts, cancelledAt } = readAttempts(row.attempts);
     const execution: Execution = {
       id: executionId(row.task, row.scheduledAt),
       task: row.task,
@@ -136,22 +138,22 @@ export class Shard {
       createdAt: state.table.createdAt[slot] as number,
       slot,
       target: state.targetOf(slot),
-      state: row.state,
+      state: row.state === 'dispatched' && row.retryAt !== undefined ? 'adrift' : row.state,
       attempt: row.attempt,
       failures: row.failures,
       lost: row.lost,
       dueAt: row.retryAt ?? 0,
       dispatchedAt: row.dispatchedAt,
-      attempts: JSON.parse(row.attempts) as AttemptRecord[],
+      attempts,
       traceparent: row.traceparent,
       epoch: state.epoch,
-      cancelled: state.table.state[slot] === TASK_ENDED && state.table.has(slot, FLAG_CANCELLED),
+      cancelledAt,
       recurring: state.isRecurring(slot),
       stored: true,
     };
     state.addExecution(execution);
-    if (row.state === 'dispatched') state.countOut(execution.target.queueKey, 1);
-    if (row.state === 'retrying') state.retries.push(execution);
+    if (execution.state === 'dispatched') state.countOut(execution.target.queueKey, 1);
+    if (execution.state === 'retrying') state.retries.push(execution);
   }
 
   /** After the replay. Returns the work messages that speak of what is over. */
@@ -186,6 +188,7 @@ export class Shard {
   pass(seq: number, timestamp: number): void {
     this.#state.seq = seq;
     this.#state.lastTimestamp = timestamp;
+    this.#state.recent.forget(timestamp - this.#state.rememberMs);
   }
 
   #applyRecord(record: InboxRecord, timestamp: number): Answer | undefined {
@@ -201,6 +204,10 @@ export class Shard {
       case 'redelivered':
         return applyRedelivered(this.#state, record, timestamp);
       case 'ownership':
+        // A node that lost the race for the shard may have written of an older epoch.
+        if (record.epoch < this.#state.ownerEpoch) return undefined;
+        this.#state.ownerEpoch = record.epoch;
+        if (record.lost === true) setAdrift(this.#state);
         return undefined;
       default:
         return unknownRecord(record);
@@ -296,7 +303,7 @@ export class Shard {
    */
   delta(always: boolean): ShardDelta | undefined {
     const state = this.#state;
-    this.#settlePointers();
+    state.settlePointers();
     const { changes } = state;
     if (changes.rows === 0 && !always) return undefined;
     state.changes = new Changes();
@@ -315,7 +322,7 @@ export class Shard {
       deletes: changes.deletes,
       inserts,
       patches: [...changes.patches.values()],
-      pointers: changes.pointers,
+      pointers: [...changes.pointers].map(([task, next]) => ({ task, next })),
       active,
       activeDone: changes.activeDone,
       history: changes.history,
@@ -325,21 +332,14 @@ export class Shard {
     };
   }
 
-  /** A pointer is stored where definition and watermark don't tell it: the task's next fire is due and not dispatched. */
-  #settlePointers(): void {
-    const state = this.#state;
-    for (const slot of state.changes.lagging) {
-      const pointer = state.pointerOf(slot);
-      if (pointer <= state.watermark) state.storePointer(slot, pointer);
-      else if (state.table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
-    }
-    state.changes.lagging.clear();
+  /** Throws where an invariant does not hold. Visits every task. */
+  assertInvariants(): void {
+    assertInvariants(this.#state);
   }
 
-  /** Throws where an invariant does not hold. */
-  assertInvariants(): void {
-    this.#state.table.assertInvariants();
-    this.#state.wheel.assertInvariants();
+  /** The state as text: a line per task, with its executions, then the backlog. */
+  print(): string {
+    return printState(this.#state);
   }
 }
 

@@ -1,8 +1,9 @@
-import type { EventType, WireError } from '@belfry/protocol';
+import { executionId, type EventType, type WireError } from '@belfry/protocol';
 import type { HistoryRow, TaskRow } from '@belfry/ports';
 import { TimingWheel } from '@belfry/timing';
 import { Backlog } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
+import type { Doubt } from './doubts.ts';
 import { RetryHeap, type Execution, type ExecutionPhase } from './execution.ts';
 import type { Interned, SharedTarget } from './intern.ts';
 import { RecentSet } from './recent-set.ts';
@@ -32,15 +33,20 @@ export interface ShardEvent {
 /** Pointer of a task that will not fire again while its executions go on. */
 export const NEVER_MS = 8_640_000_000_000_000;
 
-const TICK_MS = 5;
+export const TICK_MS = 5;
 
 /**
  * The state of one shard. It derives from messages and their stored timestamps alone.
  *
  * S1. A task in state `waiting` or `ended` is in the wheel; in state `due` it is in the backlog list of its target; `held` in neither.
  * S2. The wheel's due time of a waiting or due task is its pointer: the first of its fires that has not been dispatched.
- * S3. Every execution stands in `executions`; and in `bySlot` under its task's slot while that task is there.
- * S4. A one-time task that is held has executions; when the last is over, it ends.
+ * S3. Every execution stands in `executions`, and in `bySlot` under its slot. A task with executions is not forgotten.
+ * S4. A task that is held has executions; when the last is over, it ends.
+ * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
+ *     active rows do not tell it. Until then the slot is `lagging`.
+ * S6. Every fire that became an execution was counted as fired: `fired` is `finished` plus the executions under way.
+ * S7. A cancelled execution is dispatched or adrift: one that no worker can have ends with the cancel.
+ * S8. `out` counts the dispatched executions by the queue of their own target.
  */
 export class ShardState {
   readonly shard: number;
@@ -62,8 +68,12 @@ export class ShardState {
   seq = 0;
   /** Stored timestamp of the last applied message. */
   lastTimestamp = 0;
-  /** Up to where the wheel has been advanced whole. */
+  /** Up to where the wheel has been advanced whole: no timer that is due by then is left in it. */
   watermark = 0;
+  /** The greatest epoch that an ownership record has named. */
+  ownerEpoch = 0;
+  /** While messages are replayed: fires that may have been dispatched and that no pointer tells any more. */
+  doubts: Map<string, Doubt[]> | undefined = new Map();
   fired = 0;
   finished = 0;
   dead = 0;
@@ -106,6 +116,7 @@ export class ShardState {
       this.wheel.insert(slot, dueMs);
     }
     if (this.isRecurring(slot)) this.changes.lagging.add(slot);
+    else this.changes.lagging.delete(slot);
   }
 
   /** Takes a task out of wheel or backlog (S1). */
@@ -133,11 +144,11 @@ export class ShardState {
     return slot;
   }
 
-  /** Forgets a task whole, in memory and, with the next checkpoint, in Postgres. */
-  removeTask(slot: number): void {
+  /** Forgets a task whole, in memory and, with the next checkpoint, in Postgres. Returns what is under way of it: the caller's to place (S3). */
+  removeTask(slot: number): Execution[] {
     const id = this.table.idOf(slot);
     this.disarm(slot);
-    for (const execution of this.bySlot.get(slot) ?? []) execution.slot = -1;
+    const underWay = this.bySlot.get(slot) ?? [];
     this.bySlot.delete(slot);
     this.interned.schedules.release(this.table.schedule[slot] as number);
     this.interned.targets.release(this.table.target[slot] as number);
@@ -145,8 +156,22 @@ export class ShardState {
     this.changes.patches.delete(id);
     this.changes.lagging.delete(slot);
     if (this.table.has(slot, FLAG_STORED)) this.changes.deletes.push(id);
-    if (this.table.has(slot, FLAG_POINTER)) this.changes.pointers.push({ task: id, next: undefined });
+    if (this.table.has(slot, FLAG_POINTER)) this.changes.pointers.set(id, undefined);
     this.table.remove(slot);
+    return underWay;
+  }
+
+  /** Ends the memory of an ended task; one with executions under way is kept for as long again (S3). */
+  forgetTask(slot: number): void {
+    if (this.bySlot.has(slot)) this.wheel.insert(slot, this.wheel.dueOf(slot) + this.rememberMs);
+    else this.removeTask(slot);
+  }
+
+  /** Puts the executions of a task that was removed under the slot of the one that was made in its place. */
+  inherit(slot: number, executions: Execution[]): void {
+    if (executions.length === 0) return;
+    for (const execution of executions) execution.slot = slot;
+    this.bySlot.set(slot, executions);
   }
 
   /**
@@ -178,6 +203,34 @@ export class ShardState {
     this.changes.commands.push({ hash, at: atMs });
   }
 
+  /** A new execution, `opened` but in no backlog. */
+  open(slot: number, scheduledAt: number): Execution {
+    const task = this.table.idOf(slot);
+    const execution: Execution = {
+      id: executionId(task, scheduledAt),
+      task,
+      scheduledAt,
+      createdAt: this.table.createdAt[slot] as number,
+      slot,
+      target: this.targetOf(slot),
+      state: 'opened',
+      attempt: 1,
+      failures: 0,
+      lost: 0,
+      dueAt: scheduledAt,
+      dispatchedAt: undefined,
+      attempts: [],
+      traceparent: undefined,
+      epoch: this.epoch,
+      cancelledAt: undefined,
+      recurring: this.isRecurring(slot),
+      stored: false,
+    };
+    this.addExecution(execution);
+    this.fired++;
+    return execution;
+  }
+
   addExecution(execution: Execution): void {
     this.executions.set(execution.id, execution);
     const others = this.bySlot.get(execution.slot);
@@ -198,6 +251,13 @@ export class ShardState {
     else if (to === 'dispatched') this.countOut(queueKey, 1);
   }
 
+  /** Puts an execution that no worker holds into the backlog, with the task's present target. */
+  enqueue(execution: Execution): void {
+    this.move(execution, 'opened');
+    execution.target = this.targetOf(execution.slot);
+    this.move(execution, 'pending');
+  }
+
   countOut(queue: string, by: 1 | -1): void {
     this.out.set(queue, (this.out.get(queue) ?? 0) + by);
   }
@@ -211,21 +271,37 @@ export class ShardState {
     if (execution.stored) this.changes.activeDone.push({ task: execution.task, scheduledAt: execution.scheduledAt });
     this.finished++;
     const { slot } = execution;
-    if (slot < 0) return;
     const others = this.bySlot.get(slot) as Execution[];
     if (others.length > 1) {
       others.splice(others.indexOf(execution), 1);
-      if (this.table.state[slot] === TASK_HELD) this.storePointer(slot, NEVER_MS);
+      // Nothing else would tell that its fire is over.
+      if (this.table.state[slot] === TASK_HELD && !this.isRecurring(slot)) this.storePointer(slot, NEVER_MS);
     } else {
       this.bySlot.delete(slot);
-      if (this.table.state[slot] === TASK_HELD) this.endTask(slot, 'finished', row.acceptedAt);
+      this.endIfOver(slot, row.acceptedAt);
     }
+  }
+
+  /** Ends a task that has neither a coming fire nor an execution (S4). */
+  endIfOver(slot: number, atMs: number): void {
+    if (this.table.state[slot] === TASK_HELD && !this.bySlot.has(slot)) this.endTask(slot, 'finished', atMs);
   }
 
   /** Records where a task's pointer differs from what its definition and the watermark say; undefined forgets it. */
   storePointer(slot: number, next: number | undefined): void {
     this.table.set(slot, FLAG_POINTER, next !== undefined);
-    this.changes.pointers.push({ task: this.table.idOf(slot), next });
+    this.changes.pointers.set(this.table.idOf(slot), next);
+  }
+
+  /** Stores pointers where definition and watermark do not tell them, and deletes those that are told (S5). */
+  settlePointers(): void {
+    for (const slot of this.changes.lagging) {
+      const pointer = Math.min(this.pointerOf(slot), NEVER_MS);
+      const told = pointer > this.watermark && Math.min(this.nextAfter(slot, this.watermark), NEVER_MS) === pointer;
+      if (!told) this.storePointer(slot, pointer);
+      else if (this.table.has(slot, FLAG_POINTER)) this.storePointer(slot, undefined);
+    }
+    this.changes.lagging.clear();
   }
 
   emit(event: ShardEvent): void {

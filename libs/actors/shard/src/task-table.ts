@@ -28,6 +28,8 @@ export const FLAG_STORED = 8;
 
 const EMPTY = 0xffffffff;
 const FIRST_CAPACITY = 64;
+/** The word of an id that tells its home in the index: a UUID's version and variant stand in the second and third, its shard in the first. */
+const HOME_WORD = 3;
 
 export class TaskTable {
   ids = new Uint32Array(FIRST_CAPACITY * 4);
@@ -54,11 +56,11 @@ export class TaskTable {
     const b = parseInt(id.slice(8, 16), 16);
     const c = parseInt(id.slice(16, 24), 16);
     const d = parseInt(id.slice(24, 32), 16);
-    for (let at = b & this.#mask; ; at = (at + 1) & this.#mask) {
+    for (let at = d & this.#mask; ; at = (at + 1) & this.#mask) {
       const slot = this.#index[at] as number;
       if (slot === EMPTY) return -1;
       const base = slot * 4;
-      if (this.ids[base + 1] === b && this.ids[base] === a && this.ids[base + 2] === c && this.ids[base + 3] === d)
+      if (this.ids[base + 3] === d && this.ids[base] === a && this.ids[base + 1] === b && this.ids[base + 2] === c)
         return slot;
     }
   }
@@ -112,6 +114,16 @@ export class TaskTable {
     return columns.reduce((sum, column) => sum + column.byteLength, 0);
   }
 
+  /** The most neighbouring places of the index that are all taken: what a search may have to look through. */
+  longestRun(): number {
+    let [run, longest] = [0, 0];
+    for (const slot of this.#index) {
+      run = slot === EMPTY ? 0 : run + 1;
+      longest = Math.max(longest, run);
+    }
+    return longest;
+  }
+
   /** Throws where T1 or T2 does not hold. */
   assertInvariants(): void {
     let placed = 0;
@@ -154,16 +166,16 @@ export class TaskTable {
   }
 
   #place(slot: number): void {
-    let at = (this.ids[slot * 4 + 1] as number) & this.#mask;
+    let at = (this.ids[slot * 4 + HOME_WORD] as number) & this.#mask;
     while (this.#index[at] !== EMPTY) at = (at + 1) & this.#mask;
     this.#index[at] = slot;
   }
 
   #unplace(slot: number): void {
-    let hole = (this.ids[slot * 4 + 1] as number) & this.#mask;
+    let hole = (this.ids[slot * 4 + HOME_WORD] as number) & this.#mask;
     while (this.#index[hole] !== slot) hole = (hole + 1) & this.#mask;
     for (let at = (hole + 1) & this.#mask; this.#index[at] !== EMPTY; at = (at + 1) & this.#mask) {
-      const home = (this.ids[(this.#index[at] as number) * 4 + 1] as number) & this.#mask;
+      const home = (this.ids[(this.#index[at] as number) * 4 + HOME_WORD] as number) & this.#mask;
       // The entry may move back to the hole only if the hole is not before its home.
       if (((at - home) & this.#mask) >= ((at - hole) & this.#mask)) {
         this.#index[hole] = this.#index[at] as number;

@@ -43,7 +43,7 @@ function keepBest(
   const own: number[] = [];
   for (let shard = 0; shard < placed.length; shard++) if (current[shard] === node) own.push(shard);
   own.sort((a, b) => score(node, b) - score(node, a) || a - b);
-  const kept = own.slice(0, room.get(node) as number);
+  const kept = own.slice(0, room.get(node));
   for (const shard of kept) placed[shard] = node;
   room.set(node, (room.get(node) as number) - kept.length);
 }

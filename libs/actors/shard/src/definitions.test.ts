@@ -1,0 +1,288 @@
+import { describe, expect, it } from 'vitest';
+import { fire, keyed, T0, target, TestShard } from './test-world.ts';
+
+const status = (answer: object): unknown => (answer as { status?: string }).status;
+const next = (answer: object): unknown => (answer as { next?: number[] }).next?.map((at) => at - T0);
+
+describe('create', () => {
+  it('says whether the task is new, and when it fires next', async () => {
+    const shard = await TestShard.start();
+    const record = shard.createRecord({ key: 'k', s: `e1000@${T0}` });
+    expect(shard.send(record)).toEqual({ ok: true, status: 'created', next: [T0 + 1_000, T0 + 2_000, T0 + 3_000] });
+    expect(status(shard.send({ ...record, m: shard.nextCommand() }))).toBe('unchanged');
+    const changed = shard.send({ ...record, m: shard.nextCommand(), p: '2' });
+    expect([status(changed), next(changed)]).toEqual(['updated', [1_000, 2_000, 3_000]]);
+    expect(shard.events()).toEqual(['created', 'updated']);
+  });
+
+  it('takes a repeated command for the same command, even when the task has changed since', async () => {
+    const shard = await TestShard.start();
+    const record = shard.createRecord({ key: 'k' });
+    shard.send(record);
+    shard.update(record.id, { s: `a${T0 + 9_000}` });
+    expect(shard.send(record)).toEqual({ ok: true, status: 'unchanged', next: [T0 + 9_000] });
+    const plain = shard.createRecord();
+    shard.send(plain);
+    shard.update(plain.id, { p: '"other"' });
+    expect(shard.send(plain)).toEqual({ ok: true, status: 'unchanged', next: [T0 + 1_000] });
+  });
+
+  it('does not make a finished or cancelled task again for a repeated command', async () => {
+    const shard = await TestShard.start();
+    const [plain, stopped] = [shard.createRecord({ s: `a${T0}` }), shard.createRecord()];
+    shard.send(plain);
+    shard.send(stopped);
+    shard.pass(5);
+    shard.dispatch();
+    shard.result(fire(plain.id, 0), 1, 'succeeded');
+    shard.update(stopped.id, { p: '2' });
+    shard.cancel(stopped.id);
+    await shard.checkpoint();
+    await shard.crash();
+    for (const record of [plain, stopped])
+      expect(shard.send(record)).toEqual({ ok: true, status: 'unchanged', next: [] });
+    shard.pass(10_000);
+    expect(shard.dispatch()).toEqual([]);
+  });
+
+  it('keeps a tombstone of a keyed task: the same again is a no-op, another definition is a new task', async () => {
+    const shard = await TestShard.start({ rememberMs: 60_000 });
+    const record = shard.createRecord({ key: 'k', s: `a${T0}` });
+    shard.send(record);
+    shard.pass(5);
+    shard.dispatch();
+    shard.result(fire(record.id, 0), 1, 'succeeded');
+    expect(shard.core.glance(record.id, 'acme')?.state).toBe('finished');
+    expect(status(shard.send({ ...record, m: shard.nextCommand() }))).toBe('unchanged');
+    const other = shard.send({ ...record, m: shard.nextCommand(), s: `a${T0 + 5_000}` });
+    expect([status(other), next(other)]).toEqual(['created', [5_000]]);
+    shard.cancel(record.id);
+    shard.pass(70_000);
+    expect([shard.core.tasks, shard.core.glance(record.id, 'acme')]).toEqual([0, undefined]);
+  });
+
+  it('ends at once what never fires', async () => {
+    const shard = await TestShard.start();
+    const forever = `e${9_000 * 365 * 86_400_000}`;
+    expect(next(shard.send(shard.createRecord({ s: forever })))).toEqual([]);
+    expect(shard.core.tasks).toBe(0);
+    const id = shard.create({ key: 'k' });
+    expect(next(shard.update(id, { s: forever, p: '2' }))).toEqual([]);
+    expect(shard.core.glance(id, 'acme')?.state).toBe('finished');
+    await shard.checkpoint();
+  });
+});
+
+describe('update', () => {
+  it('knows only live tasks of its namespace, and each command once', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create();
+    expect(shard.update(keyed('no'), { p: '2' })).toMatchObject({ ok: false, error: { code: 'not_found' } });
+    expect(shard.update(id, { ns: 'other', p: '2' })).toMatchObject({ ok: false, error: { code: 'not_found' } });
+    expect(status(shard.update(id, { m: 77, s: `a${T0 + 2_000}` }))).toBe('updated');
+    shard.update(id, { s: `a${T0 + 3_000}` });
+    const again = shard.update(id, { m: 77, s: `a${T0 + 2_000}` });
+    expect([status(again), next(again)]).toEqual(['unchanged', [3_000]]);
+    shard.cancel(id);
+    expect(shard.update(id, { p: '2' })).toMatchObject({ ok: false, error: { code: 'not_found' } });
+  });
+
+  it('moves what waits and what is due to another queue and priority', async () => {
+    const shard = await TestShard.start();
+    const [due, waiting] = [shard.create({ s: `a${T0}` }), shard.create()];
+    shard.pass(5);
+    for (const id of [due, waiting]) shard.update(id, { t: { queue: 'post', priority: 0 } });
+    shard.pass(0);
+    expect([shard.core.waiting('acme.mail', 1), shard.core.waiting('acme.post', 0)]).toEqual([0, 1]);
+    shard.pass(1_000);
+    expect(shard.dispatch()).toEqual([]);
+    expect(shard.dispatch('acme.post')).toEqual([`${fire(due, 0)}.1`, `${fire(waiting, 1_000)}.1`]);
+  });
+
+  it('leaves a running attempt in its queue, and moves the next ones, those that wait for it already too', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `a${T0}` });
+    shard.pass(5);
+    shard.dispatch();
+    shard.update(id, { t: { queue: 'post' } });
+    expect([shard.core.outstanding('acme.mail'), shard.core.outstanding('acme.post')]).toEqual([1, 0]);
+    shard.result(fire(id, 0), 1, 'returned');
+    shard.pass(0);
+    expect(shard.core.waiting('acme.post', 1)).toBe(1);
+    shard.update(id, { t: { queue: 'mail', priority: 2 } });
+    shard.update(id, { t: { queue: 'mail', priority: 0 } });
+    expect(shard.core.waiting('acme.mail', 0)).toBe(1);
+    expect(shard.dispatch('acme.post')).toEqual([]);
+    expect(shard.dispatch('acme.mail')).toEqual([`${fire(id, 0)}.2`]);
+    expect([shard.core.outstanding('acme.mail'), shard.core.outstanding('acme.post')]).toEqual([1, 0]);
+  });
+
+  it('moves the fire of a one-time task that is not under way, and adds one to a task that is', async () => {
+    const shard = await TestShard.start();
+    const [waits, runs] = [shard.create({ s: `a${T0}` }), shard.create({ s: `a${T0}` })];
+    shard.update(waits, { s: `a${T0 + 3_000}` });
+    shard.pass(5);
+    expect(shard.dispatch()).toEqual([`${fire(runs, 0)}.1`]);
+    shard.update(waits, { s: `a${T0}` });
+    shard.update(runs, { s: `a${T0 + 500}` });
+    shard.pass(0);
+    expect(shard.dispatch()).toEqual([`${fire(waits, 0)}.1`]);
+    shard.result(fire(runs, 0), 1, 'succeeded');
+    shard.pass(1_000);
+    expect(shard.dispatch()).toEqual([`${fire(runs, 500)}.1`]);
+    shard.result(fire(runs, 500), 1, 'succeeded');
+    expect(shard.core.glance(runs, 'acme')).toBeUndefined();
+  });
+
+  it('does not fire an instant again that is under way', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `a${T0}` });
+    shard.pass(5);
+    shard.dispatch();
+    shard.update(id, { s: `a${T0 + 500}` });
+    shard.update(id, { s: `a${T0}` });
+    shard.pass(1_000);
+    expect(shard.dispatch()).toEqual([]);
+    shard.result(fire(id, 0), 1, 'succeeded');
+    expect(shard.core.tasks).toBe(0);
+  });
+
+  it('keeps the fires of a recurring task that are due when its schedule changes', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e100@${T0 + 100}` });
+    shard.pass(350);
+    shard.update(id, { s: `e1000@${T0}` });
+    expect(shard.core.glance(id, 'acme')?.next).toEqual([T0 + 1_000, T0 + 2_000, T0 + 3_000]);
+    expect(shard.dispatch()).toEqual([`${fire(id, 100)}.1`, `${fire(id, 200)}.1`, `${fire(id, 300)}.1`]);
+    shard.pass(650);
+    expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);
+  });
+
+  it('makes a recurring task one-time, and back', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k', s: `e100@${T0}` });
+    shard.pass(110);
+    shard.dispatch();
+    shard.update(id, { s: `a${T0 + 100}` });
+    await shard.checkpoint();
+    await shard.crash();
+    shard.pass(500);
+    expect([shard.dispatch(), shard.under(id)]).toEqual([[], ['100 dispatched 1']]);
+    shard.update(id, { s: `e100@${T0}` });
+    shard.pass(100);
+    expect(shard.dispatch()).toEqual([`${fire(id, 700)}.1`]);
+  });
+});
+
+describe('cancel', () => {
+  it('ends a waiting and a due task, and names nothing', async () => {
+    const shard = await TestShard.start();
+    const [waiting, due] = [shard.create({ s: `e1000@${T0}` }), shard.create({ s: `a${T0}` })];
+    shard.pass(5);
+    expect(shard.cancel(waiting)).toEqual({ ok: true, status: 'cancelled', running: [] });
+    expect(shard.cancel(due)).toEqual({ ok: true, status: 'cancelled', running: [] });
+    shard.pass(10_000);
+    expect([shard.dispatch(), shard.core.backlog]).toEqual([[], 0]);
+    expect(shard.core.glance(due, 'acme')).toMatchObject({ state: 'cancelled', next: [] });
+    expect(shard.cancel(keyed('no'))).toMatchObject({ ok: false, error: { code: 'not_found' } });
+    expect(shard.cancel(due, { ns: 'other' })).toMatchObject({ ok: false, error: { code: 'not_found' } });
+  });
+
+  it('names what runs on, and ends what waits for a retry', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e100@${T0}` });
+    shard.pass(110);
+    shard.dispatch();
+    shard.pass(100);
+    shard.dispatch();
+    shard.result(fire(id, 100), 1, 'failed');
+    shard.events();
+    expect(shard.cancel(id)).toEqual({ ok: true, status: 'cancelled', running: [fire(id, 200)] });
+    expect(shard.events()).toEqual(['cancelled', 'cancelled *']);
+    expect(shard.under(id)).toEqual(['200 dispatched 1']);
+    shard.result(fire(id, 200), 1, 'failed', { e: 'late' });
+    shard.pass(60_000);
+    expect(shard.dispatch()).toEqual([]);
+    await shard.checkpoint();
+    expect(shard.history()).toEqual(['100 cancelled', '200 failed']);
+  });
+
+  it('ends a pending retry', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `a${T0}` });
+    shard.pass(5);
+    shard.dispatch();
+    shard.result(fire(id, 0), 1, 'returned');
+    shard.pass(5);
+    shard.cancel(id);
+    expect([shard.core.backlog, shard.dispatch(), shard.core.underWay]).toEqual([0, [], 0]);
+  });
+
+  it('is done once for a command: a retry does not cancel the task that was made since', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k' });
+    shard.cancel(id, { m: 99 });
+    shard.create({ key: 'k', p: '"again"' });
+    await shard.checkpoint();
+    await shard.crash();
+    expect(shard.cancel(id, { m: 99 })).toEqual({ ok: true, status: 'cancelled', running: [] });
+    expect(shard.core.glance(id, 'acme')?.state).toBe('waiting');
+  });
+});
+
+describe('a task that is made again while the one before still runs', () => {
+  it('lets the old execution run on without a retry, and ends after both', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k', s: `a${T0}` });
+    shard.pass(5);
+    shard.dispatch();
+    shard.cancel(id);
+    shard.create({ key: 'k', s: `a${T0 + 1_000}` });
+    await shard.checkpoint();
+    await shard.crash();
+    shard.pass(1_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);
+    shard.result(fire(id, 1_000), 1, 'succeeded');
+    expect(shard.under(id)).toEqual(['0 dispatched 1']);
+    shard.result(fire(id, 0), 1, 'returned');
+    expect(shard.core.glance(id, 'acme')?.state).toBe('finished');
+    await shard.checkpoint();
+    expect(shard.history()).toEqual(['1000 succeeded', '0 cancelled']);
+  });
+
+  it('takes a fire of the same instant over instead of firing it again', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k', s: `a${T0}` });
+    shard.pass(5);
+    shard.dispatch();
+    shard.cancel(id);
+    shard.create({ key: 'k', s: `a${T0}`, p: '2' });
+    await shard.checkpoint();
+    await shard.crash();
+    shard.pass(5_000);
+    expect(shard.dispatch()).toEqual([]);
+    shard.result(fire(id, 0), 1, 'returned');
+    shard.pass(5);
+    expect(shard.dispatch()).toEqual([`${fire(id, 0)}.2`]);
+    shard.result(fire(id, 0), 2, 'succeeded');
+    expect(shard.core.glance(id, 'acme')?.state).toBe('finished');
+  });
+
+  it('is not forgotten before its last execution is over', async () => {
+    const shard = await TestShard.start({ rememberMs: 60_000 });
+    const id = shard.create({ s: `a${T0}`, t: target({ timeoutMs: 600_000 }) });
+    shard.pass(5);
+    shard.dispatch();
+    shard.cancel(id);
+    shard.pass(200_000);
+    await shard.checkpoint();
+    await shard.crash();
+    expect(shard.under(id)).toEqual(['0 dispatched 1']);
+    shard.result(fire(id, 0), 1, 'succeeded');
+    shard.pass(60_000);
+    await shard.checkpoint();
+    expect([shard.core.tasks, shard.history()]).toEqual([0, ['0 succeeded']]);
+    await shard.crash();
+    expect([shard.core.tasks, shard.core.underWay]).toEqual([0, 0]);
+  });
+});

@@ -1,0 +1,90 @@
+import { executionId, LIMITS, parseExecutionId } from '@belfry/protocol';
+import { resolveDoubt } from './doubts.ts';
+import type { Execution } from './execution.ts';
+import { isExecution, markDispatched, over, unknown } from './results.ts';
+import { NEVER_MS, type Refusal, type ShardState } from './state.ts';
+
+/** What speaks of an execution: a record of a worker, or a message of the work stream. */
+export interface Witness {
+  readonly execution: string;
+  readonly namespace: string;
+  readonly attempt: number;
+}
+
+/**
+ * Takes a fire that this state has not dispatched as dispatched, on the word of a worker or of the work stream.
+ * Only the first attempt of a real, due, coming fire of a task can be proven; fires before it become pending, since nobody speaks for
+ * them. During a replay, so can a fire that the task has lost since.
+ */
+export function proveDispatch(state: ShardState, witness: Witness, timestamp: number): Execution | Refusal {
+  const fire = parseExecutionId(witness.execution);
+  if (fire === undefined) return unknown('this is no execution id');
+  const slot = state.table.find(fire.taskId);
+  if (slot < 0) return over('no such execution, or it is over');
+  if (state.targetOf(slot).namespace !== witness.namespace) return unknown('no such execution in this namespace');
+  const proven = proveComing(state, slot, fire.scheduledAt, witness.attempt, timestamp);
+  if (isExecution(proven) || witness.attempt !== 1) return proven;
+  const doubt = resolveDoubt(state, fire.taskId, fire.scheduledAt);
+  if (doubt === undefined) return proven;
+  const execution = state.open(slot, fire.scheduledAt);
+  execution.cancelledAt = doubt.cancelledAt;
+  markDispatched(state, execution, 1);
+  return execution;
+}
+
+function proveComing(
+  state: ShardState,
+  slot: number,
+  scheduledAt: number,
+  attempt: number,
+  timestamp: number,
+): Execution | Refusal {
+  const pointer = state.pointerOf(slot);
+  if (scheduledAt < pointer) return over('the execution is over');
+  const real = state.isRecurring(slot)
+    ? state.nextAfter(slot, scheduledAt - 1) === scheduledAt
+    : scheduledAt === pointer;
+  if (!real || scheduledAt > timestamp + LIMITS.clockSlackMs) return unknown('the task has no such fire');
+  if (attempt !== 1) return unknown(`there is no attempt ${attempt} of it yet`);
+  enqueueDue(state, slot, scheduledAt - 1);
+  state.disarm(slot);
+  const execution = openFire(state, slot, scheduledAt);
+  markDispatched(state, execution, execution.attempt);
+  return execution;
+}
+
+/** Makes pending executions of a task's coming fires up to `untilMs`. */
+export function enqueueDue(state: ShardState, slot: number, untilMs: number): void {
+  for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
+    state.disarm(slot);
+    const execution = openFire(state, slot, pointer);
+    if (execution.state === 'opened') state.enqueue(execution);
+  }
+}
+
+/**
+ * Turns the next fire of a task without a place into an execution, `opened` but in no backlog, and arms the task for the fire after it.
+ * A fire that is under way already is returned as it is.
+ */
+export function openFire(state: ShardState, slot: number, scheduledAt: number): Execution {
+  const known = adopt(state, slot, scheduledAt);
+  const execution = known ?? state.open(slot, scheduledAt);
+  state.arm(slot, state.isRecurring(slot) ? state.nextAfter(slot, scheduledAt) : NEVER_MS);
+  return execution;
+}
+
+/** Arms a task without a place for a fire, or for the one after it where that fire is under way already: a fire is fired once. */
+export function armUnlessUnderWay(state: ShardState, slot: number, next: number): void {
+  if (adopt(state, slot, next) === undefined) state.arm(slot, next);
+  else state.arm(slot, state.isRecurring(slot) ? state.nextAfter(slot, next) : NEVER_MS);
+}
+
+/** The execution of a fire that is under way. One of a task that was cancelled and made anew is the new task's from now on. */
+function adopt(state: ShardState, slot: number, scheduledAt: number): Execution | undefined {
+  if (!state.bySlot.has(slot)) return undefined;
+  const known = state.executions.get(executionId(state.table.idOf(slot), scheduledAt));
+  if (known?.cancelledAt === undefined) return known;
+  known.cancelledAt = undefined;
+  state.changes.active.add(known);
+  return known;
+}

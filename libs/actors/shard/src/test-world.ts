@@ -1,0 +1,240 @@
+import {
+  encodeTarget,
+  executionId,
+  taskIdOfCommand,
+  taskIdOfKey,
+  type Answer,
+  type CreateRecord,
+  type Envelope,
+  type InboxRecord,
+  type Outcome,
+  type Target,
+} from '@belfry/protocol';
+import type { ActiveRow, ShardDelta, ShardHead, WorkRef } from '@belfry/ports';
+import { MemoryCheckpointStore } from '@belfry/ports/testing';
+import type { Dispatch } from './fires.ts';
+import { Interned } from './intern.ts';
+import { Shard } from './shard.ts';
+
+export const T0 = 1_790_000_000_000;
+export const TARGET: Target = {
+  namespace: 'acme',
+  queue: 'mail',
+  handler: 'send',
+  priority: 1,
+  retry: { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 },
+  timeoutMs: 10_000,
+};
+
+export const target = (change: Partial<Target> = {}): string => encodeTarget({ ...TARGET, ...change });
+export const keyed = (key: string): string => taskIdOfKey('acme', key);
+
+type Change<K extends InboxRecord['k']> = Partial<Extract<InboxRecord, { k: K }>>;
+
+export interface Crash {
+  /** The work stream goes with it. */
+  readonly streamLost?: boolean;
+  /** An owner before this one found that out, wrote it into the inbox, and died: this one sees a stream with the fence in it. */
+  readonly foundBefore?: boolean;
+}
+
+/** One shard with its log, its store and its work stream, under a clock that moves when it is told to. */
+export class TestShard {
+  nowMs = T0;
+  core: Shard;
+  readonly store = new MemoryCheckpointStore({ shards: 1 });
+  readonly log: { readonly seq: number; readonly timestamp: number; readonly envelope: Envelope }[] = [];
+  /** The work stream, by subject. */
+  readonly work = new Map<string, WorkRef>();
+  readonly rememberMs: number;
+  #commands = 1;
+  #attempts = 0;
+  #head: ShardHead = { shard: 0, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+
+  private constructor(rememberMs: number) {
+    this.rememberMs = rememberMs;
+    this.core = this.#newCore();
+  }
+
+  static async start(options: { readonly rememberMs?: number } = {}): Promise<TestShard> {
+    const world = new TestShard(options.rememberMs ?? 86_400_000);
+    await world.crash();
+    return world;
+  }
+
+  nextCommand(): number {
+    return this.#commands++;
+  }
+
+  /** Puts a record into the inbox without applying it. */
+  append(...records: InboxRecord[]): void {
+    this.log.push({ seq: this.log.length + 1, timestamp: this.nowMs, envelope: { v: 1, g: 'g', r: records } });
+  }
+
+  /** Applies what stands in the inbox and has not been applied. Returns the answers. */
+  catchUp(): Answer[] {
+    const answers: Answer[] = [];
+    for (const { seq, timestamp, envelope } of this.log.slice(this.core.seq)) {
+      for (const { answer } of this.core.apply(seq, timestamp, envelope)) answers.push(answer);
+    }
+    this.core.assertInvariants();
+    return answers;
+  }
+
+  send(record: InboxRecord): Answer {
+    this.append(record);
+    return this.catchUp().at(-1) as Answer;
+  }
+
+  createRecord(change: Change<'create'> = {}): CreateRecord {
+    const m = change.m ?? this.nextCommand();
+    const id = change.key === undefined ? taskIdOfCommand('acme', String(m), 0) : keyed(change.key);
+    return { k: 'create', c: 1, m, id, s: `a${T0 + 1_000}`, t: target(), p: '1', d: '{}', ...change };
+  }
+
+  create(change: Change<'create'> = {}): string {
+    const record = this.createRecord(change);
+    this.send(record);
+    return record.id;
+  }
+
+  update(id: string, change: Change<'update'>): Answer {
+    return this.send({ k: 'update', c: 1, m: this.nextCommand(), id, ns: 'acme', ...change });
+  }
+
+  cancel(id: string, change: Change<'cancel'> = {}): Answer {
+    return this.send({ k: 'cancel', c: 1, m: this.nextCommand(), id, ns: 'acme', ...change });
+  }
+
+  result(x: string, a: number, o: Outcome, change: Change<'result'> = {}): Answer {
+    return this.send({ k: 'result', c: 1, x, ns: 'acme', a, o, w: 'w', dl: 0, st: 0, fi: 0, ...change });
+  }
+
+  redelivered(x: string, a: number, n?: number): Answer {
+    return this.send({ k: 'redelivered', c: 1, x, ns: 'acme', a, w: 'w', ...(n === undefined ? {} : { n }) });
+  }
+
+  /** Time passes, and the wheel with it. */
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.core.advance(this.nowMs, Infinity);
+    this.core.assertInvariants();
+  }
+
+  take(limit = Infinity, queue = 'acme.mail'): Dispatch[] {
+    const taken = ([0, 1, 2] as const).flatMap((priority) => this.core.take(queue, priority, limit));
+    for (const { execution } of taken) execution.dispatchedAt = this.nowMs;
+    this.core.assertInvariants();
+    return taken;
+  }
+
+  publish(dispatches: readonly Dispatch[]): void {
+    for (const { execution, attempt } of dispatches) {
+      const { namespace, queue } = execution.target;
+      this.work.set(`${execution.id}.${attempt}`, { namespace, queue, shard: 0, execution: execution.id, attempt });
+    }
+  }
+
+  /** Takes and publishes all that is due. Returns `<execution>.<attempt>` of each. */
+  dispatch(queue?: string): string[] {
+    const taken = this.take(Infinity, queue);
+    this.publish(taken);
+    return taken.map(({ execution, attempt }) => `${execution.id}.${attempt}`);
+  }
+
+  /** The worker's ack of an attempt's message. */
+  ack(execution: string, attempt: number): void {
+    this.work.delete(`${execution}.${attempt}`);
+  }
+
+  takeDelta(): ShardDelta {
+    const delta = this.core.delta(true) as ShardDelta;
+    assertDelta(delta);
+    this.core.assertInvariants();
+    return delta;
+  }
+
+  async commit(delta: ShardDelta): Promise<void> {
+    const outcome = await this.store.commit([delta], String(this.#attempts++));
+    if (outcome.kind !== 'ok' || outcome.value.fenced.length > 0) throw new Error('the checkpoint was refused');
+  }
+
+  async checkpoint(): Promise<ShardDelta> {
+    const delta = this.takeDelta();
+    await this.commit(delta);
+    return delta;
+  }
+
+  /** The owner dies, and another takes the shard over. Returns the work messages that speak of what is over. */
+  async crash({ streamLost = false, foundBefore = false }: Crash = {}): Promise<readonly WorkRef[]> {
+    const taken = await this.store.takeEpochs([0], 'n', [0]);
+    if (taken.kind !== 'ok') throw new Error('no epoch');
+    this.#head = taken.value[0] as ShardHead;
+    const { epoch } = this.#head;
+    if (streamLost) this.work.clear();
+    if (streamLost) this.append({ k: 'ownership', c: 0, epoch, node: 'n', lost: true });
+    const core = this.#newCore();
+    const active = new Map<string, ActiveRow[]>();
+    await this.store.load(
+      [0],
+      (_shard, rows) => {
+        for (const row of rows) active.set(row.task, [...(active.get(row.task) ?? []), row]);
+      },
+      (_shard, commands) => core.loadCommands(commands),
+      (_shard, rows) => core.loadTasks(rows, active),
+    );
+    const surviving = [...this.work.values()];
+    this.append({ k: 'ownership', c: 0, epoch, node: 'n' });
+    this.core = core;
+    this.catchUp();
+    const stale = core.reconcile(surviving, streamLost && !foundBefore, this.nowMs);
+    for (const { execution, attempt } of stale) this.ack(execution, attempt);
+    core.assertInvariants();
+    return stale;
+  }
+
+  /** Executions of a task as `<offset of scheduledAt from T0> <state> <attempt>`. */
+  under(id: string): string[] {
+    const executions = this.core.glance(id, 'acme')?.executions ?? [];
+    return executions.map(({ scheduledAt, state, attempt }) => `${scheduledAt - T0} ${state} ${attempt}`);
+  }
+
+  /** What the history holds, as `<offset of scheduledAt from T0> <state>`. */
+  history(): string[] {
+    return this.store.history(0).map(({ scheduledAt, state }) => `${scheduledAt - T0} ${state}`);
+  }
+
+  events(): string[] {
+    return this.core.takeEvents().map(({ type, execution }) => `${type}${execution === undefined ? '' : ' *'}`);
+  }
+
+  #newCore(): Shard {
+    return new Shard({
+      shard: 0,
+      interned: new Interned(),
+      head: this.#head,
+      nowMs: this.nowMs,
+      rememberMs: this.rememberMs,
+    });
+  }
+}
+
+export const fire = (id: string, offsetMs: number): string => executionId(id, T0 + offsetMs);
+
+/** What the store's port asks of a delta, and the store in memory does not look at. */
+function assertDelta(delta: ShardDelta): void {
+  const once = (what: string, names: readonly string[]): void => {
+    if (new Set(names).size !== names.length) throw new Error(`a delta has ${what} twice: ${names.join(' ')}`);
+  };
+  const ids = (rows: readonly { readonly id: string }[]): string[] => rows.map(({ id }) => id);
+  once('a task', [...delta.deletes, ...ids(delta.patches)]);
+  once('a task', ids(delta.inserts));
+  once(
+    'a pointer',
+    delta.pointers.map(({ task }) => task),
+  );
+  const names = (rows: readonly { readonly task: string; readonly scheduledAt: number }[]): string[] =>
+    rows.map(({ task, scheduledAt }) => `${task}-${scheduledAt}`);
+  once('an active row', names(delta.active));
+  once('an active row that is done', names(delta.activeDone));
+}
