@@ -1,11 +1,6 @@
-import {
-  LIMITS,
-  newCommandId,
-  type CreateReply,
-  type CreateRequest,
-  type CreateResult,
-  type WireError,
-} from '@belfry/protocol';
+import { randomUUID } from 'node:crypto';
+
+import { LIMITS, type CreateReply, type CreateRequest, type CreateResult, type WireError } from '@belfry/protocol';
 
 import { asWireError, BelfryError, belfryError, textOf } from './errors.ts';
 import { isWorthRetrying } from './requester.ts';
@@ -40,7 +35,7 @@ export function* batches(specs: Iterable<ScheduleSpec>, unsendable: Unsendable):
       continue;
     }
     if (items.length > 0 && (items.length === LIMITS.batchItems || bytes + sized.bytes > most)) {
-      yield { items, places, commandId: newCommandId() };
+      yield { items, places, commandId: randomUUID() };
       items = [];
       places = [];
       bytes = 0;
@@ -49,7 +44,7 @@ export function* batches(specs: Iterable<ScheduleSpec>, unsendable: Unsendable):
     places.push(place);
     bytes += sized.bytes;
   }
-  if (items.length > 0) yield { items, places, commandId: newCommandId() };
+  if (items.length > 0) yield { items, places, commandId: randomUUID() };
 }
 
 type Sized = { readonly spec: CreateRequest['items'][number]; readonly bytes: number } | { readonly error: WireError };

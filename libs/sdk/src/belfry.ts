@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
+
 import {
   EVENT_TYPES,
-  newCommandId,
   parseTaskId,
   subjects,
   type CancelReply,
@@ -100,12 +101,12 @@ export class Belfry implements AsyncDisposable {
 
   /** Changes what `set` names; the rest stays. */
   async update(ref: TaskRef, set: TaskChanges): Promise<Scheduled> {
-    return await this.#tasks('update', { ...refOf(ref), set: wireSpec(set), commandId: newCommandId() });
+    return await this.#tasks('update', { ...refOf(ref), set: wireSpec(set), commandId: randomUUID() });
   }
 
   /** The task fires no more. Executions that workers have already run on, and are named in the reply. */
   async cancel(ref: TaskRef): Promise<CancelReply> {
-    return await this.#tasks('cancel', { ...refOf(ref), commandId: newCommandId() });
+    return await this.#tasks('cancel', { ...refOf(ref), commandId: randomUUID() });
   }
 
   /** The task as its shard knows it now. Throws `not_found`. */

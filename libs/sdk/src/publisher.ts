@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
+
 import { DurablePublisher } from '@belfry/adapter-nats';
-import { newCommandId, subjects, type CreateRequest } from '@belfry/protocol';
+import { subjects, type CreateRequest } from '@belfry/protocol';
 
 import type { Connection } from './connection.ts';
 import { belfryError, textOf } from './errors.ts';
@@ -29,7 +31,7 @@ export class IngestPublisher {
 
   /** @throws BelfryError */
   async publish(spec: ScheduleSpec): Promise<void> {
-    const commandId = newCommandId();
+    const commandId = randomUUID();
     const body = bodyOf({ items: [wireSpec(spec)], commandId });
     const headers = activeTraceHeaders();
     await this.#turn();

@@ -251,9 +251,13 @@ export class Worker implements AsyncDisposable {
 
   #run(holding: Holding<Run>): void {
     const { work: run, line, attempt } = holding;
-    void execute(run, line.queue, attempt, this.#handlers, this.#connection.log).then((outcome) => {
+    const end = (outcome: 'succeeded' | 'failed'): void => {
       this.#step({ kind: 'ended', holding, outcome, bytes: itemBytes(run) });
       this.#endTurn();
+    };
+    execute(run, line.queue, attempt, this.#handlers, this.#connection.log).then(end, (error: unknown) => {
+      run.fail(error, false); // only the logger that the user gave can have thrown
+      end('failed');
     });
   }
 

@@ -65,6 +65,7 @@ export class NatsLink implements AsyncDisposable {
   /** True as soon as it is connected; false when that took longer than `withinMs`, or it was closed. */
   async whenConnected(withinMs: number): Promise<boolean> {
     if (this.isConnected) return true;
+    if (this.nc.isClosed()) return false;
     return await new Promise<boolean>((resolve) => {
       const settle = (connected: boolean): void => {
         clearTimeout(timer);
