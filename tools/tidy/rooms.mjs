@@ -5,6 +5,7 @@
  * @typedef {object} Room
  * @property {string[]} rooms the rooms that it may import; '*' is every one
  * @property {string[]} [packages] the npm packages that it may import; without it, all but the vendors' packages
+ * @property {string[]} [testPackages] what its tests may import besides
  * @property {string} [pure] where it lies, if it is pure: no clock, random, timer, network, file or process
  */
 
@@ -46,6 +47,7 @@ export const ROOMS = {
   sdk: {
     rooms: ['actor-runtime', 'adapter-nats', 'adapter-otel', 'ports', 'protocol', 'timing', 'worker'],
     packages: [TRACING, '@standard-schema/spec'],
+    testPackages: ['zod'],
   },
   simulation: {
     rooms: [
@@ -76,12 +78,14 @@ const FOR_TESTS = { rooms: ['adapter-embedded'], packages: ['vitest'] };
  * @param {{ tests: boolean }} options
  */
 export function depConstraints({ tests }) {
-  return Object.entries(ROOMS).map(([name, { rooms, packages, pure }]) => ({
+  return Object.entries(ROOMS).map(([name, { rooms, packages, testPackages = [], pure }]) => ({
     sourceTag: `room:${name}`,
     onlyDependOnLibsWithTags: [...rooms, ...(tests && pure === undefined ? FOR_TESTS.rooms : [])].map((room) =>
       room === '*' ? '*' : `room:${room}`,
     ),
-    ...(packages !== undefined && { allowedExternalImports: [...packages, ...(tests ? FOR_TESTS.packages : [])] }),
+    ...(packages !== undefined && {
+      allowedExternalImports: [...packages, ...(tests ? [...FOR_TESTS.packages, ...testPackages] : [])],
+    }),
     ...(packages === undefined && !tests && name !== 'tools' && { bannedExternalImports: VENDORS }),
   }));
 }
