@@ -20,8 +20,15 @@ export async function ensureDependencies(root, say) {
   if (difference === undefined) return;
   say(`Installing dependencies (npm ci): ${difference}`);
   const startedAt = performance.now();
-  const { code } = await npm(root, ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'], say);
-  if (code !== 0) throw new SetupError(`npm ci failed (exit code ${code}); what it says is above. Mend that, or run npm ci yourself, and start again.`);
+  const { code } = await npm(
+    root,
+    ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'],
+    say,
+  );
+  if (code !== 0)
+    throw new SetupError(
+      `npm ci failed (exit code ${code}); what it says is above. Mend that, or run npm ci yourself, and start again.`,
+    );
   say(`Dependencies are installed (${Math.round((performance.now() - startedAt) / 1000)} s)`);
 }
 
@@ -41,7 +48,8 @@ export function installedDifference(root) {
     const found = installed[place];
     if (found === undefined && entry.optional === true) continue; // for another platform
     if (found === undefined) return `${place} is missing`;
-    if (found.version !== entry.version || (entry.link === true && found.resolved !== entry.resolved)) return `${place} has changed`;
+    if (found.version !== entry.version || (entry.link === true && found.resolved !== entry.resolved))
+      return `${place} has changed`;
     if (!existsSync(path.join(root, place))) return `${place} is gone`;
   }
   return undefined;
@@ -53,7 +61,9 @@ export function installedDifference(root) {
  */
 function packagesOf(file) {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')).packages;
+    /** @type {unknown} */
+    const lock = JSON.parse(readFileSync(file, 'utf8'));
+    return /** @type {{ packages?: ReturnType<typeof packagesOf> }} */ (lock).packages;
   } catch {
     return undefined;
   }
@@ -82,7 +92,9 @@ export async function ensureNode(root, say) {
     symlinkSync(path.relative(path.dirname(link), program), link);
   }
   if (isWantedNode(link)) return link;
-  throw new SetupError(`Node ${NODE_MAJOR} could not be installed into node_modules. Try: npm rebuild node --ignore-scripts=false`);
+  throw new SetupError(
+    `Node ${NODE_MAJOR} could not be installed into node_modules. Try: npm rebuild node --ignore-scripts=false`,
+  );
 }
 
 /** @param {string} program */
@@ -98,7 +110,8 @@ function isWantedNode(program) {
  */
 function npm(root, args, say) {
   const running = process.env['npm_execpath'];
-  const own = running !== undefined && /\.[cm]?js$/.test(running) && /npm/.test(path.basename(running)) && existsSync(running);
+  const own =
+    running !== undefined && /\.[cm]?js$/.test(running) && /npm/.test(path.basename(running)) && existsSync(running);
   const searchPath = pathWithout(root);
   return own ? run('node', [running, ...args], root, searchPath, say) : run('npm', args, root, searchPath, say);
 }

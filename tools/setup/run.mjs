@@ -25,13 +25,18 @@ const COMMANDS = {
   start: [[PROGRAM, 'dev']],
   belfry: [[PROGRAM]],
   bench: [['tools/bench/main.ts']],
-  test: [['tsc', '-p', 'tsconfig.json'], ['eslint', '.'], ['vitest', 'run']],
+  test: [
+    ['tsc', '-p', 'tsconfig.json'],
+    ['eslint', '.'],
+    ['vitest', 'run'],
+  ],
 };
 
 /** @param {string} name @param {string[]} rest */
 async function main(name, rest) {
   const steps = COMMANDS[name];
-  if (steps === undefined) throw new SetupError(`no such command: ${name} (there are ${Object.keys(COMMANDS).join(', ')})`);
+  if (steps === undefined)
+    throw new SetupError(`no such command: ${name} (there are ${Object.keys(COMMANDS).join(', ')})`);
   const say = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
   await ensureDependencies(ROOT, say);
   const node = await ensureNode(ROOT, say);
@@ -55,7 +60,10 @@ function fileOf(program) {
  * @returns {Promise<{ code: number | null, signal: NodeJS.Signals | null }>}
  */
 function runToEnd(command, args) {
-  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, PATH: `${BIN}${path.delimiter}${process.env['PATH'] ?? ''}` } });
+  const child = spawn(command, args, {
+    stdio: 'inherit',
+    env: { ...process.env, PATH: `${BIN}${path.delimiter}${process.env['PATH'] ?? ''}` },
+  });
   // A terminal sends its signals to every process of the group: the child has them already.
   const fromTerminal = process.stdin.isTTY === true || process.stdout.isTTY === true;
   const forward = (/** @type {NodeJS.Signals} */ signal) => {
@@ -82,6 +90,8 @@ const [name = '', ...rest] = process.argv.slice(2);
 try {
   await main(name, rest);
 } catch (error) {
-  process.stderr.write(`${error instanceof SetupError ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(
+    `${error instanceof SetupError ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
   process.exitCode = 1;
 }

@@ -1,3 +1,4 @@
+/* eslint-disable no-console -- it prints figures */
 /**
  * What the adapter carries on this machine: `node libs/adapters/nats/bench.ts nats://127.0.0.1:4222` (a server with
  * `sync_interval: always`; streams under a name of their own are made and deleted). Bodies of 300 bytes.

@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
+
 import {
   isName,
   isObject,
   isStorable,
   LIMITS,
-  newCommandId,
   parseTaskId,
   taskIdOfKey,
   wireError,
@@ -97,7 +98,7 @@ export function oneOf<T extends string>(value: unknown, choices: readonly T[], p
 
 /** The client's command id, or a new one. @throws Refused */
 export function commandIdOf(value: unknown): string {
-  return textOf(value, 'commandId', LIMITS.commandIdChars) ?? newCommandId();
+  return textOf(value, 'commandId', LIMITS.commandIdChars) ?? randomUUID();
 }
 
 export interface Reference {

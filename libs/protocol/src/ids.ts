@@ -1,4 +1,4 @@
-import { hash, randomUUID } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** A task's id: 32 lower-case hex digits (16 bytes); UUIDs with dashes are read too. */
 export type TaskId = string;
@@ -29,10 +29,6 @@ export function taskIdOfKey(namespace: string, key: string): TaskId {
 /** A task without a key takes its id from the command that made it, so that a retried command is the same task. */
 export function taskIdOfCommand(namespace: string, commandId: string, index: number): TaskId {
   return digest(`command\0${namespace}\0${commandId}\0${index}`);
-}
-
-export function newCommandId(): string {
-  return randomUUID();
 }
 
 /** The shard of a task: the first 32 bits of its id, modulo. Fixed at installation with the number of shards. */

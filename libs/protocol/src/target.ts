@@ -37,7 +37,7 @@ export function decodeTarget(text: string): Target {
 }
 
 export function priorityName(priority: 0 | 1 | 2): Priority {
-  return PRIORITIES[priority] as Priority;
+  return PRIORITIES[priority];
 }
 
 /** The target of a draft; what it leaves open comes from `base`, or from the defaults. */

@@ -8,7 +8,7 @@ import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Demand } from './demand.ts';
 import { Dispatcher, eventMessage } from './dispatcher.ts';
-import { breathe, pause, type Environment } from './environment.ts';
+import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { ReplyOutbox } from './replies.ts';
 import { takeOver, type Crashes } from './takeover.ts';
@@ -213,8 +213,8 @@ export class SchedulerNode {
   /** Ends dispatching, writes the last checkpoint, and forgets the shards. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
     for (const host of hosts) host.leaving = true;
-    await Promise.all(hosts.map((host) => host.publishing));
-    while (hosts.some((host) => host.awaitingBodies.size > 0 && !host.gone)) await breathe();
+    for (const host of hosts) await host.publishing;
+    while (hosts.some((host) => host.awaitingBodies.size > 0 && !host.gone)) await pause(1);
     await this.#checkpointer.write();
     for (const host of hosts) this.#forget(host);
     await this.#read(this.#readSeq);

@@ -1,4 +1,4 @@
-import type { ExecutionState, ExecutionView } from '@belfry/protocol';
+import type { ExecutionView } from '@belfry/protocol';
 
 import type { Cli } from './cli.ts';
 import type { Paint } from './output.ts';
@@ -15,7 +15,7 @@ const COLOURS: { readonly [state: string]: Parameters<Paint>[0] } = {
   retrying: 'yellow',
 };
 
-export function stateText(state: ExecutionState | string, paint: Paint): string {
+export function stateText(state: string, paint: Paint): string {
   const colour = COLOURS[state];
   return colour === undefined ? state : paint(colour, state);
 }

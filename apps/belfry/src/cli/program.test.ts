@@ -1,13 +1,22 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 
 const BELFRY = fileURLToPath(new URL('../../bin/belfry', import.meta.url));
+
+const folders: string[] = [];
+afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'belfry-cli-'));
+  folders.push(folder);
+  return folder;
+}
 
 interface Ended {
   readonly exit: number | null;
@@ -18,7 +27,7 @@ interface Ended {
 /** Runs the real program in an empty folder, and in no surroundings that would lead it to a Belfry. */
 function belfry(args: readonly string[], more: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
   const { BELFRY_NATS_URL: _url, BELFRY_NAMESPACE: _namespace, ...env } = process.env;
-  const cwd = more.cwd ?? mkdtempSync(join(tmpdir(), 'belfry-cli-'));
+  const cwd = more.cwd ?? newFolder();
   const child = spawn(BELFRY, args, { cwd, env: { ...env, ...more.env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
@@ -114,7 +123,7 @@ describe('without a Belfry to talk with', () => {
   });
 
   it('exits with 3 when the process of dev.json is gone', async () => {
-    const cwd = mkdtempSync(join(tmpdir(), 'belfry-cli-'));
+    const cwd = newFolder();
     mkdirSync(join(cwd, '.belfry'));
     mkdirSync(join(cwd, 'below'));
     writeFileSync(

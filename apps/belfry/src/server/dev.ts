@@ -40,7 +40,7 @@ export async function runDev(options: DevOptions): Promise<void> {
     onProgress: say,
     onServerExit: ({ name, code, signal: by }) => log.error(`${name} has ended by itself`, { code, signal: by }),
   });
-  const tracing = await startTracing('belfry');
+  const tracing = await startTracing('belfry', log);
   let server: RunningServer | undefined;
   let worker: ChildProcess | undefined;
   try {

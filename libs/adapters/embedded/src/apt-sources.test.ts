@@ -40,7 +40,10 @@ Suites: bookworm
 Components: main
 Enabled: no
 `;
-    expect(mirrorsOf({ 'sources.list.d/debian.sources': text })).toEqual(['http://one.example/debian', 'http://two.example/debian/']);
+    expect(mirrorsOf({ 'sources.list.d/debian.sources': text })).toEqual([
+      'http://one.example/debian',
+      'http://two.example/debian/',
+    ]);
   });
 
   it("come before third parties that use Debian's suite names", () => {

@@ -25,12 +25,18 @@ export function debianMirrors(aptFolder: string, osRelease: string): string[] {
 
 function aptSources(folder: string): Source[] {
   const parts = path.join(folder, 'sources.list.d');
-  const names = existsSync(parts) ? readdirSync(parts).sort().map((name) => path.join(parts, name)) : [];
-  return [path.join(folder, 'sources.list'), ...names].filter((file) => existsSync(file)).flatMap((file) => {
-    const text = readFileSync(file, 'utf8');
-    if (file.endsWith('.sources')) return parseStanzas(text);
-    return file.endsWith('.list') ? parseLines(text) : [];
-  });
+  const names = existsSync(parts)
+    ? readdirSync(parts)
+        .sort()
+        .map((name) => path.join(parts, name))
+    : [];
+  return [path.join(folder, 'sources.list'), ...names]
+    .filter((file) => existsSync(file))
+    .flatMap((file) => {
+      const text = readFileSync(file, 'utf8');
+      if (file.endsWith('.sources')) return parseStanzas(text);
+      return file.endsWith('.list') ? parseLines(text) : [];
+    });
 }
 
 /** The one-line format: `deb [options] uri suite component…`. */
@@ -55,7 +61,11 @@ export function parseStanzas(text: string): Source[] {
       fields.set((match[1] ?? '').toLowerCase(), match[2] ?? '');
     }
     if (!words(fields.get('types')).includes('deb') || fields.get('enabled')?.trim().toLowerCase() === 'no') continue;
-    sources.push({ uris: words(fields.get('uris')), suites: words(fields.get('suites')), components: words(fields.get('components')) });
+    sources.push({
+      uris: words(fields.get('uris')),
+      suites: words(fields.get('suites')),
+      components: words(fields.get('components')),
+    });
   }
   return sources;
 }

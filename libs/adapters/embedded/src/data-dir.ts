@@ -37,7 +37,11 @@ export function openDataDir(directory: string): DataDir {
       postgresLog: path.join(root, 'postgres.log'),
     };
   } catch (error) {
-    throw new EmbeddedError('data_dir_unusable', `the data directory ${path.resolve(directory)} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new EmbeddedError(
+      'data_dir_unusable',
+      `the data directory ${path.resolve(directory)} cannot be used: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -56,9 +60,13 @@ export function loadCredentials(dir: DataDir): Credentials {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw new EmbeddedError('data_dir_unusable', `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    if (errnoOf(error) !== 'ENOENT')
+      throw new EmbeddedError('data_dir_unusable', `${file} cannot be read: ${messageOf(error)}`, { cause: error });
     if (existsSync(dir.postgres)) {
-      throw new EmbeddedError('data_dir_mismatch', `${file} is gone, and with it the password of the database beside it; restore the file, or remove ${dir.root} to start empty`);
+      throw new EmbeddedError(
+        'data_dir_mismatch',
+        `${file} is gone, and with it the password of the database beside it; restore the file, or remove ${dir.root} to start empty`,
+      );
     }
     const made: Credentials = { user: 'belfry', natsPassword: password(), postgresPassword: password() };
     writePrivate(file, `${JSON.stringify(made, null, 2)}\n`);
@@ -83,6 +91,7 @@ function parseCredentials(text: string): Credentials | undefined {
   }
   if (value === null || typeof value !== 'object') return undefined;
   const { user, natsPassword, postgresPassword } = value as Record<string, unknown>;
-  if (typeof user !== 'string' || typeof natsPassword !== 'string' || typeof postgresPassword !== 'string') return undefined;
+  if (typeof user !== 'string' || typeof natsPassword !== 'string' || typeof postgresPassword !== 'string')
+    return undefined;
   return { user, natsPassword, postgresPassword };
 }

@@ -28,21 +28,31 @@ describe('the embedded servers', () => {
 
   it('fsync what they acknowledge, and listen on loopback with passwords that only we can read', async () => {
     await withServers(async (servers) => {
-      const settings = await query(servers.postgresUrl, `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'listen_addresses', 'TimeZone') ORDER BY name`);
+      const settings = await query(
+        servers.postgresUrl,
+        `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'listen_addresses', 'TimeZone') ORDER BY name`,
+      );
       expect(settings).toEqual([
         { name: 'TimeZone', setting: 'UTC' },
         { name: 'fsync', setting: 'on' },
         { name: 'listen_addresses', setting: '127.0.0.1' },
         { name: 'synchronous_commit', setting: 'on' },
       ]);
-      const jetStream = (await (await fetch(`${servers.natsMonitorUrl}/jsz`)).json()) as { config: Record<string, unknown> };
+      const jetStream = (await (await fetch(`${servers.natsMonitorUrl}/jsz`)).json()) as {
+        config: Record<string, unknown>;
+      };
       expect(jetStream.config).toMatchObject({ sync_always: true });
       const variables = (await (await fetch(`${servers.natsMonitorUrl}/varz`)).json()) as Record<string, unknown>;
       expect(variables).toMatchObject({ host: '127.0.0.1', auth_required: true });
 
-      await expect(natsRequest(servers.natsUrl.replace(/:[^:@]*@/, ':wrong@'), 'a', '')).rejects.toThrow('Authorization Violation');
-      await expect(query(servers.postgresUrl.replace(/:[^:@]*@/, ':wrong@'), 'SELECT 1')).rejects.toThrow('password authentication failed');
-      for (const file of ['credentials.json', 'nats.conf']) expect(statSync(path.join(servers.dataDir, file)).mode & 0o777).toBe(0o600);
+      await expect(natsRequest(servers.natsUrl.replace(/:[^:@]*@/, ':wrong@'), 'a', '')).rejects.toThrow(
+        'Authorization Violation',
+      );
+      await expect(query(servers.postgresUrl.replace(/:[^:@]*@/, ':wrong@'), 'SELECT 1')).rejects.toThrow(
+        'password authentication failed',
+      );
+      for (const file of ['credentials.json', 'nats.conf'])
+        expect(statSync(path.join(servers.dataDir, file)).mode & 0o777).toBe(0o600);
     });
   });
 
@@ -71,7 +81,10 @@ describe('the embedded servers', () => {
   it('refuse a second start on the same folder, and name the process that has it', async () => {
     await withServers(async (servers) => {
       const second = startEmbedded({ ...FREE, dataDir: servers.dataDir });
-      await expect(second).rejects.toMatchObject({ code: 'already_running', message: expect.stringContaining(String(process.pid)) });
+      await expect(second).rejects.toMatchObject({
+        code: 'already_running',
+        message: expect.stringContaining(String(process.pid)),
+      });
       expect(await query(servers.postgresUrl, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
     });
   });
@@ -86,7 +99,10 @@ describe('the embedded servers', () => {
     const { port } = other.address() as { port: number };
     try {
       const start = startEmbedded({ ...FREE, dataDir: folder.path, [option]: port });
-      await expect(start).rejects.toMatchObject({ code: 'port_in_use', message: expect.stringMatching(new RegExp(`port ${port}.*${flag}`)) });
+      await expect(start).rejects.toMatchObject({
+        code: 'port_in_use',
+        message: expect.stringMatching(new RegExp(`port ${port}.*${flag}`)),
+      });
     } finally {
       other.close();
     }
@@ -100,7 +116,10 @@ describe('the embedded servers', () => {
     const file = path.join(folder.path, 'postgres', 'postgresql.conf');
     writeFileSync(file, 'no_such_setting = on\n', { flag: 'a' });
     const start = startEmbedded({ ...FREE, dataDir: folder.path });
-    await expect(start).rejects.toMatchObject({ code: 'start_failed', message: expect.stringContaining('no_such_setting') });
+    await expect(start).rejects.toMatchObject({
+      code: 'start_failed',
+      message: expect.stringContaining('no_such_setting'),
+    });
     expect(readdirSync(folder.path)).not.toContain('lock');
   });
 
@@ -133,7 +152,12 @@ describe('the dev file', () => {
   it('is there for our eyes only while the program runs, and gone after the stop', async () => {
     using folder = temporaryFolder();
     const servers = await startEmbedded({ ...FREE, dataDir: folder.path });
-    const content = { natsUrl: servers.natsUrl, postgresUrl: servers.postgresUrl, pid: process.pid, ports: { nats: servers.ports.nats ?? 0, http: 8080 } };
+    const content = {
+      natsUrl: servers.natsUrl,
+      postgresUrl: servers.postgresUrl,
+      pid: process.pid,
+      ports: { nats: servers.ports.nats ?? 0, http: 8080 },
+    };
     writeDevFile(folder.path, content);
     expect(readDevFile(folder.path)).toEqual(content);
     expect(statSync(path.join(folder.path, 'dev.json')).mode & 0o777).toBe(0o600);
@@ -151,7 +175,8 @@ describe('a test database', () => {
         await query(one.url, 'CREATE TABLE t (n int)');
         await expect(query(two.url, 'SELECT * FROM t')).rejects.toThrow('does not exist');
         const busy = query(one.url, 'SELECT pg_sleep(60)').catch((error: unknown) => error);
-        const isConnected = async (): Promise<boolean> => (await query(postgresUrl, `SELECT 1 FROM pg_stat_activity WHERE datname = '${one.name}'`)).length > 0;
+        const isConnected = async (): Promise<boolean> =>
+          (await query(postgresUrl, `SELECT 1 FROM pg_stat_activity WHERE datname = '${one.name}'`)).length > 0;
         expect(await until(isConnected, 15_000)).toBe(true);
         await Promise.all([one.drop(), two.drop()]);
         expect(await busy).toBeInstanceOf(Error);

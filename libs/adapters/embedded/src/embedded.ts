@@ -80,7 +80,11 @@ interface Session {
  * @throws EmbeddedError
  */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServers> {
-  if (process.platform === 'win32') throw new EmbeddedError('unsupported_platform', 'the embedded servers do not run on Windows; use WSL, or set BELFRY_NATS_URL and BELFRY_POSTGRES_URL');
+  if (process.platform === 'win32')
+    throw new EmbeddedError(
+      'unsupported_platform',
+      'the embedded servers do not run on Windows; use WSL, or set BELFRY_NATS_URL and BELFRY_POSTGRES_URL',
+    );
   const dir = openDataDir(path.resolve(options.dataDir ?? '.belfry'));
   const lock = DataDirLock.acquire(dir.root); // E1
   const stopTimeoutMs = options.stopTimeoutMs ?? 10_000;
@@ -99,10 +103,19 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     removeDevFile(dir.root);
     await endSurvivors(dir, onProgress, stopTimeoutMs);
     const natsPort = options.servers?.nats === false ? undefined : (options.natsPort ?? DEFAULT_NATS_PORT);
-    const postgresPort = options.servers?.postgres === false ? undefined : (options.postgresPort ?? DEFAULT_POSTGRES_PORT);
+    const postgresPort =
+      options.servers?.postgres === false ? undefined : (options.postgresPort ?? DEFAULT_POSTGRES_PORT);
     if (natsPort !== undefined && natsPort !== 0) await requirePort(natsPort, 'NATS', '--nats-port');
-    if (postgresPort !== undefined && postgresPort !== 0) await requirePort(postgresPort, 'Postgres', '--postgres-port');
-    const session: Session = { dir, credentials: loadCredentials(dir), keeper, launched, timeoutMs: options.startTimeoutMs ?? 60_000, onProgress };
+    if (postgresPort !== undefined && postgresPort !== 0)
+      await requirePort(postgresPort, 'Postgres', '--postgres-port');
+    const session: Session = {
+      dir,
+      credentials: loadCredentials(dir),
+      keeper,
+      launched,
+      timeoutMs: options.startTimeoutMs ?? 60_000,
+      onProgress,
+    };
     const [nats, postgres] = await allOrFirstFailure([
       natsPort === undefined ? undefined : bringUpNats(session, natsPort),
       postgresPort === undefined ? undefined : bringUpPostgres(session, postgresPort),
@@ -124,14 +137,22 @@ async function endSurvivors(dir: DataDir, onProgress: (line: string) => void, ti
     onProgress(`Stopping the ${name} that a killed predecessor left running (process ${survivors.join(', ')})`);
     const stuck = await stopAll(survivors, signal, timeoutMs);
     if (stuck.length === 0) return;
-    throw new EmbeddedError('already_running', `a ${name} of a former start still runs on ${dir.root} and cannot be stopped: process ${stuck.join(', ')}`);
+    throw new EmbeddedError(
+      'already_running',
+      `a ${name} of a former start still runs on ${dir.root} and cannot be stopped: process ${stuck.join(', ')}`,
+    );
   };
-  await Promise.all([ended('nats-server', natsMark(dir), NATS_STOP_SIGNAL), ended('Postgres', postgresMark(dir), POSTGRES_STOP_SIGNAL)]);
+  await Promise.all([
+    ended('nats-server', natsMark(dir), NATS_STOP_SIGNAL),
+    ended('Postgres', postgresMark(dir), POSTGRES_STOP_SIGNAL),
+  ]);
   forgetDeadPostgres(dir);
 }
 
 /** Waits for all, so that nothing is being started any more when a failure is reported. */
-async function allOrFirstFailure<T extends readonly unknown[]>(parts: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+async function allOrFirstFailure<T extends readonly unknown[]>(
+  parts: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(parts);
   return Promise.all(parts);
 }
@@ -140,7 +161,13 @@ async function bringUpNats(session: Session, wanted: number): Promise<Running> {
   const binary = await natsBinary(session.onProgress);
   return onPort(session, wanted, async (port) => {
     const monitorPort = await freePort();
-    const server = await startNats({ ...session, binary: binary.path, port, monitorPort, onSpawn: keep(session, NATS_STOP_SIGNAL) });
+    const server = await startNats({
+      ...session,
+      binary: binary.path,
+      port,
+      monitorPort,
+      onSpawn: keep(session, NATS_STOP_SIGNAL),
+    });
     return { server, port, monitorPort };
   });
 }
@@ -166,7 +193,10 @@ async function onPort(session: Session, wanted: number, start: (port: number) =>
     try {
       return await start(port);
     } catch (error) {
-      const taken = await requirePort(port, 'the server', '').then(() => false, () => true);
+      const taken = await requirePort(port, 'the server', '').then(
+        () => false,
+        () => true,
+      );
       if (wanted !== 0 || !taken || attempt === FREE_PORT_ATTEMPTS) throw error;
       session.onProgress(`Port ${port} was taken meanwhile: trying another`);
     }

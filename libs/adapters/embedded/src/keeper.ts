@@ -29,7 +29,13 @@ export class Keeper {
   /** `removeFolder` goes with it at the end. */
   static start(stopTimeoutMs: number, removeFolder?: string): Keeper {
     const tenths = String(Math.ceil(stopTimeoutMs / 100));
-    return new Keeper(spawn('/bin/sh', [SCRIPT, tenths, removeFolder ?? ''], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] }));
+    return new Keeper(
+      spawn('/bin/sh', [SCRIPT, tenths, removeFolder ?? ''], {
+        cwd: '/',
+        detached: true,
+        stdio: ['pipe', 'ignore', 'ignore'],
+      }),
+    );
   }
 
   watch(server: ServerProcess, signal: NodeJS.Signals): void {

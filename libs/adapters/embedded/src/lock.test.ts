@@ -50,7 +50,9 @@ describe('the lock of a data directory', () => {
       process.stdin.once('data', () => {
         try { DataDirLock.acquire(${JSON.stringify(folder.path)}); console.log('got it'); } catch (error) { console.log(error.code); }
       });`;
-    const contenders = Array.from({ length: 6 }, () => spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['pipe', 'pipe', 'inherit'] }));
+    const contenders = Array.from({ length: 6 }, () =>
+      spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['pipe', 'pipe', 'inherit'] }),
+    );
     await Promise.all(contenders.map(({ stdout }) => once(stdout, 'data')));
     const answers = contenders.map(({ stdout }) => once(stdout, 'data'));
     for (const { stdin } of contenders) stdin.write('go\n');

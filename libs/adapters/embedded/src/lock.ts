@@ -31,7 +31,10 @@ export class DataDirLock {
       if (held === undefined) continue;
       const holder = holderOf(held);
       if (holder !== undefined) {
-        throw new EmbeddedError('already_running', `${dataDir} is in use by process ${holder}; stop it, or give another data directory with --data-dir`);
+        throw new EmbeddedError(
+          'already_running',
+          `${dataDir} is in use by process ${holder}; stop it, or give another data directory with --data-dir`,
+        );
       }
       takeAway(file, held);
     }

@@ -24,9 +24,15 @@ describe('the search for a nats-server', () => {
   it('says that the one on PATH is too old, and takes the one in the cache', async () => {
     using folder = temporaryFolder();
     const old = program(path.join(folder.path, 'bin', 'nats-server'), '2.10.27');
-    const cached = program(path.join(folder.path, 'cache', `nats-server-${process.platform}-${process.arch}`), '2.15.1');
+    const cached = program(
+      path.join(folder.path, 'cache', `nats-server-${process.platform}-${process.arch}`),
+      '2.15.1',
+    );
     const lines: string[] = [];
-    const found = await natsBinary((line) => lines.push(line), { PATH: path.dirname(old), BELFRY_CACHE: path.dirname(cached) });
+    const found = await natsBinary((line) => lines.push(line), {
+      PATH: path.dirname(old),
+      BELFRY_CACHE: path.dirname(cached),
+    });
     expect(found.path).toBe(cached);
     expect(lines).toEqual([expect.stringMatching(/bin\/nats-server is 2\.10\.27.*2\.14\.4/)]);
   });
@@ -34,8 +40,12 @@ describe('the search for a nats-server', () => {
   it('refuses the one that was named when it is too old, or is none', async () => {
     using folder = temporaryFolder();
     const old = program(path.join(folder.path, 'nats-server'), '2.14.3');
-    await expect(natsBinary(() => undefined, { BELFRY_NATS_SERVER: old })).rejects.toMatchObject({ code: 'nats_too_old' });
-    await expect(natsBinary(() => undefined, { BELFRY_NATS_SERVER: '/no/such/file' })).rejects.toMatchObject({ code: 'nats_missing' });
+    await expect(natsBinary(() => undefined, { BELFRY_NATS_SERVER: old })).rejects.toMatchObject({
+      code: 'nats_too_old',
+    });
+    await expect(natsBinary(() => undefined, { BELFRY_NATS_SERVER: '/no/such/file' })).rejects.toMatchObject({
+      code: 'nats_missing',
+    });
   });
 
   it.each([

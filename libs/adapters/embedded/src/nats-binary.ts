@@ -26,7 +26,10 @@ export interface NatsBinary {
  * A nats-server that is new enough: the one that BELFRY_NATS_SERVER names, else the one on PATH, else the one in the
  * cache folder, else one that is fetched into it.
  */
-export async function natsBinary(onProgress: (line: string) => void, env: NodeJS.ProcessEnv = process.env): Promise<NatsBinary> {
+export async function natsBinary(
+  onProgress: (line: string) => void,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<NatsBinary> {
   const named = env['BELFRY_NATS_SERVER'];
   if (named !== undefined && named !== '') return requireNew(named, await versionOf(named));
 
@@ -34,12 +37,15 @@ export async function natsBinary(onProgress: (line: string) => void, env: NodeJS
   if (onPath !== undefined) {
     const version = await versionOf(onPath);
     if (version !== undefined && isAtLeast(version, NATS_MINIMUM)) return { path: onPath, version };
-    onProgress(`${onPath} is ${version ?? 'of unknown version'}, and Belfry needs ${NATS_MINIMUM} or newer: using another one`);
+    onProgress(
+      `${onPath} is ${version ?? 'of unknown version'}, and Belfry needs ${NATS_MINIMUM} or newer: using another one`,
+    );
   }
 
   const cached = path.join(cacheDir(env), `nats-server-${process.platform}-${process.arch}`);
   const cachedVersion = await versionOf(cached);
-  if (cachedVersion !== undefined && isAtLeast(cachedVersion, NATS_MINIMUM)) return { path: cached, version: cachedVersion };
+  if (cachedVersion !== undefined && isAtLeast(cachedVersion, NATS_MINIMUM))
+    return { path: cached, version: cachedVersion };
 
   onProgress(`Fetching nats-server into ${path.dirname(cached)}`);
   await fetchNatsServer(cached, HOW_TO_GET_ONE);
@@ -49,7 +55,8 @@ export async function natsBinary(onProgress: (line: string) => void, env: NodeJS
 }
 
 function requireNew(file: string, version: string | undefined): NatsBinary {
-  if (version === undefined) throw new EmbeddedError('nats_missing', `${file} is not a nats-server that runs here.\n${HOW_TO_GET_ONE}`);
+  if (version === undefined)
+    throw new EmbeddedError('nats_missing', `${file} is not a nats-server that runs here.\n${HOW_TO_GET_ONE}`);
   if (isAtLeast(version, NATS_MINIMUM)) return { path: file, version };
   throw new EmbeddedError('nats_too_old', `${file} is nats-server ${version}.\n${HOW_TO_GET_ONE}`);
 }

@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
@@ -21,7 +31,10 @@ export async function fetchNatsServer(destination: string, otherwise: string): P
   const mirrors = debianMirrors('/etc/apt', readIfThere('/etc/os-release'));
   const keyring = KEYRINGS.find((file) => existsSync(file));
   if (mirrors.length === 0 || keyring === undefined) {
-    throw new EmbeddedError('nats_missing', `There is no nats-server here, and this is not a Debian with apt sources to fetch one from.\n${otherwise}`);
+    throw new EmbeddedError(
+      'nats_missing',
+      `There is no nats-server here, and this is not a Debian with apt sources to fetch one from.\n${otherwise}`,
+    );
   }
   mkdirSync(path.dirname(destination), { recursive: true });
   const work = mkdtempSync(path.join(path.dirname(destination), 'fetch-'));
@@ -37,19 +50,28 @@ export async function fetchNatsServer(destination: string, otherwise: string): P
         failure = error;
       }
     }
-    throw new EmbeddedError('nats_fetch_failed', `Fetching nats-server did not work: ${describe(failure)}\n${otherwise}`, { cause: failure });
+    throw new EmbeddedError(
+      'nats_fetch_failed',
+      `Fetching nats-server did not work: ${describe(failure)}\n${otherwise}`,
+      { cause: failure },
+    );
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
 async function fetchFrom(mirror: string, keyring: string, work: string): Promise<string> {
-  for (const folder of ['lists/partial', 'cache/archives/partial', 'out']) mkdirSync(path.join(work, folder), { recursive: true });
+  for (const folder of ['lists/partial', 'cache/archives/partial', 'out'])
+    mkdirSync(path.join(work, folder), { recursive: true });
   writeFileSync(path.join(work, 'status'), '');
   writeFileSync(path.join(work, 'sources.list'), `deb [signed-by=${keyring}] ${mirror} ${SUITE} main\n`);
   writeFileSync(path.join(work, 'apt.conf'), aptConfiguration(work));
   const run = async (program: string, args: readonly string[]): Promise<void> => {
-    await promisify(execFile)(program, args, { cwd: path.join(work, 'out'), timeout: APT_TIMEOUT_MS, env: { ...process.env, LC_ALL: 'C' } });
+    await promisify(execFile)(program, args, {
+      cwd: path.join(work, 'out'),
+      timeout: APT_TIMEOUT_MS,
+      env: { ...process.env, LC_ALL: 'C' },
+    });
   };
   const apt = ['-q', '-c', path.join(work, 'apt.conf')];
   await run('apt-get', [...apt, 'update']);

@@ -30,5 +30,8 @@ export async function requirePort(port: number, server: string, flag: string): P
   const result = await tryListen(port);
   if (result === port) return;
   const reason = result === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${String(result)})`;
-  throw new EmbeddedError('port_in_use', `port ${port}, where ${server} should listen, ${reason}; give another one with ${flag} (0: any free port)`);
+  throw new EmbeddedError(
+    'port_in_use',
+    `port ${port}, where ${server} should listen, ${reason}; give another one with ${flag} (0: any free port)`,
+  );
 }

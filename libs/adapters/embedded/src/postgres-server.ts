@@ -1,6 +1,17 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import type { Credentials, DataDir } from './data-dir.ts';
@@ -65,7 +76,9 @@ function dataPath(dir: DataDir, user: User | undefined): string {
 }
 
 function environment(): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PG') && !name.startsWith('LC_') && name !== 'LANG');
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('PG') && !name.startsWith('LC_') && name !== 'LANG',
+  );
   return { ...Object.fromEntries(inherited), LC_ALL: 'C', TZ: 'UTC' };
 }
 
@@ -76,7 +89,9 @@ export async function startPostgres(start: PostgresStart): Promise<ServerProcess
   const binaries = postgresBinaries(user);
   if (existsSync(dir.postgres)) checkData(dir);
   else await initialize(start, binaries, user);
-  const settings = Object.entries({ ...SETTINGS, port: String(start.port), cluster_name: postgresMark(dir) }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const settings = Object.entries({ ...SETTINGS, port: String(start.port), cluster_name: postgresMark(dir) }).flatMap(
+    ([name, value]) => ['-c', `${name}=${value}`],
+  );
   const server = await ServerProcess.launch({
     name: 'postgres',
     command: binaries.postgres,
@@ -109,11 +124,19 @@ function checkData(dir: DataDir): void {
   try {
     version = readFileSync(file, 'utf8').trim();
   } catch (error) {
-    const hint = errnoOf(error) === 'EACCES' ? ' (was it made by root? then run as root, or use another data directory)' : '';
-    throw new EmbeddedError('data_dir_unusable', `the database in ${dir.postgres} cannot be read: ${messageOf(error)}${hint}`, { cause: error });
+    const hint =
+      errnoOf(error) === 'EACCES' ? ' (was it made by root? then run as root, or use another data directory)' : '';
+    throw new EmbeddedError(
+      'data_dir_unusable',
+      `the database in ${dir.postgres} cannot be read: ${messageOf(error)}${hint}`,
+      { cause: error },
+    );
   }
   if (version !== MAJOR_VERSION) {
-    throw new EmbeddedError('data_dir_mismatch', `the database in ${dir.postgres} is of Postgres ${version}, and this is ${MAJOR_VERSION}; use another data directory`);
+    throw new EmbeddedError(
+      'data_dir_mismatch',
+      `the database in ${dir.postgres} is of Postgres ${version}, and this is ${MAJOR_VERSION}; use another data directory`,
+    );
   }
 }
 
@@ -169,8 +192,22 @@ async function initialize(start: PostgresStart, binaries: PostgresBinaries, user
 }
 
 /** Runs a program to its end; its output is quoted if it fails. */
-async function run(command: string, args: readonly string[], cwd: string, fd3: number, user: User | undefined, timeoutMs: number): Promise<void> {
-  const child = spawn(command, args, { cwd, env: environment(), stdio: ['ignore', 'pipe', 'pipe', fd3], timeout: timeoutMs, killSignal: 'SIGKILL', ...user });
+async function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  fd3: number,
+  user: User | undefined,
+  timeoutMs: number,
+): Promise<void> {
+  const child = spawn(command, args, {
+    cwd,
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'pipe', fd3],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    ...user,
+  });
   let output = '';
   const collect = (chunk: Buffer): void => {
     output = (output + chunk.toString('utf8')).slice(-4_000);
@@ -181,5 +218,6 @@ async function run(command: string, args: readonly string[], cwd: string, fd3: n
     child.once('error', (error) => resolve(error.message));
     child.once('close', (exitCode, signal) => resolve(exitCode ?? signal ?? 'unknown'));
   });
-  if (code !== 0) throw new EmbeddedError('start_failed', `${path.basename(command)} failed (${code}):\n${output.trimEnd()}`);
+  if (code !== 0)
+    throw new EmbeddedError('start_failed', `${path.basename(command)} failed (${code}):\n${output.trimEnd()}`);
 }

@@ -29,7 +29,10 @@ export function isAlive(pid: number): boolean {
 export function startStamp(pid: number): string | undefined {
   if (process.platform === 'linux') return stateOf(pid)?.startTicks;
   try {
-    const stamp = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    const stamp = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
     return stamp === '' ? undefined : stamp;
   } catch {
     return undefined;
@@ -53,7 +56,9 @@ function stateOf(pid: number): { readonly state: string; readonly startTicks: st
  * trusting a pid file; command lines can be read whoever a process belongs to.
  */
 export function processesMarked(mark: string): number[] {
-  return commandLines().filter(([pid, line]) => pid !== process.pid && line.includes(mark)).map(([pid]) => pid);
+  return commandLines()
+    .filter(([pid, line]) => pid !== process.pid && line.includes(mark))
+    .map(([pid]) => pid);
 }
 
 function commandLines(): [pid: number, line: string][] {

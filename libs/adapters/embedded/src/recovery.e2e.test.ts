@@ -60,7 +60,11 @@ describe('after kill -9', () => {
     expect(orphans.filter(isAlive)).toEqual(orphans);
 
     const progress: string[] = [];
-    await using servers = await startEmbedded({ ...FREE, dataDir: folder.path, onProgress: (line) => progress.push(line) });
+    await using servers = await startEmbedded({
+      ...FREE,
+      dataDir: folder.path,
+      onProgress: (line) => progress.push(line),
+    });
     expect(orphans.filter(isAlive)).toEqual([]);
     expect(progress.join('\n')).toContain(String(other.pids.postgres));
     expect(await readStored(servers)).toEqual(STORED);
@@ -90,8 +94,19 @@ describe('after kill -9', () => {
       },
     });
     await storeSomething(first);
-    const busy = query(first.postgresUrl, 'SELECT count(*) FROM generate_series(1, 1000000000)').catch((error: unknown) => error);
-    await until(async () => (await query(first.postgresUrl, `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND pid <> pg_backend_pid()`)).length > 0, PATIENCE_MS);
+    const busy = query(first.postgresUrl, 'SELECT count(*) FROM generate_series(1, 1000000000)').catch(
+      (error: unknown) => error,
+    );
+    await until(
+      async () =>
+        (
+          await query(
+            first.postgresUrl,
+            `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND pid <> pg_backend_pid()`,
+          )
+        ).length > 0,
+      PATIENCE_MS,
+    );
     signalAll([first.pids.nats ?? 0, first.pids.postgres ?? 0], 'SIGKILL');
     await told.promise;
     expect([...exits].sort()).toEqual([

@@ -71,7 +71,11 @@ export class ServerProcess {
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
         child.once('error', (error) => {
-          reject(new EmbeddedError('start_failed', `${launch.name} cannot be run (${launch.command}): ${error.message}`, { cause: error }));
+          reject(
+            new EmbeddedError('start_failed', `${launch.name} cannot be run (${launch.command}): ${error.message}`, {
+              cause: error,
+            }),
+          );
         });
       });
       if (child.pid === undefined) throw new EmbeddedError('start_failed', `${launch.name} has no process id`);
@@ -86,10 +90,16 @@ export class ServerProcess {
     const done = await until(async () => this.#exit !== undefined || (await ready()), timeoutMs);
     if (this.#exit !== undefined) {
       const how = this.#exit.signal ?? `code ${String(this.#exit.code)}`;
-      throw new EmbeddedError('start_failed', `${this.name} ended while starting (${how}); the end of ${this.#launch.logFile}:\n${this.logTail()}`);
+      throw new EmbeddedError(
+        'start_failed',
+        `${this.name} ended while starting (${how}); the end of ${this.#launch.logFile}:\n${this.logTail()}`,
+      );
     }
     if (!done) {
-      throw new EmbeddedError('start_timeout', `${this.name} was not ready after ${timeoutMs / 1000} s; the end of ${this.#launch.logFile}:\n${this.logTail()}`);
+      throw new EmbeddedError(
+        'start_timeout',
+        `${this.name} was not ready after ${timeoutMs / 1000} s; the end of ${this.#launch.logFile}:\n${this.logTail()}`,
+      );
     }
   }
 

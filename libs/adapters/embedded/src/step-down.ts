@@ -30,7 +30,10 @@ function idOf(flag: '-u' | '-g'): number {
   } catch {
     // Said below.
   }
-  throw new EmbeddedError('cannot_step_down', 'Postgres refuses to run as root, and this system has no user nobody to run it as; run Belfry as a normal user');
+  throw new EmbeddedError(
+    'cannot_step_down',
+    'Postgres refuses to run as root, and this system has no user nobody to run it as; run Belfry as a normal user',
+  );
 }
 
 /** Whether `user` (undefined: ourselves) may pass through every directory above `target` and read or list it. */

@@ -36,7 +36,14 @@ export async function natsRequest(url: string, subject: string, body: string): P
   const socket = connect({ host: hostname, port: Number(port) });
   try {
     await once(socket, 'connect');
-    const options = JSON.stringify({ user: username, pass: password, verbose: false, pedantic: false, lang: 'test', version: '0' });
+    const options = JSON.stringify({
+      user: username,
+      pass: password,
+      verbose: false,
+      pedantic: false,
+      lang: 'test',
+      version: '0',
+    });
     socket.write(`CONNECT ${options}\r\nSUB reply 1\r\nPUB ${subject} reply ${Buffer.byteLength(body)}\r\n${body}\r\n`);
     let received = '';
     for await (const chunk of socket) {
@@ -54,12 +61,18 @@ export async function natsRequest(url: string, subject: string, body: string): P
 /** Puts one row and one message on disk. */
 export async function storeSomething(servers: Pick<EmbeddedServers, 'natsUrl' | 'postgresUrl'>): Promise<void> {
   await query(servers.postgresUrl, 'CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)');
-  await natsRequest(servers.natsUrl, '$JS.API.STREAM.CREATE.KEPT', JSON.stringify({ name: 'KEPT', subjects: ['kept.>'], storage: 'file' }));
+  await natsRequest(
+    servers.natsUrl,
+    '$JS.API.STREAM.CREATE.KEPT',
+    JSON.stringify({ name: 'KEPT', subjects: ['kept.>'], storage: 'file' }),
+  );
   await natsRequest(servers.natsUrl, 'kept.one', 'hello');
 }
 
 /** What is there of what `storeSomething` stored. */
-export async function readStored(servers: Pick<EmbeddedServers, 'natsUrl' | 'postgresUrl'>): Promise<{ rows: unknown[]; messages: unknown }> {
+export async function readStored(
+  servers: Pick<EmbeddedServers, 'natsUrl' | 'postgresUrl'>,
+): Promise<{ rows: unknown[]; messages: unknown }> {
   const rows = await query(servers.postgresUrl, 'SELECT n FROM kept');
   const info = await natsRequest(servers.natsUrl, '$JS.API.STREAM.INFO.KEPT', '');
   const state = info['state'] as { messages?: unknown } | undefined;

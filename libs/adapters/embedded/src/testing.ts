@@ -15,7 +15,10 @@ export function startTestServers(options: Omit<EmbeddedOptions, 'dataDir'> = {})
 }
 
 /** Runs `use` with servers of its own, and removes them whether it succeeds or not. */
-export async function withServers<T>(use: (servers: EmbeddedServers) => Promise<T>, options: Omit<EmbeddedOptions, 'dataDir'> = {}): Promise<T> {
+export async function withServers<T>(
+  use: (servers: EmbeddedServers) => Promise<T>,
+  options: Omit<EmbeddedOptions, 'dataDir'> = {},
+): Promise<T> {
   await using servers = await startTestServers(options);
   return await use(servers);
 }

@@ -56,9 +56,18 @@ export class IngestConsumer {
       },
       onDelivery: (delivery) => {
         const namespace = names.protocolSubject(delivery.subject).split('.')[2] as string;
-        const { data, seq, timestamp, deliveries, header, ack, nak } = delivery;
-        const streamCreated = this.#streamCreated;
-        options.onMessage({ namespace, data, streamSeq: seq, streamCreated, timestamp, deliveries, header, ack, nak });
+        const { data, seq, timestamp, deliveries } = delivery;
+        options.onMessage({
+          namespace,
+          data,
+          streamSeq: seq,
+          streamCreated: this.#streamCreated,
+          timestamp,
+          deliveries,
+          header: (name) => delivery.header(name),
+          ack: () => delivery.ack(),
+          nak: (delayMs) => delivery.nak(delayMs),
+        });
       },
       ...(options.onTrouble === undefined ? {} : { onTrouble: options.onTrouble }),
     });

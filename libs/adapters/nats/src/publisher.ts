@@ -3,7 +3,8 @@ import type { Msg, Subscription } from '@nats-io/transport-node';
 
 import type { NatsLink } from './connection.ts';
 import { asError, JetStreamError } from './errors.ts';
-import { HeaderBlock, HEADERS } from './header-block.ts';
+import { HEADERS } from './header-block.ts';
+import type { HeaderBlock } from './header-block.ts';
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 250;
