@@ -87,12 +87,9 @@ function call(handler: Handler, context: HandlerContext, run: Run, message: Work
   if (!isTracing()) return handler.run(context);
   const attributes = {
     'belfry.execution': message.execution,
-    'belfry.task': message.task,
-    'belfry.namespace': message.namespace,
-    'belfry.queue': message.queue,
-    'belfry.handler': message.handler,
     'belfry.attempt': context.attempt,
-    'belfry.scheduled_at': message.scheduledAt,
+    'belfry.handler': message.handler,
+    'belfry.queue': message.queue,
   };
   const { delivery } = run;
   return runInSpan(

@@ -106,7 +106,10 @@ export class DurableConsumer {
     this.#close();
   }
 
-  /** As `stop`, but what the server has sent before it knows is still delivered; resolves when nothing more can come. */
+  /**
+   * As `stop`, but what the server has sent before it knows is still delivered; resolves when nothing more can come. What it was
+   * about to send then, it delivers to others at once, as delivered before (seen in one of some 300 drains under load).
+   */
   async drain(): Promise<void> {
     this.#stopAsking();
     await this.#subscription?.drain().catch(() => undefined); // closed, or disconnected: nothing more comes either way
