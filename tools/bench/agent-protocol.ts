@@ -12,7 +12,7 @@ export interface AgentCalls {
   latency: { args: { perSecond: number; seconds: number; dueMs: number }; result: { latencies: Float64Array } };
   /** Starts to run jobs 0 … `jobs − 1`; settles when jobs can come. */
   work: { args: { jobs: number }; result: undefined };
-  /** Settles when every job has run, or the time is up. */
+  /** Settles when every job has run and the system has noted that, or the time is up. */
   finished: { args: { timeoutMs: number }; result: WorkDone };
   /** Settles with the first start that is on time: of a job due after `afterMs`, at most `withinMs` late. */
   onTime: { args: { afterMs: number; withinMs: number; timeoutMs: number }; result: OnTime | undefined };
@@ -40,7 +40,7 @@ export interface WorkDone {
   readonly ran: number;
   /** Starts beyond the first of each job. */
   readonly repeated: number;
-  /** From the first handler start to the last. */
+  /** From the first handler start until the system had noted durably that all were done; NaN if not all ran. */
   readonly elapsedMs: number;
   /** Handler start minus due time of each job that ran and had a due time. */
   readonly lateness: Float64Array;

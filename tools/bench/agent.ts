@@ -9,7 +9,7 @@ import type {
   OnTime,
   WorkDone,
 } from './agent-protocol.ts';
-import { openDriver, type Driver, type Job, type Payload } from './driver.ts';
+import { openDriver, type Driver, type Job, type Payload, type Work } from './driver.ts';
 
 type Calls = { [Call in AgentCall]: (args: AgentCalls[Call]['args']) => Promise<AgentCalls[Call]['result']> };
 
@@ -21,7 +21,6 @@ class Record {
   #ran = 0;
   #repeated = 0;
   #first = 0;
-  #last = 0;
 
   constructor(jobs: number) {
     this.#startedAt = new Float64Array(jobs);
@@ -34,8 +33,7 @@ class Record {
       this.#repeated++;
       return;
     }
-    this.#last = performance.now();
-    if (this.#ran++ === 0) this.#first = this.#last;
+    if (this.#ran++ === 0) this.#first = performance.now();
     this.#startedAt[payload.n] = startMs;
     this.#dueAt[payload.n] = payload.due;
     for (const listener of this.#listeners) listener(payload, startMs);
@@ -66,15 +64,20 @@ class Record {
     return this.#ran === this.#startedAt.length;
   }
 
-  done(): WorkDone {
+  /** @param settledAt on the monotonic clock */
+  done(settledAt: number): WorkDone {
     const lateness = new Float64Array(this.#ran);
     let count = 0;
     for (const [n, startedAt] of this.#startedAt.entries()) {
       const dueAt = this.#dueAt[n] as number;
       if (startedAt !== 0 && dueAt !== 0) lateness[count++] = startedAt - dueAt;
     }
-    const elapsedMs = this.#last - this.#first;
-    return { ran: this.#ran, repeated: this.#repeated, elapsedMs, lateness: lateness.slice(0, count) };
+    return {
+      ran: this.#ran,
+      repeated: this.#repeated,
+      elapsedMs: settledAt - this.#first,
+      lateness: lateness.slice(0, count),
+    };
   }
 }
 
@@ -112,6 +115,7 @@ async function latency(driver: Driver, options: AgentCalls['latency']['args']): 
 }
 
 let driver: Driver | undefined;
+let work: Work | undefined;
 let record = new Record(0);
 
 function opened(): Driver {
@@ -128,12 +132,14 @@ const calls: Calls = {
   latency: (args) => latency(opened(), args),
   async work({ jobs }) {
     record = new Record(jobs);
-    await opened().work(record.onStart);
+    work = await opened().work(record.onStart);
     return undefined;
   },
   async finished({ timeoutMs }) {
     await record.until(() => (record.isComplete ? true : undefined), timeoutMs);
-    return record.done();
+    if (!record.isComplete) return record.done(Number.NaN);
+    await work?.settled();
+    return record.done(performance.now());
   },
   onTime: ({ afterMs, withinMs, timeoutMs }) =>
     record.until((payload, startMs): OnTime | undefined => {

@@ -17,8 +17,13 @@ export interface Payload {
 export const PAYLOAD_BYTES = 200;
 
 export interface Work {
-  /** Settles when nothing is taken any more. */
-  stop(): Promise<void>;
+  /** Settles when the system has taken note, durably, that all jobs that ran are done. */
+  settled(): Promise<void>;
+}
+
+/** Asks again and again, every few milliseconds, until nothing is left. */
+export async function untilNoneLeft(isAnyLeft: () => Promise<boolean>): Promise<void> {
+  while (await isAnyLeft()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** One system under test, as its users would program it: the same few steps for all of them. */

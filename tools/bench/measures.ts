@@ -40,7 +40,7 @@ export async function measure(system: System, plan: Plan, say: Say): Promise<Rou
 
 /** Durable one-time tasks a month ahead, in bulk requests of 1,000, a few in flight; a tenth as many before, uncounted. */
 async function creates(running: RunningSystem, inFlight: number, plan: Plan): Promise<number> {
-  await using producer = await Agent.start(running.driver('creates'));
+  await using producer = await Agent.start(running.driver('creates'), plan.nodeFlags('producer'));
   const count = plan.creates;
   const warmup = Math.ceil(count / 10);
   const due = { firstMs: Date.now() + FAR_MS, lastMs: Date.now() + 2 * FAR_MS };
@@ -58,17 +58,17 @@ async function drains(running: RunningSystem, inFlight: number, plan: Plan): Pro
   const config = running.driver('drain');
   await using producer = await Agent.start(config);
   await producer.call('fill', { from: 0, count: plan.drains, batch: BATCH, inFlight });
-  await using worker = await Agent.start(config, plan.workerFlags);
+  await using worker = await Agent.start(config, plan.nodeFlags('worker'));
   await worker.call('work', { jobs: plan.drains });
   const done = complete(await worker.call('finished', { timeoutMs: plan.patienceMs }), plan.drains, 'drain');
-  return perSecond(plan.drains - 1, done);
+  return perSecond(plan.drains, done);
 }
 
 /** Tasks due one after the other at a steady rate, created before the first is due, run by a worker process that waits for them. */
 async function lateness(running: RunningSystem, inFlight: number, plan: Plan): Promise<Spread> {
   const config = running.driver('lateness');
   const jobs = plan.firesPerSecond * plan.seconds;
-  await using worker = await Agent.start(config, plan.workerFlags);
+  await using worker = await Agent.start(config, plan.nodeFlags('worker'));
   await worker.call('work', { jobs });
   await using producer = await Agent.start(config);
   const firstMs = Date.now() + plan.leadMs;

@@ -28,6 +28,8 @@ export interface StartFigures {
   readonly afterKillMs: number;
 }
 
+/** The scheduler's name through all restarts, as a service manager would give it: it takes its shards back at once. */
+const NODE = 'bench';
 const BATCH = 1_000;
 const IN_FLIGHT = 4;
 /** From a month ahead on, over a year. */
@@ -62,7 +64,7 @@ export async function memoryAndStart(
   // The scheduler in a process of its own: what the gateway uses is not the tasks'.
   const schedulerFlags: ServerFlags = {
     roles: 'scheduler',
-    nodeId: 'bench-scheduler',
+    nodeId: NODE,
     nodeFlags: ['--inspect=127.0.0.1:0'],
   };
   const [scheduler, front] = await ground.startServers(schedulerFlags, {
@@ -75,6 +77,7 @@ export async function memoryAndStart(
   const before = await settledMemory(scheduler.logFile, scheduler.pid);
   await store(ground, plan.tasks, say);
   await untilCheckpointed(scheduler);
+  say('all of it is in Postgres');
   const after = await settledMemory(scheduler.logFile, scheduler.pid);
   const memory = plan.figures.has('memory') ? await memoryFigures(plan.tasks, before, after, scheduler) : undefined;
   await scheduler.stop();
@@ -121,7 +124,7 @@ async function memoryFigures(
 
 /** Stops the server cleanly, then kills it, and looks each time how soon a new one fires on time. */
 async function startFigures(ground: BelfryGround, plan: Plan, say: Say): Promise<StartFigures> {
-  const flags: ServerFlags = { nodeId: 'bench' };
+  const flags: ServerFlags = { nodeId: NODE };
   const [first] = await ground.startServers(flags);
   if (first === undefined) throw new Error('no server');
   const config = ground.driver('probes');
@@ -133,6 +136,7 @@ async function startFigures(ground: BelfryGround, plan: Plan, say: Say): Promise
   const due = { firstMs, lastMs: firstMs + PROBING_MS };
   await producer.call('fill', { from: 0, count: jobs, batch: BATCH, inFlight: IN_FLIGHT, due });
   await firstOnTime(worker, Date.now());
+  say('tasks fire on time');
 
   await first.stop();
   const { server, elapsedMs: afterStopMs } = await timedStart(ground, flags, worker);

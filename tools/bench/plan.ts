@@ -28,8 +28,8 @@ export interface Plan {
   readonly patienceMs: number;
   /** Write CPU profiles of Belfry's server and worker processes here. */
   readonly profileDir: string | undefined;
-  /** Node's flags for worker processes. */
-  readonly workerFlags: readonly string[];
+  /** Node's flags for a process of this name. */
+  readonly nodeFlags: (name: string) => readonly string[];
 }
 
 export const HELP = `Measures Belfry on this machine, with fsync on: npm run bench -- [options]
@@ -83,7 +83,7 @@ export function planOf(args: readonly string[]): Plan {
     leadMs: quick ? 2_000 : 8_000,
     patienceMs: 120_000,
     profileDir,
-    workerFlags: profileDir === undefined ? [] : profileFlags(profileDir, 'worker'),
+    nodeFlags: (name) => (profileDir === undefined ? [] : profileFlags(profileDir, name)),
   };
 }
 

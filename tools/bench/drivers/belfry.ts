@@ -26,7 +26,8 @@ export async function openBelfry(config: { natsUrl: string; queue: string; concu
       });
       worker = started;
       await started.start();
-      return { stop: () => started.stop() };
+      // A stopping worker waits until all its results are accepted.
+      return { settled: () => started.stop() };
     },
     async close() {
       await worker?.stop();

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-import { payloadOf, type Driver, type Payload } from '../driver.ts';
+import { payloadOf, untilNoneLeft, type Driver, type Payload } from '../driver.ts';
 
 /** What we use of bullmq; the package is not part of the workspace. */
 interface Bullmq {
@@ -9,6 +9,7 @@ interface Bullmq {
     options: object,
   ) => {
     addBulk(jobs: readonly object[]): Promise<readonly unknown[]>;
+    getJobCounts(...states: readonly string[]): Promise<{ [state: string]: number }>;
     waitUntilReady(): Promise<unknown>;
     close(): Promise<void>;
   };
@@ -30,6 +31,7 @@ const CONCURRENCY = 200;
 export async function openBullmq(config: { modules: string; port: number; queue: string }): Promise<Driver> {
   const { Queue, Worker } = createRequire(`${config.modules}/`)('bullmq') as Bullmq;
   const connection = { host: '127.0.0.1', port: config.port };
+  const workers: { close(): Promise<void> }[] = [];
   const queue = new Queue(config.queue, {
     connection,
     defaultJobOptions: { removeOnComplete: true, removeOnFail: 1_000 },
@@ -52,9 +54,20 @@ export async function openBullmq(config: { modules: string; port: number; queue:
         concurrency: CONCURRENCY,
       });
       worker.on('error', (error) => process.stderr.write(`bullmq: ${error.message}\n`));
+      workers.push(worker);
       await worker.waitUntilReady();
-      return { stop: () => worker.close() };
+      return {
+        async settled() {
+          await untilNoneLeft(async () => {
+            const { active = 0, waiting = 0 } = await queue.getJobCounts('active', 'waiting');
+            return active + waiting > 0;
+          });
+        },
+      };
     },
-    close: () => queue.close(),
+    async close() {
+      for (const worker of workers) await worker.close();
+      await queue.close();
+    },
   };
 }

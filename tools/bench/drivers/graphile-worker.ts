@@ -1,12 +1,13 @@
 import { createRequire } from 'node:module';
 
-import { payloadOf, type Driver, type Payload } from '../driver.ts';
+import { payloadOf, untilNoneLeft, type Driver, type Payload } from '../driver.ts';
 
 /** What we use of graphile-worker; the package is not part of the workspace. */
 interface GraphileWorker {
   readonly makeWorkerUtils: (options: { preset: object }) => Promise<{
     migrate(): Promise<void>;
     addJobs(specs: readonly object[]): Promise<readonly unknown[]>;
+    withPgClient<T>(use: (client: { query(text: string): Promise<{ rows: unknown[] }> }) => Promise<T>): Promise<T>;
     release(): Promise<void> | void;
   }>;
   readonly run: (options: {
@@ -41,6 +42,7 @@ export async function openGraphileWorker(config: {
   const preset = { worker: { ...PRESET, connectionString: config.postgresUrl, logger } };
   const utils = await makeWorkerUtils({ preset });
   await utils.migrate();
+  const runners: { stop(): Promise<void> }[] = [];
   return {
     async create(jobs) {
       await utils.addJobs(
@@ -53,8 +55,18 @@ export async function openGraphileWorker(config: {
     },
     async work(onStart) {
       const runner = await run({ preset, taskList: { [config.queue]: (payload) => onStart(payload) } });
-      return { stop: () => runner.stop() };
+      runners.push(runner);
+      return {
+        async settled() {
+          // A completed job is a deleted one.
+          const query = 'SELECT 1 FROM graphile_worker.jobs WHERE run_at <= now() LIMIT 1';
+          await untilNoneLeft(() => utils.withPgClient(async (client) => (await client.query(query)).rows.length > 0));
+        },
+      };
     },
-    close: async () => utils.release(),
+    async close() {
+      for (const runner of runners) await runner.stop();
+      await utils.release();
+    },
   };
 }

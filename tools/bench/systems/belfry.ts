@@ -14,7 +14,7 @@ import type { RunningSystem, System } from '../system.ts';
 const MAIN = fileURLToPath(new URL('../../../apps/belfry/src/main.ts', import.meta.url));
 const ALL_ROLES = 'gateway,scheduler,supervisor';
 /** Executions that the one worker process runs at a time. */
-const CONCURRENCY = 1_000;
+const CONCURRENCY = 4_000;
 
 export interface ServerFlags {
   readonly roles?: string;
