@@ -30,8 +30,9 @@ export const ROOMS = {
   protocol: { rooms: [], packages: [], pure: 'libs/protocol' },
   timing: { rooms: [], packages: [], pure: 'libs/timing' },
   'actor-core': { rooms: ['protocol'], packages: [], pure: 'libs/actors/core' },
-  shard: { rooms: ['actor-core', 'protocol', 'timing'], packages: [], pure: 'libs/actors/shard' },
-  supervisor: { rooms: ['actor-core', 'protocol', 'timing'], packages: [], pure: 'libs/actors/supervisor' },
+  // Of the ports, cores take the words for rows and refs, and nothing that acts; their tests take the versions in memory.
+  shard: { rooms: ['actor-core', 'ports', 'protocol', 'timing'], packages: [], pure: 'libs/actors/shard' },
+  supervisor: { rooms: ['actor-core', 'ports', 'protocol', 'timing'], packages: [], pure: 'libs/actors/supervisor' },
   worker: { rooms: ['actor-core', 'protocol', 'timing'], packages: [], pure: 'libs/actors/worker' },
 
   ports: { rooms: ['protocol'], packages: [TRACING] },

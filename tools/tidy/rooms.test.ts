@@ -41,7 +41,6 @@ describe('the direction of imports', () => {
     ['libs/actors/runtime/src/index.ts', '@belfry/shard'],
     ['libs/adapters/nats/src/index.ts', '@belfry/adapter-postgres'],
     ['libs/adapters/nats/src/index.ts', '@belfry/adapter-embedded/testing'],
-    ['libs/sdk/src/index.ts', '@belfry/program'],
   ])('refuses that %s imports %s', async (file, target) => {
     const said = await lint(file, `export * from '${target}';\n`);
     expect(said).toContain(BOUNDARIES);
@@ -59,6 +58,13 @@ describe('the direction of imports', () => {
     ['apps/belfry/src/index.ts', '@nats-io/transport-node'],
   ])('refuses that %s imports the package %s', async (file, target) => {
     expect(await lint(file, `export * from '${target}';\n`)).toContain(`is not allowed to import "${target}"`);
+  });
+
+  it('refuses that a library imports the program, by its name or by its place', async () => {
+    const named = await lint('libs/sdk/src/index.ts', `export * from '@belfry/program';\n`);
+    expect(named).toContain(BOUNDARIES);
+    const placed = await lint('libs/sdk/src/index.ts', `export * from '../../../apps/belfry/src/main.ts';\n`);
+    expect(placed).toContain('Projects cannot be imported by a relative or absolute path');
   });
 
   it('refuses a package that the room does not declare', async () => {

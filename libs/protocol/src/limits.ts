@@ -126,6 +126,8 @@ export const LIMITS = {
   leaseTrustMs: 12_000,
   /** How long a new owner waits for the old one's last checkpoint. */
   releaseMs: 3_000,
+  /** How long a stopping program tries to hand its shards over; a gateway's last answers (`answerMs`) are part of it. */
+  handOverMs: 25_000,
   /** How long a gateway waits for a shard's answer before it says `unavailable`. */
   answerMs: 10_000,
   /** How long it waits for the answer to a result that is on disk, before it says `ok` by itself. */
@@ -146,6 +148,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.envelopeBytes <= l.groupCommitBytes, 'an envelope must fit a group commit'],
     [l.groupCommitBytes < l.gatewayPendingBytes * l.gatewayRefuseCreates, 'a group commit fits what may wait'],
     [l.batchItems < l.gatewayPending * l.gatewayRefuseCreates, 'a whole request fits what may wait'],
+    [l.answerMs + 2 * l.releaseMs < l.handOverMs, 'a program that stops can answer and hand over before it gives up'],
     [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
     [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],
     [

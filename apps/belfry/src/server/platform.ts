@@ -64,7 +64,8 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     const shards = await postgres.ensureInstallation(options.shards);
     await postgres.ensurePartitions(Date.now());
     const names = natsNames();
-    const notes = await ensureStreams(link, names, { replicas: options.replicas });
+    const inboxFirstSeq = (await postgres.highestCheckpointSeq()) + 1;
+    const notes = await ensureStreams(link, names, { replicas: options.replicas, inboxFirstSeq });
     return {
       link,
       postgres,

@@ -71,7 +71,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       ...(options.httpHost === undefined ? {} : { host: options.httpHost }),
     });
   } catch (error) {
-    await stopRoles(roles, platform);
+    await stopRoles(roles, platform, log);
     throw error;
   }
   let stopping: Promise<void> | undefined;
@@ -82,7 +82,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     warnings: platform.warnings,
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
-      stopping ??= stopRoles(roles, platform).then(() => http.close());
+      stopping ??= stopRoles(roles, platform, log).then(() => http.close());
       return stopping;
     },
   };
@@ -123,12 +123,24 @@ async function startRoles(
   return { gateway, scheduler, supervisor };
 }
 
-/** Front door first, so that nothing new comes; then the shards are handed over. */
-async function stopRoles(roles: Roles, platform: Platform): Promise<void> {
-  await roles.gateway?.stop();
-  await roles.scheduler?.stop();
-  await roles.supervisor?.stop();
-  await platform.close();
+/**
+ * Front door first, so that nothing new comes; then the shards are handed over. With a server away that cannot be done: after
+ * `LIMITS.handOverMs` the program ends without. Nothing is lost by that, since all that was acknowledged stands in the inbox.
+ */
+async function stopRoles(roles: Roles, platform: Platform, log: Log): Promise<void> {
+  const handOver = async (): Promise<void> => {
+    await roles.gateway?.stop();
+    await roles.scheduler?.stop();
+    await roles.supervisor?.stop();
+    await platform.close();
+  };
+  if (await isInTime(handOver(), LIMITS.handOverMs)) return;
+  log.warn('stopping without a last checkpoint: the next owners replay what has changed since the one before');
+}
+
+function isInTime(work: Promise<void>, ms: number): Promise<boolean> {
+  const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), ms).unref());
+  return Promise.race([work.then(() => true), late]);
 }
 
 function health(platform: Platform, roles: Roles): { ok: boolean; parts: Record<string, unknown> } {

@@ -18,9 +18,14 @@ export interface StreamSettings {
   /** Copies of everything durable: 1, or 3 on a cluster. */
   readonly replicas?: number;
   readonly inboxBytes?: number;
+  /** Where an inbox begins that has to be made: behind everything that the shards' checkpoints speak of. */
+  readonly inboxFirstSeq?: number;
   readonly ingestBytes?: number;
   readonly rejectedBytes?: number;
 }
+
+const INBOX_LOST =
+  'The inbox was gone and has been made anew: what was acknowledged after the last checkpoints is lost. Was the data of NATS removed?';
 
 export type StreamDefinition = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects' | 'max_bytes'>;
 
@@ -37,7 +42,12 @@ export async function ensureStreams(
 ): Promise<string[]> {
   const notes: string[] = [];
   const streams = [...definitions(names, settings), ...bucketDefinitions(names, settings.replicas ?? 1, Date.now())];
-  for (const definition of streams) notes.push(...(await ensureStream(link, definition)).notes);
+  for (const definition of streams) {
+    const ensured = await ensureStream(link, definition);
+    notes.push(...ensured.notes);
+    const wasThere = definition.name === names.streams.inbox && (settings.inboxFirstSeq ?? 1) > 1;
+    if (ensured.created && wasThere) notes.push(INBOX_LOST);
+  }
   return notes;
 }
 
@@ -54,6 +64,7 @@ function definitions(names: NatsNames, settings: StreamSettings): StreamDefiniti
       deny_delete: true,
       allow_atomic: true,
       max_bytes: settings.inboxBytes ?? LIMITS.inboxBytes,
+      ...(settings.inboxFirstSeq === undefined ? {} : { first_seq: settings.inboxFirstSeq }),
     },
     {
       ...durable,

@@ -114,6 +114,14 @@ export class PostgresLink implements AsyncDisposable {
     return rows[0]?.seq ?? 0;
   }
 
+  /** The highest inbox sequence that a checkpoint includes. */
+  async highestCheckpointSeq(): Promise<number> {
+    const { rows } = await this.#reads.use((session) =>
+      session.query<{ seq: number }>('SELECT coalesce(max(seq), 0) AS seq FROM belfry.shard'),
+    );
+    return rows[0]?.seq ?? 0;
+  }
+
   /** Counts one more crash of a shard by the message `seq`; returns how many there were, on whatever nodes. */
   async countCrash(shard: number, seq: number, error: string): Promise<number> {
     const { rows } = await this.#writes.use((session) =>
