@@ -105,7 +105,7 @@ export interface ShardDelta {
   readonly seq: number;
   /** Every fire of a recurring task up to here has been dispatched, but for pointers and active rows. */
   readonly watermark: number;
-  /** Deletes happen before inserts. An id stands in at most one of inserts, patches and deletes, or in deletes and inserts. */
+  /** Deletes happen before inserts, and those before patches. What is inserted is patched with its end alone; what is deleted only when it is inserted anew. */
   readonly deletes: readonly string[];
   readonly inserts: readonly TaskRow[];
   readonly patches: readonly TaskPatch[];

@@ -218,7 +218,8 @@ function cancel(state: ShardState, slot: number, timestamp: number): void {
   state.endTask(slot, 'cancelled', timestamp);
   state.emit({ type: 'cancelled', namespace, task: state.table.idOf(slot), at: timestamp });
   for (const execution of [...(state.bySlot.get(slot) ?? [])]) {
-    if (execution.state === 'dispatched' || execution.state === 'adrift') {
+    // In a replay, one that waits may have been dispatched before the cancel: the end of the replay tells.
+    if (execution.state === 'dispatched' || execution.state === 'adrift' || state.doubts !== undefined) {
       execution.cancelledAt ??= timestamp;
       state.changes.active.add(execution);
     } else {

@@ -96,12 +96,22 @@ export function reconcile(
   }
   if (streamLost) setAdrift(state);
   for (const execution of [...state.executions.values()]) {
-    if (execution.state !== 'dispatched' || carriers.has(execution)) continue;
-    if (execution.cancelledAt === undefined) state.enqueue(execution);
-    else closeAs(state, execution, 'cancelled', execution.cancelledAt);
+    if (execution.state === 'adrift' || carriers.has(execution)) continue;
+    if (execution.cancelledAt !== undefined) closeAs(state, execution, 'cancelled', execution.cancelledAt);
+    else if (execution.state === 'dispatched') state.enqueue(execution);
   }
-  state.doubts = undefined;
+  endDoubts(state);
   return stale;
+}
+
+/** Whoever could speak of a fire in doubt has spoken. */
+function endDoubts(state: ShardState): void {
+  const tasks = state.doubts?.keys() ?? [];
+  state.doubts = undefined;
+  for (const task of tasks) {
+    const slot = state.table.find(task);
+    if (slot >= 0) state.endIfOver(slot, state.lastTimestamp);
+  }
 }
 
 /** The work stream is gone: what was dispatched may be with a worker, or nowhere. */

@@ -30,7 +30,10 @@ function assertTask(state: ShardState, slot: number): void {
   const id = table.idOf(slot);
   check(wheel.has(slot) === (place === TASK_WAITING || place === TASK_ENDED), `S1: task ${id} and the wheel`);
   check(wheel.links.isFree(slot) === (place === TASK_HELD), `S1: task ${id} and its list`);
-  check(place !== TASK_HELD || bySlot.has(slot), `S4: task ${id} is held for nothing`);
+  check(
+    place !== TASK_HELD || bySlot.has(slot) || state.doubts?.has(id) === true,
+    `S4: task ${id} is held for nothing`,
+  );
   if (place === TASK_ENDED || state.changes.lagging.has(slot) || table.has(slot, FLAG_POINTER)) return;
   const pointer = Math.min(state.pointerOf(slot), NEVER_MS);
   if (state.isRecurring(slot)) {
@@ -53,7 +56,8 @@ function assertExecutions(state: ShardState): void {
     check(table.find(task) === slot, `S3: the task of ${id} is elsewhere`);
     check(execution.state !== 'opened', `S3: ${id} has no place`);
     check((execution.state === 'retrying') === retrying.has(execution), `S3: ${id} and the retries`);
-    check(cancelledAt === undefined || isWithWorker(execution), `S7: ${id} is cancelled and ${execution.state}`);
+    const mayRun = isWithWorker(execution) || state.doubts !== undefined;
+    check(cancelledAt === undefined || mayRun, `S7: ${id} is cancelled and ${execution.state}`);
     if (execution.state === 'dispatched') out.set(target.queueKey, (out.get(target.queueKey) ?? 0) + 1);
   }
   const bySlots = [...bySlot.values()].reduce((sum, { length }) => sum + length, 0);

@@ -41,11 +41,11 @@ export const TICK_MS = 5;
  * S1. A task in state `waiting` or `ended` is in the wheel; in state `due` it is in the backlog list of its target; `held` in neither.
  * S2. The wheel's due time of a waiting or due task is its pointer: the first of its fires that has not been dispatched.
  * S3. Every execution stands in `executions`, and in `bySlot` under its slot. A task with executions is not forgotten.
- * S4. A task that is held has executions; when the last is over, it ends.
+ * S4. A task that is held has executions, or during a replay doubts; when the last is over, it ends.
  * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
  *     active rows do not tell it. Until then the slot is `lagging`.
  * S6. Every fire that became an execution was counted as fired: `fired` is `finished` plus the executions under way.
- * S7. A cancelled execution is dispatched or adrift: one that no worker can have ends with the cancel.
+ * S7. A cancelled execution is dispatched or adrift: one that no worker can have ends with the cancel, or at the end of the replay.
  * S8. `out` counts the dispatched executions by the queue of their own target.
  */
 export class ShardState {
@@ -282,9 +282,11 @@ export class ShardState {
     }
   }
 
-  /** Ends a task that has neither a coming fire nor an execution (S4). */
+  /** Ends a task that has neither a coming fire nor an execution (S4). One that may have another one is held to the end of the replay. */
   endIfOver(slot: number, atMs: number): void {
-    if (this.table.state[slot] === TASK_HELD && !this.bySlot.has(slot)) this.endTask(slot, 'finished', atMs);
+    if (this.table.state[slot] !== TASK_HELD || this.bySlot.has(slot)) return;
+    if (this.doubts?.has(this.table.idOf(slot)) !== true) this.endTask(slot, 'finished', atMs);
+    else if (!this.isRecurring(slot)) this.storePointer(slot, NEVER_MS);
   }
 
   /** Records where a task's pointer differs from what its definition and the watermark say; undefined forgets it. */

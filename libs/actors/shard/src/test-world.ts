@@ -10,7 +10,7 @@ import {
   type Outcome,
   type Target,
 } from '@belfry/protocol';
-import type { ActiveRow, ShardDelta, ShardHead, WorkRef } from '@belfry/ports';
+import type { ActiveRow, ShardDelta, ShardHead, TaskPatch, WorkRef } from '@belfry/ports';
 import { MemoryCheckpointStore } from '@belfry/ports/testing';
 import type { Dispatch } from './fires.ts';
 import { Interned } from './intern.ts';
@@ -227,8 +227,13 @@ function assertDelta(delta: ShardDelta): void {
     if (new Set(names).size !== names.length) throw new Error(`a delta has ${what} twice: ${names.join(' ')}`);
   };
   const ids = (rows: readonly { readonly id: string }[]): string[] => rows.map(({ id }) => id);
-  once('a task', [...delta.deletes, ...ids(delta.patches)]);
+  once('a task', delta.deletes);
   once('a task', ids(delta.inserts));
+  once('a task', ids(delta.patches));
+  const inserted = new Set(ids(delta.inserts));
+  const gone = new Set(delta.deletes.filter((id) => !inserted.has(id)));
+  const patched = delta.patches.find((patch) => gone.has(patch.id) || (inserted.has(patch.id) && !onlyEnds(patch)));
+  if (patched !== undefined) throw new Error(`a delta patches ${patched.id}, which it deletes or inserts`);
   once(
     'a pointer',
     delta.pointers.map(({ task }) => task),
@@ -237,4 +242,8 @@ function assertDelta(delta: ShardDelta): void {
     rows.map(({ task, scheduledAt }) => `${task}-${scheduledAt}`);
   once('an active row', names(delta.active));
   once('an active row that is done', names(delta.activeDone));
+}
+
+function onlyEnds(patch: TaskPatch): boolean {
+  return Object.keys(patch).sort().join() === 'ended,id';
 }
