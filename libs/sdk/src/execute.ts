@@ -87,9 +87,12 @@ function call(handler: Handler, context: HandlerContext, run: Run, message: Work
   if (!isTracing()) return handler.run(context);
   const attributes = {
     'belfry.execution': message.execution,
-    'belfry.attempt': context.attempt,
-    'belfry.handler': message.handler,
+    'belfry.task': message.task,
+    'belfry.namespace': message.namespace,
     'belfry.queue': message.queue,
+    'belfry.handler': message.handler,
+    'belfry.attempt': context.attempt,
+    'belfry.scheduled_at': message.scheduledAt,
   };
   const { delivery } = run;
   return runInSpan(
