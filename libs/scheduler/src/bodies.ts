@@ -36,7 +36,7 @@ export class Bodies {
   /** The body if it is at hand. */
   peek(shard: Shard, id: string): Body | undefined {
     const unsaved = shard.unsavedRow(id);
-    if (unsaved !== undefined) return { ...unsaved };
+    if (unsaved !== undefined) return unsaved;
     const body = this.#committing.get(id) ?? this.#cache.get(id);
     return body === undefined ? undefined : this.#patched(shard, id, body);
   }

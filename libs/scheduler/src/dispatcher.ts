@@ -1,4 +1,4 @@
-import { LIMITS, subjects, type EventType } from '@belfry/protocol';
+import { LIMITS } from '@belfry/protocol';
 import type { Body } from '@belfry/ports';
 import type { Dispatch, Execution } from '@belfry/shard';
 import type { Bodies } from './bodies.ts';
@@ -184,18 +184,4 @@ function workMessage(execution: Execution, attempt: number, body: Body): string 
     `"dispatchedAt":${execution.dispatchedAt ?? 0},"epoch":${execution.epoch},"timeoutMs":${target.timeoutMs},` +
     `"metadata":${body.metadata},"payload":${body.payload}}`
   );
-}
-
-/** The subject and body of a lifecycle event. */
-export function eventMessage(event: {
-  readonly type: EventType;
-  readonly namespace: string;
-  readonly task: string;
-  readonly at: number;
-}): [string, string] {
-  const { namespace, ...rest } = event;
-  return [
-    subjects.event(namespace, event.type, event.task),
-    JSON.stringify({ ...rest, at: new Date(event.at).toISOString() }),
-  ];
 }

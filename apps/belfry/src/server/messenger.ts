@@ -10,7 +10,8 @@ export function natsMessenger(link: NatsLink, log: Log): Messenger {
   const { nc } = link;
   return {
     tell: (subject, body) => {
-      if (!nc.isClosed()) nc.publish(subject, body);
+      // The client would take a `TextEncoder`, which is several times slower for small texts.
+      if (!nc.isClosed()) nc.publish(subject, typeof body === 'string' ? Buffer.from(body) : body);
     },
     ask: async (subject, body, timeoutMs) => (await nc.request(subject, body, { timeout: timeoutMs })).data,
     serve: (subject, handler) => {

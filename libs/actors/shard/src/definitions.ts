@@ -50,7 +50,7 @@ function isRepeated(state: ShardState, slot: number, record: CreateRecord): bool
 
 function sameDefinition(state: ShardState, slot: number, record: CreateRecord, bodyHash: readonly number[]): boolean {
   const { table, interned } = state;
-  if (interned.schedules.text(table.schedule[slot] as number) !== record.s) return false;
+  if (state.scheduleOf(slot) !== record.s) return false;
   if (interned.targets.text(table.target[slot] as number) !== record.t) return false;
   return bodyHash.every((word, at) => table.bodyHash[slot * 4 + at] === word);
 }
@@ -86,11 +86,9 @@ function redefine(
   bodyHash: readonly [number, number, number, number],
   timestamp: number,
 ): Answer {
-  const { table, interned } = state;
   const { namespace } = state.targetOf(slot);
   retarget(state, slot, record.t);
-  if (interned.schedules.text(table.schedule[slot] as number) !== record.s)
-    reschedule(state, slot, record.s, timestamp);
+  if (state.scheduleOf(slot) !== record.s) reschedule(state, slot, record.s, timestamp);
   rebody(state, slot, record.p, record.d, bodyHash);
   state.emit({ type: 'updated', namespace, task: record.id, at: timestamp });
   return answered(state, slot, 'updated', timestamp);
@@ -108,10 +106,10 @@ export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: 
   if (slot < 0) return notFound();
   if (state.recent.has(record.m)) return { ok: true, status: 'unchanged', next: nextFires(state, slot) };
   state.remember(record.m, timestamp);
-  const { table, interned } = state;
+  const { table } = state;
   const target = state.targetOf(slot);
   if (record.t !== undefined) retarget(state, slot, encodeTarget(changedTarget(target, record.t)));
-  if (record.s !== undefined && interned.schedules.text(table.schedule[slot] as number) !== record.s) {
+  if (record.s !== undefined && state.scheduleOf(slot) !== record.s) {
     reschedule(state, slot, record.s, timestamp);
   }
   if (record.p !== undefined || record.d !== undefined) {
@@ -159,13 +157,11 @@ function retarget(state: ShardState, slot: number, text: string): void {
  * if it has not been dispatched.
  */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
-  const { table, interned } = state;
+  const { table } = state;
   if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp);
   noteDoubt(state, slot, timestamp, undefined);
   state.disarm(slot);
-  const ref = interned.schedules.take(text);
-  interned.schedules.release(table.schedule[slot] as number);
-  table.schedule[slot] = ref;
+  state.changeSchedule(slot, text);
   const change = { schedule: text, effectiveFrom: timestamp };
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);

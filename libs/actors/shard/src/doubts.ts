@@ -21,14 +21,12 @@ export function noteDoubt(state: ShardState, slot: number, timestamp: number, ca
   const fromMs = state.pointerOf(slot);
   const toMs = timestamp + LIMITS.clockSlackMs;
   if (fromMs > toMs) return;
-  const schedule = state.interned.schedules.get(state.table.schedule[slot] as number);
-  const createdAt = state.table.createdAt[slot] as number;
   const id = state.table.idOf(slot);
   const doubt = {
     fromMs,
     toMs,
     cancelledAt,
-    next: (afterMs: number) => schedule.next(afterMs, createdAt),
+    next: state.firesOf(slot),
     proven: new Set<number>(),
   };
   const others = state.doubts.get(id);

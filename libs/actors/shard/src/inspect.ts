@@ -116,14 +116,14 @@ export function printState(state: ShardState): string {
 }
 
 function taskLine(state: ShardState, slot: number): string {
-  const { table, interned, wheel } = state;
+  const { table, wheel } = state;
   const place = table.state[slot] as number;
   const { queueKey, priority } = state.targetOf(slot);
   return [
     table.idOf(slot),
     place === TASK_ENDED && table.has(slot, FLAG_CANCELLED) ? 'cancelled' : PLACES[place],
     ...(place === TASK_HELD ? [] : [wheel.dueOf(slot)]),
-    interned.schedules.text(table.schedule[slot] as number),
+    state.scheduleOf(slot),
     `${queueKey}/${priority}`,
     ...(table.has(slot, FLAG_KEYED) ? ['keyed'] : []),
     ...(table.has(slot, FLAG_POINTER) ? ['pointer'] : []),

@@ -85,6 +85,7 @@ export interface SharedTarget extends Target {
 
 /** One per process, shared by its shards: it holds nothing but what their texts say. */
 export class Interned {
+  /** Of recurring tasks. */
   readonly schedules = new Pool<SharedSchedule>((text) => new SharedSchedule(parseCanonical(text)));
   readonly targets = new Pool<SharedTarget>((text) => {
     const target = decodeTarget(text);

@@ -288,7 +288,7 @@ export class Shard {
     const executions = (state.bySlot.get(slot) ?? []).map(glanceExecution);
     return {
       id,
-      schedule: state.interned.schedules.text(state.table.schedule[slot] as number),
+      schedule: state.scheduleOf(slot),
       target: state.interned.targets.text(state.table.target[slot] as number),
       createdAt: state.table.createdAt[slot] as number,
       state: stateOf(state, slot),

@@ -10,6 +10,7 @@ import { RecentSet } from './recent-set.ts';
 import {
   FLAG_CANCELLED,
   FLAG_KEYED,
+  FLAG_ONCE,
   FLAG_POINTER,
   FLAG_STORED,
   TASK_DUE,
@@ -92,12 +93,54 @@ export class ShardState {
 
   /** The first fire after `afterMs`; Infinity when there is none. */
   nextAfter(slot: number, afterMs: number): number {
+    if (!this.isRecurring(slot)) return nextOnce(this.table.atOf(slot), afterMs);
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
     return schedule.next(afterMs, this.table.createdAt[slot] as number);
   }
 
+  /** `nextAfter` by the schedule that the task has now, whatever it gets later. */
+  firesOf(slot: number): (afterMs: number) => number {
+    const atMs = this.table.atOf(slot);
+    if (!this.isRecurring(slot)) return (afterMs) => nextOnce(atMs, afterMs);
+    const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const createdAt = this.table.createdAt[slot] as number;
+    return (afterMs) => schedule.next(afterMs, createdAt);
+  }
+
   isRecurring(slot: number): boolean {
-    return this.interned.schedules.get(this.table.schedule[slot] as number).schedule.kind !== 'at';
+    return !this.table.has(slot, FLAG_ONCE);
+  }
+
+  /** The schedule in canonical form. */
+  scheduleOf(slot: number): string {
+    if (!this.isRecurring(slot)) return `a${this.table.atOf(slot)}`;
+    return this.interned.schedules.text(this.table.schedule[slot] as number);
+  }
+
+  /** Gives a task another schedule; its place is the caller's to change. Throws for a text that is not canonical. */
+  changeSchedule(slot: number, text: string): void {
+    const read = this.#readSchedule(text);
+    this.#releaseSchedule(slot);
+    this.#setSchedule(slot, read);
+  }
+
+  /** A schedule on its way into the columns: an instant, or a reference that counts as used. */
+  #readSchedule(text: string): { readonly atMs: number } | { readonly ref: number } {
+    if (!text.startsWith('a')) return { ref: this.interned.schedules.take(text) };
+    const atMs = Number(text.slice(1));
+    if (!(atMs >= 0 && atMs < NEVER_MS) || `a${atMs}` !== text)
+      throw new Error(`not a canonical schedule: ${text.slice(0, 200)}`);
+    return { atMs };
+  }
+
+  #setSchedule(slot: number, read: { readonly atMs: number } | { readonly ref: number }): void {
+    this.table.set(slot, FLAG_ONCE, 'atMs' in read);
+    if ('atMs' in read) this.table.setAt(slot, read.atMs);
+    else this.table.schedule[slot] = read.ref;
+  }
+
+  #releaseSchedule(slot: number): void {
+    if (this.isRecurring(slot)) this.interned.schedules.release(this.table.schedule[slot] as number);
   }
 
   /** The task's pointer; Infinity when it has none. */
@@ -132,14 +175,14 @@ export class ShardState {
 
   /** Adds a task's columns; it has no place yet. */
   addTask(row: Pick<TaskRow, 'id' | 'schedule' | 'target' | 'createdAt' | 'bodyHash'>, keyed: boolean): number {
-    const schedule = this.interned.schedules.take(row.schedule);
+    const schedule = this.#readSchedule(row.schedule);
     const target = this.interned.targets.take(row.target);
     const slot = this.table.add(row.id);
-    this.table.schedule[slot] = schedule;
     this.table.target[slot] = target;
     this.table.createdAt[slot] = row.createdAt;
     this.table.bodyHash.set(row.bodyHash, slot * 4);
     this.table.flags[slot] = keyed ? FLAG_KEYED : 0;
+    this.#setSchedule(slot, schedule);
     this.table.state[slot] = TASK_HELD;
     return slot;
   }
@@ -150,7 +193,7 @@ export class ShardState {
     this.disarm(slot);
     const underWay = this.bySlot.get(slot) ?? [];
     this.bySlot.delete(slot);
-    this.interned.schedules.release(this.table.schedule[slot] as number);
+    this.#releaseSchedule(slot);
     this.interned.targets.release(this.table.target[slot] as number);
     this.changes.inserts.delete(id);
     this.changes.patches.delete(id);
@@ -309,6 +352,10 @@ export class ShardState {
   emit(event: ShardEvent): void {
     this.events.push(event);
   }
+}
+
+function nextOnce(atMs: number, afterMs: number): number {
+  return afterMs < atMs ? atMs : Infinity;
 }
 
 /** 52 bits of a task id. */

@@ -4,6 +4,7 @@ import type { Msg, Subscription } from '@nats-io/transport-node';
 import { jsApi } from './api.ts';
 import { delay } from './connection.ts';
 import type { NatsLink } from './connection.ts';
+import { encodeText } from './encode-text.ts';
 import { asError } from './errors.ts';
 import { parseDelivery, pullStatus, sendPull } from './pull.ts';
 
@@ -214,7 +215,7 @@ export class DurableConsumer {
       queueMicrotask(() => this.#pull());
       return true;
     };
-    const answer = (text: string): void => {
+    const answer = (text: Uint8Array): void => {
       if (!this.#link.nc.isClosed()) message.respond(text);
     };
     this.#options.onDelivery({
@@ -222,15 +223,14 @@ export class DurableConsumer {
       data: message.data,
       ...info,
       header: (name) => message.headers?.get(name) || undefined,
-      ack: () => void (settle() && answer('+ACK')),
+      ack: () => void (settle() && answer(ACK)),
       ackConfirmed: () => (settle() ? this.#confirm(message.reply as string) : Promise.resolve(false)),
       nak: (delayMs) => {
-        if (settle())
-          answer(delayMs === undefined ? '-NAK' : `-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`);
+        if (settle()) answer(nakText(delayMs));
       },
       forget: () => void settle(),
       extend: () => {
-        if (!settled) answer('+WPI');
+        if (!settled) answer(IN_PROGRESS);
       },
     });
   }
@@ -243,6 +243,13 @@ export class DurableConsumer {
       return false; // unknown is an outcome of its own
     }
   }
+}
+
+const ACK = encodeText('+ACK');
+const IN_PROGRESS = encodeText('+WPI');
+
+function nakText(delayMs: number | undefined): Uint8Array {
+  return encodeText(delayMs === undefined ? '-NAK' : `-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`);
 }
 
 /** Makes or updates a durable consumer. @throws JetStreamError or Error. */

@@ -1,5 +1,7 @@
 import type { MsgHdrs } from '@nats-io/transport-node';
 
+import { encodeText } from './encode-text.ts';
+
 /** Headers that JetStream acts upon (ADR-50 for the batches). */
 export const HEADERS = {
   msgId: 'Nats-Msg-Id',
@@ -15,7 +17,6 @@ export const HEADERS = {
 } as const;
 
 const UNSAFE = /[\r\n]/;
-const encoder = new TextEncoder();
 
 /**
  * Headers of one published message, already in wire form. `nc.publish` asks nothing of its `headers` but `encode()`, and
@@ -32,7 +33,7 @@ export class HeaderBlock {
   }
 
   encode(): Uint8Array {
-    return encoder.encode(`${this.#text}\r\n`);
+    return encodeText(`${this.#text}\r\n`);
   }
 
   /** Bytes on the wire; names and values are ASCII. */

@@ -6,6 +6,7 @@ import { nuid } from '@nats-io/transport-node';
 import { jsApiOrThrow, streamInfo } from './api.ts';
 import type { StreamInfo } from './api.ts';
 import type { NatsLink } from './connection.ts';
+import { encodeText } from './encode-text.ts';
 import { JS } from './errors.ts';
 import { HeaderBlock, HEADERS } from './header-block.ts';
 import type { NatsNames } from './names.ts';
@@ -43,7 +44,6 @@ export class NatsInbox implements Inbox {
   readonly #stream: string;
   readonly #shards: number;
   readonly #publisher: AckedPublisher;
-  readonly #encoder = new TextEncoder();
   readonly #subjects: string[];
 
   constructor(link: NatsLink, options: NatsInboxOptions) {
@@ -124,7 +124,7 @@ export class NatsInbox implements Inbox {
 
   #encode(messages: readonly InboxAppend[]): Uint8Array[] {
     if (messages.length > LIMITS.batchMessages) throw new RangeError(`an append of ${messages.length} messages`);
-    const bodies = messages.map(({ body }) => this.#encoder.encode(body));
+    const bodies = messages.map(({ body }) => encodeText(body));
     const largest = Math.max(...bodies.map((body) => body.length));
     if (largest + HEADER_BYTES > LIMITS.messageBytes) throw new RangeError(`an inbox message of ${largest} bytes`);
     return bodies;

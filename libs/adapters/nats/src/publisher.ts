@@ -2,6 +2,7 @@ import { createInbox } from '@nats-io/transport-node';
 import type { Msg, Subscription } from '@nats-io/transport-node';
 
 import type { NatsLink } from './connection.ts';
+import { encodeText } from './encode-text.ts';
 import { asError, JetStreamError } from './errors.ts';
 import { HEADERS } from './header-block.ts';
 import type { HeaderBlock } from './header-block.ts';
@@ -99,7 +100,10 @@ export class AckedPublisher {
       try {
         for (const [i, { subject, headers, body }] of messages.entries()) {
           const reply = i === last ? { reply: `${this.#inbox}.${token}` } : undefined;
-          this.#link.nc.publish(subject, body, { headers: headers.forPublish, ...reply });
+          this.#link.nc.publish(subject, typeof body === 'string' ? encodeText(body) : body, {
+            headers: headers.forPublish,
+            ...reply,
+          });
         }
       } catch (error) {
         // Closed under our hands, or a message over the server's limit: a batch without its commit is dropped by the server.
