@@ -1,3 +1,4 @@
+import { queryObjects } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import { Mailbox } from './mailbox.ts';
 import { Supervision } from './supervision.ts';
@@ -16,6 +17,16 @@ describe('Mailbox', () => {
     for (let message = 0; message < 100_000; message++) mailbox.offer(message);
     for (let message = 0; message < 100_000; message++) expect(mailbox.shift()).toBe(message);
     expect(mailbox.size).toBe(0);
+  });
+
+  it('does not hold what was taken out (M1)', () => {
+    class Message {}
+    const mailbox = new Mailbox<Message>(100);
+    for (let n = 0; n < 3; n++) mailbox.offer(new Message());
+    for (let n = 0; n < 2; n++) mailbox.shift();
+    expect(queryObjects(Message, { format: 'count' })).toBe(1);
+    mailbox.shift();
+    expect(queryObjects(Message, { format: 'count' })).toBe(0);
   });
 });
 

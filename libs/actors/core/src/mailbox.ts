@@ -1,7 +1,11 @@
-/** A bounded queue of messages for one actor. */
+/**
+ * A bounded queue of messages for one actor.
+ *
+ * M1. A message that was taken out is not held any more: it may hold the network's buffer that it came in.
+ */
 export class Mailbox<T> {
   readonly capacity: number;
-  #messages: T[] = [];
+  #messages: (T | undefined)[] = [];
   #head = 0;
 
   constructor(capacity: number) {
@@ -21,8 +25,11 @@ export class Mailbox<T> {
 
   shift(): T | undefined {
     if (this.#head === this.#messages.length) return undefined;
-    const message = this.#messages[this.#head++];
-    if (this.#head > 1_024 && this.#head * 2 > this.#messages.length) {
+    const message = this.#messages[this.#head];
+    this.#messages[this.#head++] = undefined; // M1
+    if (this.#head === this.#messages.length) {
+      this.clear();
+    } else if (this.#head > 1_024 && this.#head * 2 > this.#messages.length) {
       this.#messages = this.#messages.slice(this.#head);
       this.#head = 0;
     }
@@ -30,7 +37,7 @@ export class Mailbox<T> {
   }
 
   clear(): void {
-    this.#messages = [];
+    this.#messages.length = 0;
     this.#head = 0;
   }
 }

@@ -23,7 +23,10 @@ class ExecutionLine {
   shift(): Execution | undefined {
     while (this.#head < this.#line.length) {
       const execution = this.#line[this.#head++] as Execution;
-      if (this.#head > 1_024 && this.#head * 2 > this.#line.length) {
+      if (this.#head === this.#line.length) {
+        this.#line.length = 0;
+        this.#head = 0;
+      } else if (this.#head > 1_024 && this.#head * 2 > this.#line.length) {
         this.#line = this.#line.slice(this.#head);
         this.#head = 0;
       }
