@@ -1,0 +1,184 @@
+import { refused, retry } from '@belfry/ports';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fire, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+
+let cluster: TestCluster;
+beforeEach(() => {
+  cluster = testCluster();
+});
+afterEach(() => vi.useRealTimers());
+
+/** Kills the owner of everything; another node takes all over. */
+async function replaced(owner: TestNode, by = 'b'): Promise<TestNode> {
+  owner.kill();
+  return await cluster.startOwner(by);
+}
+
+const checkpoints = (): number => cluster.counts.get('checkpoint') ?? 0;
+
+describe('a takeover', () => {
+  it('takes epoch and fence, loads, lists surviving work, appends its ownership and replays; then it dispatches', async () => {
+    const first = await cluster.startOwner('a');
+    await cluster.create(0, 'one', 1_000);
+    first.kill();
+    await cluster.worker('w', 10);
+    cluster.elapsedMs += 2_000;
+    await cluster.startOwner('b');
+    await cluster.settle();
+    const calls = cluster.calls.filter((call) => call.startsWith('b '));
+    const at = (call: string): number => calls.indexOf(`b ${call}`);
+    const order = ['store.takeEpochs', 'work.takeFence', 'store.load', 'work.surviving', 'inbox.append', 'inbox.read'];
+    const seen = [...order, 'work.publish'].map(at);
+    expect(seen).not.toContain(-1);
+    expect(seen).toEqual(seen.toSorted((one, other) => one - other));
+    // R2, R3: each step is over for all shards before the next one begins.
+    expect(calls.lastIndexOf('b work.takeFence')).toBeLessThan(at('store.load'));
+    expect(calls.lastIndexOf('b work.surviving')).toBeLessThan(at('inbox.append'));
+    expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
+  });
+
+  it('takes what is still in the work stream for dispatched, though no checkpoint knows of it', async () => {
+    const owner = await cluster.startOwner();
+    const execution = await cluster.create(1, 'one', 1_000);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    expect([await cluster.inStream(), checkpoints()]).toEqual([[`${execution}.1`], 0]);
+    await replaced(owner);
+    await cluster.settle();
+    expect(await cluster.inStream()).toEqual([`${execution}.1`]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+    await cluster.checkpoint();
+    expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
+  it('does not run again what the inbox has a result of, and removes its message', async () => {
+    const owner = await cluster.startOwner();
+    const execution = await cluster.create(2, 'one', 1_000);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    await cluster.result(execution, 1, 'succeeded');
+    expect([await cluster.inStream(), checkpoints()]).toEqual([[`${execution}.1`], 0]);
+    await replaced(owner);
+    await cluster.seconds(2);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
+  it('dispatches again what neither the work stream nor the inbox speaks of', async () => {
+    const owner = await cluster.startOwner();
+    const execution = await cluster.create(3, 'one', 1_000);
+    await cluster.worker('w', 10);
+    const publish = vi.spyOn(cluster.work, 'publish').mockResolvedValue(retry('no acknowledgement'));
+    await cluster.pass(1_000);
+    await cluster.checkpoint();
+    expect(publish).toHaveBeenCalled();
+    publish.mockRestore();
+    await replaced(owner);
+    await cluster.settle();
+    expect(await cluster.inStream()).toEqual([`${execution}.1`]);
+  });
+
+  it('waits for Postgres, step by step', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.create(0, 'one', 1_000);
+    vi.spyOn(cluster.store, 'takeEpochs').mockResolvedValueOnce(retry('away'));
+    vi.spyOn(cluster.store, 'load').mockResolvedValueOnce(retry('away'));
+    await replaced(owner);
+    expect(cluster.logged('takeover: epochs not yet')).toHaveLength(1);
+    expect(cluster.logged('takeover: shards not yet')).toHaveLength(1);
+    expect(await cluster.get(0, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+
+  it('takes the next epoch where another node was quicker to the fence', async () => {
+    const takeFence = vi.spyOn(cluster.work, 'takeFence').mockResolvedValueOnce(refused('fenced'));
+    await cluster.startOwner();
+    const epochs = takeFence.mock.calls.map(([shard, epoch]) => `${shard}: ${epoch}`);
+    expect(epochs.toSorted()).toEqual(['0: 1', '0: 2', '1: 1', '2: 1', '3: 1']);
+  });
+
+  it('takes an epoch above the one that the fence has, where Postgres is older', async () => {
+    await cluster.work.ensure(() => Promise.resolve(1));
+    await cluster.work.takeFence(1, 7);
+    await cluster.startOwner();
+    expect(await cluster.work.fencedEpoch(1)).toBe(8);
+  });
+
+  it('takes an epoch above the one that the inbox names, where Postgres and the work stream are older', async () => {
+    const ownership = { k: 'ownership', c: 0, epoch: 9, node: 'z' } as const;
+    await cluster.appendRaw(1, JSON.stringify({ v: 1, g: '', r: [ownership] }));
+    await cluster.startOwner();
+    expect(await cluster.work.fencedEpoch(1)).toBe(10);
+    expect(await cluster.work.fencedEpoch(0)).toBe(1);
+  });
+
+  it('answers what came before it and during it by what it leads to', async () => {
+    const owner = await cluster.startOwner();
+    owner.kill();
+    const [correlation] = (await cluster.append(1, cluster.createRecord(1, 'late', 60_000))) as [number];
+    await cluster.settle();
+    expect(cluster.answers.has(correlation)).toBe(false);
+    const load = Promise.withResolvers<void>();
+    const { load: loads } = cluster.store;
+    vi.spyOn(cluster.store, 'load').mockImplementationOnce(async (...args) => {
+      await load.promise;
+      return await loads.apply(cluster.store, args);
+    });
+    const next = await cluster.start('b');
+    cluster.tellPlacement(Array.from({ length: SHARDS }, () => next));
+    await cluster.settle();
+    expect(next.owned).toEqual([]);
+    load.resolve();
+    await cluster.until(() => next.owned.length === SHARDS, 'all shards are owned');
+    expect(await cluster.get(1, 'late')).toMatchObject({ task: { state: 'waiting' } });
+  });
+});
+
+describe('an owner that was replaced without being told', () => {
+  it('learns it from the inbox, and drops its shards', async () => {
+    const owner = await cluster.startOwner('a');
+    owner.deafen();
+    const next = await cluster.startOwner('b');
+    expect([owner.owned, next.owned]).toEqual([[], [0, 1, 2, 3]]);
+  });
+
+  it('learns it from the fence: its dispatch is refused, and the shard dropped', async () => {
+    const owner = await cluster.startOwner();
+    const executions = [await cluster.create(0, 'lost', 1_000), await cluster.create(1, 'kept', 1_000)];
+    await cluster.work.takeFence(0, 5);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    expect(await cluster.inStream()).toEqual([`${executions[1]}.1`]);
+    expect(owner.owned).toEqual([1, 2, 3]);
+    expect(cluster.logged('a shard has a newer owner')).toHaveLength(1);
+    // The placement gives it this shard all the same: it takes it over, above the epoch of whoever had it.
+    await cluster.seconds(1);
+    expect([owner.owned, await cluster.work.fencedEpoch(0)]).toEqual([[0, 1, 2, 3], 6]);
+    expect((await cluster.inStream()).toSorted()).toEqual(executions.map((execution) => `${execution}.1`).toSorted());
+  });
+
+  it('learns it from Postgres: its checkpoint is refused, the shard dropped, and the others are written', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.store.takeEpochs([2], 'z', [5]);
+    await cluster.create(2, 'lost', 60_000);
+    await cluster.create(3, 'kept', 60_000);
+    const commit = vi.spyOn(cluster.store, 'commit');
+    await cluster.checkpoint();
+    expect(owner.owned).toEqual([0, 1, 3]);
+    expect(await commit.mock.results[0]?.value).toEqual({ kind: 'ok', value: { fenced: [2] } });
+    expect(await stored(2)).toEqual([0, 1]);
+    // What was acknowledged stands in the inbox.
+    await cluster.seconds(2);
+    expect([owner.owned, await stored(2)]).toEqual([
+      [0, 1, 2, 3],
+      [1, 1],
+    ]);
+  });
+});
+
+/** Tasks in the store: of the shard, and of shard 3. */
+async function stored(shard: number): Promise<number[]> {
+  const counts = new Map<number, number>();
+  const none = (): void => undefined;
+  await cluster.store.load([shard, 3], none, none, (of, rows) => void counts.set(of, rows.length));
+  return [counts.get(shard) ?? 0, counts.get(3) ?? 0];
+}
