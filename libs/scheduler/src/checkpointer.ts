@@ -11,7 +11,7 @@ const DELTA_ROWS_A_TURN = 500;
 
 export interface CheckpointerNode {
   hosted(): Iterable<HostedShard>;
-  /** Every message up to here has been given to every ready shard. */
+  /** Every message up to here has been given to every shard that is read. */
   readSeq(): number;
   onFenced(host: HostedShard): void;
   /** Its state or its changes are no good: it must be loaded again. */
@@ -24,6 +24,8 @@ export interface CheckpointerNode {
  * K1. A delta is committed, repeated verbatim until its fate is known, or its shard is dropped; the next one comes after it.
  * K2. Bodies of a delta stay at hand until it is committed.
  * K3. A delta that cannot be taken or written (a fault) costs its own shard only: that one is loaded again, since its changes are lost.
+ * K4. Every message of a shard up to its delta's sequence is in this delta or those before; the sequence never goes back, though the
+ *     node's reading does when another shard joins.
  */
 export class Checkpointer {
   readonly #env: Environment;
@@ -132,9 +134,8 @@ export class Checkpointer {
       const delta = this.#takeDelta(host, idle);
       if (delta === undefined) continue;
       host.lastDeltaAt = nowMs;
-      // With an empty mailbox, every message that was read has been applied.
-      const seq = host.cell.waiting === 0 ? Math.max(delta.seq, this.#node.readSeq()) : delta.seq;
-      const current = { ...delta, seq };
+      host.lastDeltaSeq = Math.max(delta.seq, host.lastDeltaSeq, this.#seqWithoutMessages(host)); // K4
+      const current = { ...delta, seq: host.lastDeltaSeq };
       deltas.set(host, current);
       this.#bodies.committing([current]);
       rows += rowsOf(delta) + 1;
@@ -143,6 +144,11 @@ export class Checkpointer {
       await breathe();
     }
     return deltas;
+  }
+
+  /** With an empty mailbox, every message that was read for the shard has been applied. */
+  #seqWithoutMessages({ isRead, cell }: HostedShard): number {
+    return isRead && cell.waiting === 0 ? this.#node.readSeq() : 0;
   }
 
   #takeDelta(host: HostedShard, idle: boolean): ShardDelta | undefined {

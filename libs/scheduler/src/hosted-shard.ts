@@ -36,7 +36,11 @@ export class HostedShard {
   leaving = false;
   gone = false;
   unserve: () => void = () => undefined;
+  /** Its messages come with those of the node's other shards; until then, what the node has read says nothing of it. */
+  isRead = false;
   lastDeltaAt = 0;
+  /** The inbox sequence of its last delta. */
+  lastDeltaSeq = 0;
 
   constructor(
     core: Shard,

@@ -1,5 +1,5 @@
 import { LIMITS, parseTaskId, subjects, wireError, type ResultRecord } from '@belfry/protocol';
-import type { InboxMessage, InboxReading, Placement } from '@belfry/ports';
+import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply } from '@belfry/shard';
 import { Adrift } from './adrift.ts';
@@ -11,6 +11,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { eventMessage } from './event-message.ts';
 import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
+import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { takeOver, type Crashes } from './takeover.ts';
 
@@ -44,19 +45,19 @@ export class SchedulerNode {
   readonly #bodies: Bodies;
   readonly #checkpointer: Checkpointer;
   readonly #dispatcher: Dispatcher;
+  readonly #reader: InboxReader;
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
   readonly #crashes: Crashes;
   readonly #supervision = new Map<number, Supervision>();
+  /** Shards that are not loaded again yet, since they crash. */
+  readonly #resting = new Set<number>();
   readonly #epochsSeen = new Map<number, number>();
   readonly #stopListening: (() => void)[] = [];
   #wanted: ReadonlySet<number> = new Set();
   #working: Promise<void> = Promise.resolve();
   #settling = false;
   #resettle = false;
-  #reading: InboxReading | undefined;
-  #rereading: Promise<void> = Promise.resolve();
-  #readSeq = 0;
   #incarnation = 0;
   #prefetchedTo = 0;
   #timers: NodeJS.Timeout[] = [];
@@ -70,13 +71,17 @@ export class SchedulerNode {
     const node = {
       hosted: () => this.#hosted.values(),
       ownedShare: () => this.#hosted.size / env.shards,
-      readSeq: () => this.#readSeq,
+      readSeq: () => this.#reader.seq,
       onFenced: (host: HostedShard) => this.#lose(host),
       onFault: (host: HostedShard, error: unknown) => this.#restart(host, error, {}),
       onStreamLost: () => this.#streamLost(),
     };
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
     this.#dispatcher = new Dispatcher(env, this.#bodies, this.#demand, node);
+    this.#reader = new InboxReader(env.inbox, env.log, {
+      hosted: this.#hosted,
+      pressure: () => this.#checkpointer.pressure(),
+    });
   }
 
   async start(): Promise<void> {
@@ -146,7 +151,7 @@ export class SchedulerNode {
     for (const stop of this.#stopListening) stop();
     await this.#release([...this.#hosted.values()]);
     await this.#checkpointer.stop();
-    await this.#reading?.stop();
+    await this.#reader.stop();
     this.#replies.flush();
   }
 
@@ -155,8 +160,12 @@ export class SchedulerNode {
   async #settle(): Promise<void> {
     const leaving = [...this.#hosted.values()].filter(({ core }) => !this.#wanted.has(core.shard));
     if (leaving.length > 0) await this.#release(leaving);
-    const missing = [...this.#wanted].filter((shard) => !this.#hosted.has(shard));
+    const missing = this.#missing();
     if (missing.length > 0 && !this.#stopped) await this.#acquire(missing);
+  }
+
+  #missing(): number[] {
+    return [...this.#wanted].filter((shard) => !this.#hosted.has(shard) && !this.#resting.has(shard));
   }
 
   async #acquire(shards: readonly number[]): Promise<void> {
@@ -182,7 +191,7 @@ export class SchedulerNode {
       if (streamLost) this.#adrift.add(core, env.clock.monotonic());
     }
     const joined = taken.map(({ core }) => core.seq);
-    await this.#read(joined.length === 0 ? this.#readSeq : Math.min(...joined));
+    await this.#reader.read(joined.length === 0 ? undefined : Math.min(...joined));
     const durationMs = Math.round(env.clock.monotonic() - startedAt);
     env.metrics.takeover(taken.length, durationMs);
     env.log.info('shards taken over', { shards: taken.length, durationMs, tasks: this.status().tasks });
@@ -218,7 +227,7 @@ export class SchedulerNode {
     while (hosts.some((host) => host.awaitingBodies.size > 0 && !host.gone)) await pause(1);
     await this.#checkpointer.write();
     for (const host of hosts) this.#forget(host);
-    await this.#read(this.#readSeq);
+    await this.#reader.read();
   }
 
   #forget(host: HostedShard): void {
@@ -251,7 +260,11 @@ export class SchedulerNode {
     const crashes = at.quarantined === true ? LIMITS.crashesBeforeQuarantine : 1;
     const { delayMs } = supervision.onCrash(this.#env.clock.monotonic(), crashes);
     this.#env.log.error('a shard crashed', { shard, ...at, restartInMs: delayMs, error: String(error) });
-    setTimeout(() => void this.settle(), delayMs);
+    this.#resting.add(shard);
+    setTimeout(() => {
+      this.#resting.delete(shard);
+      void this.settle();
+    }, delayMs);
   }
 
   // — The work stream
@@ -291,39 +304,6 @@ export class SchedulerNode {
   }
 
   // — Messages
-
-  /** Reads for the shards as they are now, from `fromSeq` on or from where reading is. One at a time. */
-  #read(fromSeq: number): Promise<void> {
-    this.#rereading = this.#rereading.then(() => this.#readAnew(fromSeq));
-    return this.#rereading;
-  }
-
-  async #readAnew(fromSeq: number): Promise<void> {
-    const before = this.#reading;
-    this.#reading = undefined;
-    await before?.stop();
-    const shards = [...this.#hosted.keys()];
-    const from = before === undefined ? fromSeq : Math.min(fromSeq, this.#readSeq);
-    if (shards.length === 0) {
-      this.#readSeq = 0;
-      return;
-    }
-    this.#readSeq = Math.max(from, 0);
-    const reading = await this.#env.inbox.read(shards, from + 1, (message) => this.#onMessage(message));
-    this.#reading = reading;
-    reading.done.catch((error: unknown) => {
-      this.#env.log.error('the inbox cannot be read, starting over', { error: String(error) });
-      if (this.#reading === reading && !this.#stopped) setTimeout(() => void this.#read(this.#readSeq), 500);
-    });
-  }
-
-  #onMessage(message: InboxMessage): void | Promise<void> {
-    const host = this.#hosted.get(message.shard);
-    const full = host?.cell.tell(message);
-    if (message.seq > this.#readSeq) this.#readSeq = message.seq;
-    if (full !== undefined) return full;
-    return message.seq % 64 === 0 ? this.#checkpointer.pressure() : undefined;
-  }
 
   #onHeartbeat(body: Uint8Array, subject: string): void {
     let beat: unknown;
@@ -368,7 +348,7 @@ export class SchedulerNode {
     this.#demand.expire(nowMs);
     this.#prefetch();
     void this.#giveBack(this.#adrift.expire(nowMs));
-    if ([...this.#wanted].some((shard) => !this.#hosted.has(shard))) void this.settle();
+    if (this.#missing().length > 0) void this.settle();
   }
 
   #prefetch(): void {

@@ -1,0 +1,122 @@
+import { retry } from '@belfry/ports';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { testCluster, type TestCluster } from './test-cluster.ts';
+
+let cluster: TestCluster;
+beforeEach(() => {
+  cluster = testCluster();
+});
+afterEach(() => vi.useRealTimers());
+
+const commits = (cluster: TestCluster) => vi.spyOn(cluster.store, 'commit');
+
+describe('a checkpoint', () => {
+  it('is repeated verbatim until its fate is known; what changes meanwhile is in the next one', async () => {
+    await cluster.startOwner();
+    await cluster.create(0, 'one', 60_000);
+    const commit = commits(cluster).mockResolvedValueOnce(retry('away')).mockResolvedValueOnce(retry('away'));
+    await cluster.until(() => commit.mock.calls.length === 1, 'a first try');
+    await cluster.create(0, 'two', 60_000);
+    await cluster.checkpoint();
+    await cluster.checkpoint();
+    const [first, second, third, fourth] = commit.mock.calls;
+    expect([second, third]).toEqual([first, first]);
+    expect(first?.[0].map(({ inserts }) => inserts.length)).toEqual([1]);
+    expect(fourth?.[0].map(({ inserts }) => inserts.length)).toEqual([1]);
+    expect(fourth?.[1]).not.toBe(first?.[1]);
+  });
+
+  it('that faults for one shard is written for the others, and that shard is loaded again', async () => {
+    const owner = await cluster.startOwner();
+    for (const shard of [0, 1, 2]) await cluster.create(shard, 'one', 60_000);
+    const { commit } = cluster.store;
+    let faults = 2;
+    commits(cluster).mockImplementation(async (deltas, id) => {
+      if (faults > 0 && deltas.some(({ shard }) => shard === 1) && faults-- > 0) throw new Error('a row is no good');
+      return await commit.call(cluster.store, deltas, id);
+    });
+    await cluster.until(() => owner.owned.length === 3, 'a shard is dropped');
+    expect(owner.owned).toEqual([0, 2, 3]);
+    expect(cluster.logged('a shard crashed')).toHaveLength(1);
+    expect(await cluster.get(0, 'one')).toMatchObject({ task: { state: 'waiting' } });
+    await cluster.seconds(2);
+    expect(owner.owned).toEqual([0, 1, 2, 3]);
+    const heads = await cluster.store.takeEpochs([0, 1, 2], 'z', [0, 0, 0]);
+    expect(heads).toMatchObject({ value: [{ epoch: 2 }, { epoch: 3 }, { epoch: 2 }] });
+    expect(await cluster.get(1, 'one')).toMatchObject({ task: { state: 'waiting', payload: '"one"' } });
+  });
+
+  it('waits longer each time that the same shard faults', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.create(1, 'one', 600_000);
+    const commit = commits(cluster).mockRejectedValue(new Error('a row is no good'));
+    const waits: unknown[] = [];
+    for (let round = 0; round < 6; round++) {
+      await cluster.until(() => cluster.logged('a shard crashed').length > round, 'a fault');
+      waits.push(
+        (JSON.parse(cluster.logged('a shard crashed').at(-1)?.split('crashed ')[1] ?? '') as { restartInMs: number })
+          .restartInMs,
+      );
+    }
+    expect(waits).toEqual([100, 200, 400, 800, 1_600, 3_200]);
+    // It is not loaded again before that.
+    const takeovers = cluster.counts.get('takeover');
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect([owner.owned, cluster.counts.get('takeover')]).toEqual([[0, 2, 3], takeovers]);
+    commit.mockRestore();
+    await cluster.until(() => owner.owned.length === 4, 'the shard is loaded again');
+  });
+});
+
+describe('the inbox sequence of a checkpoint', () => {
+  it('leaves out what a shard that was just taken over has not been given yet', async () => {
+    const { read } = cluster.inbox;
+    const held = Promise.withResolvers<void>();
+    let readings = 0;
+    vi.spyOn(cluster.inbox, 'read').mockImplementation(async (shards, ...rest) => {
+      const reading = await read.call(cluster.inbox, shards, ...rest);
+      // The first one for shard 0 is the replay's; the second goes on for a while though it is asked to stop.
+      if (shards.join() !== '0' || ++readings !== 2) return reading;
+      return { done: reading.done, stop: () => held.promise.then(() => reading.stop()) };
+    });
+    const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+    await cluster.place([a, b, b, b]);
+    cluster.elapsedMs += 60_000; // so that the heads of idle shards are due
+    await cluster.place([a, a, b, b]);
+    await cluster.append(1, cluster.createRecord(1, 'acknowledged', 600_000));
+    await cluster.create(0, 'other', 600_000);
+    await cluster.checkpoint();
+    a.kill();
+    const c = await cluster.start('c');
+    await cluster.place([c, c, b, b]);
+    expect(await cluster.get(1, 'acknowledged')).toMatchObject({ task: { state: 'waiting' } });
+    held.resolve();
+  });
+
+  it('does not go back when the node reads from further back for another shard', async () => {
+    const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+    await cluster.place([a, b, a, b]);
+    const { usage, read } = cluster.inbox;
+    const replay = Promise.withResolvers<void>();
+    vi.spyOn(cluster.inbox, 'usage').mockImplementationOnce(() => replay.promise.then(() => usage.call(cluster.inbox)));
+    const reading = Promise.withResolvers<void>();
+    const reads = vi.spyOn(cluster.inbox, 'read').mockImplementation(async (shards, ...rest) => {
+      if (shards.length === 3) await reading.promise;
+      return await read.call(cluster.inbox, shards, ...rest);
+    });
+    await cluster.create(0, 'one', 30_000);
+    cluster.tellPlacement([a, a, a, b]);
+    await cluster.until(() => cluster.calls.at(-1) === 'a inbox.usage', 'the ownership of shard 1 stands in the inbox');
+    // What comes after that is read: shard 0 is written with its sequence, although it is another shard's.
+    await cluster.create(2, 'other', 600_000);
+    await cluster.checkpoint();
+    replay.resolve();
+    await cluster.until(() => reads.mock.lastCall?.[0].length === 3, 'it reads anew, from that ownership on');
+    await cluster.worker('w', 10);
+    await cluster.pass(30_000);
+    await cluster.checkpoint();
+    expect(cluster.logged('a shard crashed')).toEqual([]);
+    expect(a.owned).toEqual([0, 1, 2]);
+    reading.resolve();
+  });
+});

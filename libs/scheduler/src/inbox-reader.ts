@@ -1,0 +1,76 @@
+import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
+import type { Log } from './environment.ts';
+import type { HostedShard } from './hosted-shard.ts';
+
+/** What a reader needs of its node. */
+export interface InboxReaderNode {
+  readonly hosted: ReadonlyMap<number, HostedShard>;
+  /** Resolves when more may be read; undefined when it may be now. */
+  pressure(): Promise<void> | undefined;
+}
+
+/**
+ * Reads the inbox for all shards of a node, and gives each its messages.
+ *
+ * N1. A shard that is read (`isRead`) has been given every message of its own up to `seq`. One that has joined since is not read yet:
+ *     what the others have been given says nothing of it.
+ */
+export class InboxReader {
+  readonly #inbox: Inbox;
+  readonly #log: Log;
+  readonly #node: InboxReaderNode;
+  #reading: InboxReading | undefined;
+  #rereading: Promise<void> = Promise.resolve();
+  #seq = 0;
+  #stopped = false;
+
+  constructor(inbox: Inbox, log: Log, node: InboxReaderNode) {
+    this.#inbox = inbox;
+    this.#log = log;
+    this.#node = node;
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** Reads for the shards as they are now, from `fromSeq` on or from where reading is. One at a time. */
+  read(fromSeq = this.#seq): Promise<void> {
+    this.#rereading = this.#rereading.then(() => this.#readAnew(fromSeq));
+    return this.#rereading;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#reading?.stop();
+  }
+
+  async #readAnew(fromSeq: number): Promise<void> {
+    const before = this.#reading;
+    this.#reading = undefined;
+    await before?.stop();
+    const hosts = [...this.#node.hosted.values()];
+    const from = before === undefined ? fromSeq : Math.min(fromSeq, this.#seq);
+    if (hosts.length === 0) {
+      this.#seq = 0;
+      return;
+    }
+    this.#seq = Math.max(from, 0);
+    for (const host of hosts) host.isRead = true; // N1
+    const shards = hosts.map(({ core }) => core.shard);
+    const reading = await this.#inbox.read(shards, from + 1, (message) => this.#onMessage(message));
+    this.#reading = reading;
+    reading.done.catch((error: unknown) => {
+      this.#log.error('the inbox cannot be read, starting over', { error: String(error) });
+      if (this.#reading === reading && !this.#stopped) setTimeout(() => void this.read(), 500);
+    });
+  }
+
+  #onMessage(message: InboxMessage): void | Promise<void> {
+    const host = this.#node.hosted.get(message.shard);
+    const full = host?.cell.tell(message);
+    if (message.seq > this.#seq) this.#seq = message.seq;
+    if (full !== undefined) return full;
+    return message.seq % 64 === 0 ? this.#node.pressure() : undefined;
+  }
+}
