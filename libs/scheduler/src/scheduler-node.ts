@@ -13,7 +13,7 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { takeOver, type Crashes } from './takeover.ts';
+import { countCrash, takeOver, type Crashes } from './takeover.ts';
 
 const TICK_MS = 5;
 /** Timers that one tick of one shard takes at most: a million due in one instant come in slices. */
@@ -246,8 +246,7 @@ export class SchedulerNode {
 
   async #onCrash(host: HostedShard, error: unknown, message: InboxMessage): Promise<void> {
     this.#forget(host);
-    const quarantined = await this.#crashes.count(host.core.shard, message.seq, error);
-    if (quarantined) this.#env.metrics.quarantined();
+    const quarantined = await countCrash(this.#env, this.#crashes, message, error);
     this.#restart(host, error, { seq: message.seq, quarantined });
   }
 

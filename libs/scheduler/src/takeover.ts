@@ -18,6 +18,23 @@ export interface Crashes {
   count(shard: number, seq: number, error: unknown): Promise<boolean>;
 }
 
+/** Counts a crash; returns whether the message is in quarantine now. One that cannot be counted is no more than a crash. */
+export async function countCrash(
+  { log, metrics }: Environment,
+  crashes: Crashes,
+  { shard, seq }: InboxMessage,
+  error: unknown,
+): Promise<boolean> {
+  try {
+    const quarantined = await crashes.count(shard, seq, error);
+    if (quarantined) metrics.quarantined();
+    return quarantined;
+  } catch (failure) {
+    log.warn('a crash cannot be counted', { shard, seq, error: String(failure) });
+    return false;
+  }
+}
+
 /** What a takeover came to. Shards that crashed in their replay, or whose log names a newer owner, are to be taken over again. */
 export interface Takeover {
   readonly taken: readonly TakenShard[];
@@ -141,6 +158,15 @@ async function replay(
   const failed = new Set<number>();
   const over = Promise.withResolvers<void>();
   let open = shards.length;
+  const isApplied = async (message: InboxMessage): Promise<boolean> => {
+    const { head } = claims.get(message.shard) as Claim;
+    try {
+      return applyOne(cores.get(message.shard) as Shard, message, head.epoch, seen);
+    } catch (error) {
+      await countCrash(env, crashes, message, error);
+      return false;
+    }
+  };
   const onMessage = async (message: InboxMessage): Promise<void> => {
     const { shard, seq, timestamp } = message;
     const core = cores.get(shard);
@@ -148,7 +174,7 @@ async function replay(
     if (core === undefined || end === undefined || seq > end) return;
     if (seq > core.seq && !failed.has(shard)) {
       if (crashes.isQuarantined(shard, seq)) core.pass(seq, timestamp);
-      else await applyOne(core, message, (claims.get(shard) as Claim).head.epoch, crashes, seen, failed);
+      else if (!(await isApplied(message))) failed.add(shard);
     }
     if (seq === end && --open === 0) over.resolve();
   };
@@ -185,28 +211,17 @@ async function appendOwnership(
   return ends;
 }
 
-async function applyOne(
-  core: Shard,
-  message: InboxMessage,
-  epoch: number,
-  crashes: Crashes,
-  seen: Map<number, number>,
-  failed: Set<number>,
-): Promise<void> {
-  try {
-    const envelope = decodeEnvelope(message.body);
-    for (const record of envelope.r) {
-      if (record.k !== 'ownership' || record.epoch <= epoch) continue;
-      // Postgres and the fence are older than the log: our epoch is not the highest.
-      seen.set(core.shard, Math.max(seen.get(core.shard) ?? 0, record.epoch));
-      failed.add(core.shard);
-      return;
-    }
-    core.apply(message.seq, message.timestamp, envelope);
-  } catch (error) {
-    failed.add(core.shard);
-    await crashes.count(core.shard, message.seq, error);
+/** False when the log names an owner that is newer than this one. */
+function applyOne(core: Shard, message: InboxMessage, epoch: number, seen: Map<number, number>): boolean {
+  const envelope = decodeEnvelope(message.body);
+  for (const record of envelope.r) {
+    if (record.k !== 'ownership' || record.epoch <= epoch) continue;
+    // Postgres and the fence are older than the log: our epoch is not the highest.
+    seen.set(core.shard, Math.max(seen.get(core.shard) ?? 0, record.epoch));
+    return false;
   }
+  core.apply(message.seq, message.timestamp, envelope);
+  return true;
 }
 
 async function untilOk<T>(

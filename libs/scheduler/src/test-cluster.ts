@@ -153,6 +153,7 @@ export class TestNode {
     return {
       isQuarantined: (shard, seq) => this.quarantined.has(`${shard}/${seq}`),
       count: async (shard, seq) => {
+        if (!cluster.countsCrashes) throw new Error('Postgres is away');
         const times = (cluster.crashes.get(`${shard}/${seq}`) ?? 0) + 1;
         cluster.crashes.set(`${shard}/${seq}`, times);
         if (times < LIMITS.crashesBeforeQuarantine) return false;
@@ -178,6 +179,7 @@ export class TestCluster {
   readonly lines: string[] = [];
   readonly counts = new Map<string, number>();
   readonly crashes = new Map<string, number>();
+  countsCrashes = true;
   /** Answers by correlation. */
   readonly answers = new Map<number, Answer>();
   readonly #workers = new Map<string, { queues: readonly string[]; capacity: number; running: readonly string[] }>();
