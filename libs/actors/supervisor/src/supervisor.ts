@@ -1,6 +1,6 @@
 import { LIMITS } from '@belfry/protocol';
 import type { Placement } from '@belfry/ports';
-import { placeShards } from './placement.ts';
+import { placeShards, type PlaceableNode } from './placement.ts';
 
 /** A scheduler node's word of itself, every `LIMITS.nodeHeartbeatMs`. */
 export interface NodeHeartbeat {
@@ -27,7 +27,8 @@ export interface SupervisorEffect {
 }
 
 interface KnownNode {
-  readonly cores: number;
+  /** Undefined until it is heard: the last leader placed shards on it. */
+  readonly cores: number | undefined;
   readonly leaving: boolean;
   seenAt: number;
 }
@@ -36,11 +37,14 @@ interface KnownNode {
  * The supervisor: knows the scheduler nodes by their heartbeats and places the shards. It reads no clock; `nowMs` is monotonic.
  *
  * V1. Only a leader places, and only with its own term.
- * V2. A node that the placement names is given up after `LIMITS.nodeSilentMs` of silence, counted from the leader's first moment at the earliest.
+ * V2. A node that the placement names is given up after `LIMITS.nodeSilentMs` of silence, counted from the moment that this supervisor
+ *     heard of it at the earliest.
+ * V3. When all are silent, it is this supervisor that hears nothing: the placement stays, and silence counts from the next word on.
  */
 export class Supervisor {
   readonly #shards: number;
   readonly #nodes = new Map<string, KnownNode>();
+  #heardAt = -Infinity;
   #term: number | undefined;
   #placement: Placement | undefined;
 
@@ -56,13 +60,13 @@ export class Supervisor {
     return this.#placement;
   }
 
-  /** Nodes that count, with the silence of each. */
+  /** Nodes that count, with the silence of each; a node that has not been heard yet has 0 cores. */
   nodes(
     nowMs: number,
   ): { readonly node: string; readonly cores: number; readonly leaving: boolean; readonly silentMs: number }[] {
     return [...this.#nodes].map(([node, { cores, leaving, seenAt }]) => ({
       node,
-      cores,
+      cores: cores ?? 0,
       leaving,
       silentMs: nowMs - seenAt,
     }));
@@ -73,8 +77,9 @@ export class Supervisor {
       case 'leads':
         this.#term = input.term;
         this.#placement = input.placement;
+        if (this.#isDeaf(input.nowMs)) this.#listenAnew(input.nowMs);
         for (const node of input.placement?.nodes ?? []) {
-          if (!this.#nodes.has(node)) this.#nodes.set(node, { cores: 1, leaving: false, seenAt: input.nowMs });
+          if (!this.#nodes.has(node)) this.#nodes.set(node, { cores: undefined, leaving: false, seenAt: input.nowMs }); // V2
         }
         return this.#place(input.nowMs);
       case 'follows':
@@ -82,6 +87,8 @@ export class Supervisor {
         return [];
       case 'heartbeat': {
         const { node, cores, leaving } = input.beat;
+        if (this.#isDeaf(input.nowMs)) this.#listenAnew(input.nowMs);
+        this.#heardAt = input.nowMs;
         const known = this.#nodes.get(node);
         this.#nodes.set(node, { cores: Math.max(1, cores), leaving, seenAt: input.nowMs });
         return known === undefined || known.leaving !== leaving ? this.#place(input.nowMs) : [];
@@ -93,31 +100,66 @@ export class Supervisor {
     }
   }
 
+  /** Whether nobody has been heard for so long that each one's silence says nothing (V3). */
+  #isDeaf(nowMs: number): boolean {
+    return nowMs - this.#heardAt > LIMITS.nodeSilentMs;
+  }
+
+  /** Counts the silence of those that own shards from now on; the others are forgotten until they are heard. */
+  #listenAnew(nowMs: number): void {
+    const placed = new Set(this.#placement?.nodes);
+    for (const [node, known] of this.#nodes) {
+      if (placed.has(node)) known.seenAt = nowMs;
+      else this.#nodes.delete(node);
+    }
+  }
+
   #place(nowMs: number): SupervisorEffect[] {
     if (this.#term === undefined) return [];
+    if (this.#isDeaf(nowMs)) return this.#renew();
     for (const [node, { seenAt }] of this.#nodes) if (nowMs - seenAt > LIMITS.nodeSilentMs) this.#nodes.delete(node);
-    const staying = [...this.#nodes].filter(([, { leaving }]) => !leaving);
-    // The last nodes to leave keep their shards: there is nobody to take them.
-    if (staying.length === 0) return [];
-    const nodes = staying.map(([id, { cores }]) => ({ id, weight: cores })).sort((a, b) => (a.id < b.id ? -1 : 1));
     const before = this.#placement;
     const owners = Array.from({ length: this.#shards }, (_, shard) => before?.nodes[before.assignment[shard] ?? -1]);
+    const nodes = weigh(this.#nodes, owners);
+    // The last nodes to leave keep their shards: there is nobody to take them.
+    if (nodes.length === 0) return [];
     const placed = placeShards(this.#shards, nodes, owners);
     const moved = placed.filter((owner, shard) => owner !== owners[shard]).length;
-    if (before !== undefined && moved === 0 && before.term === this.#term) return [];
+    if (before !== undefined && moved === 0) return this.#renew();
     const names = nodes.map(({ id }) => id);
-    this.#placement = {
-      term: this.#term,
-      version: (before?.version ?? 0) + 1,
-      nodes: names,
-      assignment: placed.map((owner) => names.indexOf(owner as string)),
-    };
-    return [
-      {
-        kind: 'place',
-        placement: this.#placement,
-        why: `${moved} of ${this.#shards} shards move, ${names.length} nodes`,
-      },
-    ];
+    const assignment = placed.map((owner) => names.indexOf(owner as string));
+    return this.#issue(names, assignment, `${moved} of ${this.#shards} shards move, ${names.length} nodes`);
   }
+
+  /** Gives the placement that another leader left this leader's term (V1). */
+  #renew(): SupervisorEffect[] {
+    const before = this.#placement;
+    if (before === undefined || before.term === this.#term) return [];
+    return this.#issue(before.nodes, before.assignment, 'a new leader, and no shard moves');
+  }
+
+  #issue(nodes: readonly string[], assignment: readonly number[], why: string): SupervisorEffect[] {
+    const version = (this.#placement?.version ?? 0) + 1;
+    this.#placement = { term: this.#term as number, version, nodes, assignment };
+    return [{ kind: 'place', placement: this.#placement, why }];
+  }
+}
+
+/** The nodes that stay, by their cores; one that has not been heard yet has as many as its shards tell beside those of the others. */
+function weigh(known: ReadonlyMap<string, KnownNode>, owners: readonly (string | undefined)[]): PlaceableNode[] {
+  const heard = { nodes: 0, cores: 0, shards: 0 };
+  const owned = new Map<string, number>();
+  for (const owner of owners) if (owner !== undefined) owned.set(owner, (owned.get(owner) ?? 0) + 1);
+  for (const [id, { cores }] of known) {
+    if (cores === undefined) continue;
+    heard.nodes++;
+    heard.cores += cores;
+    heard.shards += owned.get(id) ?? 0;
+  }
+  const guess = (id: string): number =>
+    heard.shards > 0 ? ((owned.get(id) ?? 0) * heard.cores) / heard.shards : heard.cores / heard.nodes;
+  return [...known]
+    .filter(([, { leaving }]) => !leaving)
+    .map(([id, { cores }]) => ({ id, weight: cores ?? Math.max(1, guess(id)) }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
