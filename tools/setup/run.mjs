@@ -28,6 +28,7 @@ const COMMANDS = {
   test: [
     ['tsc', '-p', 'tsconfig.json'],
     ['eslint', '.'],
+    ['prettier', '--check', '--log-level', 'warn', '.'],
     ['vitest', 'run'],
   ],
 };

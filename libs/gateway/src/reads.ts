@@ -63,7 +63,9 @@ export class Reads {
     const filter = taskFilter(value);
     return this.#page(filter.limit, async (limit) => {
       const { items, cursor, asOf } = await this.#options.queries.tasks(namespace, { ...filter, limit });
-      const views = items.map((task) => storedTaskView(task, asOf));
+      // An idle shard's checkpoint may be half a minute old: what comes next is told from now on.
+      const nowMs = Math.max(asOf, this.#options.clock.now());
+      const views = items.map((task) => storedTaskView(task, nowMs));
       return { items: views, ...(cursor === undefined ? {} : { cursor }), asOf: iso(asOf) } satisfies ListReply;
     });
   }

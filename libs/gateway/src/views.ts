@@ -85,21 +85,21 @@ export function taskView(task: TaskFacts): TaskView {
 }
 
 /**
- * A task as Postgres had it at `asOf`, without its payload. What is known of its fires follows from its definition alone, so a
+ * A task as Postgres has it, without its payload, with its fires after `nowMs`. They follow from its definition alone, so a
  * one-time task whose instant has come is `due` until it has finished; its shard, asked by `get`, knows more.
  */
-export function storedTaskView(task: StoredTask, asOf: number): TaskView {
+export function storedTaskView(task: StoredTask, nowMs: number): TaskView {
   const schedule = readCanonical(task.schedule);
-  const next = task.ended === undefined && schedule !== undefined ? coming(schedule, task, asOf) : [];
+  const next = task.ended === undefined && schedule !== undefined ? coming(schedule, task, nowMs) : [];
   const due = schedule?.kind === 'at' && next.length === 0;
   const { shard, id, key, schedule: text, target, metadata, createdAt } = task;
   const state = task.ended?.state ?? (due ? 'due' : 'waiting');
   return taskView({ shard, id, key, schedule: text, target, metadata, createdAt, state, next });
 }
 
-function coming(schedule: Schedule, task: StoredTask, asOf: number): number[] {
+function coming(schedule: Schedule, task: StoredTask, nowMs: number): number[] {
   const fires: number[] = [];
-  let after = schedule.kind === 'at' ? asOf : Math.max(asOf, task.effectiveFrom);
+  let after = schedule.kind === 'at' ? nowMs : Math.max(nowMs, task.effectiveFrom);
   while (fires.length < LIMITS.nextFires) {
     after = nextFire(schedule, after, task.createdAt);
     if (after === Infinity) break;

@@ -235,17 +235,7 @@ export interface WorkerHeartbeat {
   readonly stopping?: boolean;
 }
 
-export const EVENT_TYPES = [
-  'created',
-  'updated',
-  'cancelled',
-  'dispatched',
-  'succeeded',
-  'failed',
-  'retrying',
-  'dead',
-  'finished',
-] as const;
+export const EVENT_TYPES = ['created', 'updated', 'cancelled', 'succeeded', 'failed', 'retrying', 'dead'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** `belfry.v1.<namespace>.events.<type>.<task id>`. */

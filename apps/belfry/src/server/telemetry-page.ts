@@ -6,12 +6,10 @@ const EVENTS: { readonly [Type in EventType]: string } = {
   created: 'A task was made.',
   updated: 'A task was changed.',
   cancelled: 'Without `execution`: a task was cancelled. With it: an execution of a cancelled task ended.',
-  dispatched: 'Reserved; not sent at present.',
   succeeded: 'An execution is over.',
   failed: 'An execution of a cancelled task ended with a failure.',
   retrying: 'An attempt failed or timed out, and there will be another; `error` says why.',
   dead: 'An execution is over without success.',
-  finished: 'Reserved; not sent at present.',
 };
 
 /** `docs/telemetry.md`: what Belfry tells about itself, from the tables that the code works with. */

@@ -50,14 +50,18 @@ describe('a result', () => {
   it('ends in the dead letters after the last attempt, or when it is fatal', async () => {
     const [shard, , x] = await running();
     for (const attempt of [1, 2, 3]) {
-      shard.result(x, attempt, 'failed', { e: `boom ${attempt}` });
+      shard.result(x, attempt, attempt < 3 ? 'failed' : 'timed_out', { e: `boom ${attempt}` });
       shard.pass(60_000);
       shard.dispatch();
     }
     expect(shard.events().filter((event) => event.endsWith('*'))).toEqual(['retrying *', 'retrying *', 'dead *']);
     const { history, counters } = await shard.checkpoint();
     expect(history).toMatchObject([{ state: 'dead', attempt: 3, error: 'boom 3' }]);
-    expect(JSON.parse(history[0]?.attempts as string)).toMatchObject([{ error: 'boom 1' }, { error: 'boom 2' }]);
+    expect(JSON.parse(history[0]?.attempts as string)).toMatchObject([
+      { outcome: 'failed', error: 'boom 1' },
+      { outcome: 'failed', error: 'boom 2' },
+      { outcome: 'timed_out', error: 'boom 3' },
+    ]);
     expect(counters).toEqual({ fired: 1, finished: 1, dead: 1 });
     const [fatal, , y] = await running();
     fatal.result(y, 1, 'failed', { f: true });

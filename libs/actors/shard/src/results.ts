@@ -160,6 +160,8 @@ function close(
   timestamp = last?.acceptedAt ?? 0,
 ): void {
   const { target } = execution;
+  // The row tells the last attempt, but not whether one that ended a dead execution failed, timed out or was lost.
+  const attempts = how === 'dead' && last !== undefined ? [...execution.attempts, last] : execution.attempts;
   if (how === 'dead') state.dead++;
   state.emit({
     type: how === 'succeeded' ? 'succeeded' : how === 'dead' ? 'dead' : how === 'cancelled' ? 'cancelled' : 'failed',
@@ -186,7 +188,7 @@ function close(
     worker: last?.worker,
     error: last?.error,
     result,
-    attempts: execution.attempts.length === 0 ? undefined : JSON.stringify(execution.attempts),
+    attempts: attempts.length === 0 ? undefined : JSON.stringify(attempts),
     epoch: execution.epoch,
     traceparent: execution.traceparent,
     createdAt: execution.createdAt,

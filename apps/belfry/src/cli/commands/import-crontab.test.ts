@@ -1,18 +1,21 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { memoryClient, testCli } from '../testing.ts';
 import { importCrontab, type ImportOptions } from './import-crontab.ts';
 
 const OPTIONS: ImportOptions = { queue: 'shell', handler: 'shell', timezone: 'UTC' };
 
+let folder: string;
 let file: string;
 beforeEach(() => {
-  file = join(mkdtempSync(join(tmpdir(), 'belfry-crontab-')), 'crontab');
+  folder = mkdtempSync(join(tmpdir(), 'belfry-crontab-'));
+  file = join(folder, 'crontab');
 });
+afterEach(() => rmSync(folder, { recursive: true }));
 
 function setUp(json = false) {
   const test = testCli(memoryClient(), { json });
