@@ -173,7 +173,7 @@ export class SchedulerNode {
     const startedAt = env.clock.monotonic();
     await Promise.all(shards.map((shard) => this.#askForRelease(shard)));
     const { taken, again } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
-    for (const { core, fence, streamLost } of taken) {
+    for (const { core, fence } of taken) {
       const host = new HostedShard(
         core,
         fence,
@@ -188,7 +188,7 @@ export class SchedulerNode {
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
       );
-      if (streamLost) this.#adrift.add(core, env.clock.monotonic());
+      this.#adrift.add(core, env.clock.monotonic());
     }
     const joined = taken.map(({ core }) => core.seq);
     await this.#reader.read(joined.length === 0 ? undefined : Math.min(...joined));
@@ -282,24 +282,30 @@ export class SchedulerNode {
     if (this.#incarnation === 0 || this.#stopped) return;
     this.#incarnation = 0;
     this.#env.log.warn('the work stream was lost: taking all shards over again');
-    for (const host of [...this.#hosted.values()]) this.#forget(host);
-    const again = async (): Promise<void> => {
-      await this.#working;
-      for (let attempt = 1; this.#incarnation === 0; attempt++) {
-        try {
-          this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
-          for (const queue of this.#demand.queues()) {
-            const [namespace, name] = queue.split('.') as [string, string];
-            await this.#env.work.ensureConsumer(namespace, name);
-          }
-        } catch (error) {
-          if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
-          await pause(attempt);
+    const hosts = [...this.#hosted.values()];
+    for (const host of hosts) host.leaving = true;
+    void this.#afterLoss(hosts);
+  }
+
+  async #afterLoss(hosts: readonly HostedShard[]): Promise<void> {
+    // The stream no longer tells what was dispatched since the last checkpoint: without this one, it would be dispatched again.
+    await this.#checkpointer.write();
+    for (const host of hosts) this.#forget(host);
+    // A takeover under way may be waiting for the stream.
+    for (let attempt = 1; this.#incarnation === 0 && !this.#stopped; attempt++) {
+      try {
+        this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
+        for (const queue of this.#demand.queues()) {
+          const [namespace, name] = queue.split('.') as [string, string];
+          await this.#env.work.ensureConsumer(namespace, name);
         }
+      } catch (error) {
+        if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
+        await pause(attempt);
       }
-      await this.settle();
-    };
-    void again();
+    }
+    await this.#working;
+    await this.settle();
   }
 
   // — Messages

@@ -1,5 +1,5 @@
 import type { ActiveRow, Fence, InboxMessage, ShardHead } from '@belfry/ports';
-import { LIMITS, type InboxRecord } from '@belfry/protocol';
+import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import { Shard, type Interned } from '@belfry/shard';
 import { breathe, pause, type Environment } from './environment.ts';
 import { decodeEnvelope } from './hosted-shard.ts';
@@ -7,8 +7,6 @@ import { decodeEnvelope } from './hosted-shard.ts';
 export interface TakenShard {
   readonly core: Shard;
   readonly fence: Fence;
-  /** The work stream has lost what the shard had dispatched. */
-  readonly streamLost: boolean;
 }
 
 /** Messages that crash their shard: by `<shard>/<seq>`. */
@@ -35,19 +33,22 @@ export async function countCrash(
   }
 }
 
-/** What a takeover came to. Shards that crashed in their replay, or whose log names a newer owner, are to be taken over again. */
+/**
+ * What a takeover came to. To be taken over again are shards that crashed in their replay, or whose log names a newer owner; and all
+ * when the work stream was lost meanwhile.
+ */
 export interface Takeover {
   readonly taken: readonly TakenShard[];
   readonly again: readonly number[];
 }
 
 /**
- * Takes shards over, in this order (design, section 2): epoch, fence, rows, surviving work, ownership record, replay; only then
- * does the caller dispatch. `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
+ * Takes shards over, in this order: epoch, fence, rows, surviving work, ownership record, replay; only then does the caller dispatch. `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
  *
  * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
  * R2. Surviving work is listed after the fence is taken: nothing can be added by an older owner afterwards.
  * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
+ * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it.
  */
 export async function takeOver(
   env: Environment,
@@ -56,20 +57,24 @@ export async function takeOver(
   crashes: Crashes,
   seen: Map<number, number>,
 ): Promise<Takeover> {
+  const incarnation = await env.work.incarnation();
   const claims = await claim(env, shards, seen);
   const cores = await loadCores(env, interned, claims);
   const surviving = new Map(
     await inGroups(shards, 64, async (shard) => [shard, await env.work.surviving(shard)] as const),
   );
+  if ((await env.work.incarnation()) !== incarnation) {
+    await appendOwnership(env, [...claims.values()], { lost: true }); // R4
+    return { taken: [], again: shards };
+  }
   const failed = await replay(env, cores, claims, crashes, seen);
   const taken: TakenShard[] = [];
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
     const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
-    const streamLost = fencedBefore === 0 && head.epoch > 1;
-    const stale = core.reconcile(surviving.get(core.shard) ?? [], streamLost, env.clock.now());
+    const stale = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
     if (stale.length > 0) await env.work.remove(stale);
-    taken.push({ core, fence, streamLost });
+    taken.push({ core, fence });
     await breathe();
   }
   return { taken, again: [...failed] };
@@ -80,6 +85,11 @@ interface Claim {
   readonly fence: Fence;
   /** The epoch in the fence before; 0 when the work stream knew none. */
   readonly fencedBefore: number;
+}
+
+/** Whether the work stream has lost what the owners before had dispatched. */
+function isLost(head: ShardHead, fencedBefore: number): boolean {
+  return fencedBefore === 0 && head.epoch > 1;
 }
 
 /** Epoch and fence of each shard; where another node was quicker, again with the next epoch. */
@@ -95,6 +105,12 @@ async function claim(
     );
     const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, fenced.get(shard) as number));
     const heads = await untilOk(env, 'epochs', () => env.store.takeEpochs(open, env.node, atLeast));
+    const losers = heads.filter((head) => isLost(head, fenced.get(head.shard) as number));
+    await appendOwnership(
+      env,
+      losers.map((head) => ({ head })),
+      { lost: true },
+    ); // R4
     await inGroups(heads, 64, async (head) => {
       const fence = await untilFenced(env, head.shard, head.epoch);
       if (fence === undefined)
@@ -150,7 +166,7 @@ async function replay(
   seen: Map<number, number>,
 ): Promise<Set<number>> {
   const shards = [...cores.keys()];
-  const ends = await appendOwnership(env, shards, claims);
+  const ends = await appendOwnership(env, [...claims.values()]);
   const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
   const { firstSeq } = await env.inbox.usage();
   if (first > 1 && firstSeq > first)
@@ -188,25 +204,21 @@ async function replay(
   return failed;
 }
 
+/** Returns the sequence of each shard's record. */
 async function appendOwnership(
   env: Environment,
-  shards: readonly number[],
-  claims: ReadonlyMap<number, Claim>,
+  claims: readonly Pick<Claim, 'head'>[],
+  more: Pick<OwnershipRecord, 'lost'> = {},
 ): Promise<Map<number, number>> {
   const ends = new Map<number, number>();
-  for (let from = 0; from < shards.length; from += LIMITS.batchMessages) {
-    const part = shards.slice(from, from + LIMITS.batchMessages);
-    const messages = part.map((shard) => {
-      const record: InboxRecord = {
-        k: 'ownership',
-        c: 0,
-        epoch: (claims.get(shard) as Claim).head.epoch,
-        node: env.node,
-      };
+  for (let from = 0; from < claims.length; from += LIMITS.batchMessages) {
+    const part = claims.slice(from, from + LIMITS.batchMessages);
+    const messages = part.map(({ head: { shard, epoch } }) => {
+      const record: OwnershipRecord = { k: 'ownership', c: 0, epoch, node: env.node, ...more };
       return { shard, body: JSON.stringify({ v: 1, g: '', r: [record] }) };
     });
     const seqs = await untilOk(env, 'ownership records', () => env.inbox.append(messages));
-    part.forEach((shard, at) => ends.set(shard, seqs[at] as number));
+    part.forEach(({ head }, at) => ends.set(head.shard, seqs[at] as number));
   }
   return ends;
 }

@@ -1,0 +1,171 @@
+import { retry } from '@belfry/ports';
+import { LIMITS } from '@belfry/protocol';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { testCluster, type TestCluster } from './test-cluster.ts';
+
+let cluster: TestCluster;
+beforeEach(() => {
+  cluster = testCluster();
+});
+afterEach(() => vi.useRealTimers());
+
+/** One execution of shard 1 in the hands of a worker that says so. */
+async function runningOne(): Promise<string> {
+  const execution = await cluster.create(1, 'one', 1_000);
+  await cluster.worker('w', 10);
+  await cluster.pass(1_000);
+  cluster.pull();
+  cluster.running('w', [execution]);
+  return execution;
+}
+
+/** The stream goes, and the nodes notice. */
+async function lose(): Promise<void> {
+  const before = cluster.logged('the work stream was lost').length;
+  cluster.work.lose();
+  await cluster.until(() => cluster.logged('the work stream was lost').length > before, 'the loss is noticed');
+  await cluster.until(() => cluster.logged('shards taken over').length > before + 1, 'all shards are taken over again');
+}
+
+describe('when the work stream is lost', () => {
+  it('does not run again what a worker says it runs, and takes its result', async () => {
+    await cluster.startOwner();
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    await lose();
+    await cluster.seconds(2 * (LIMITS.lostContactMs / 1_000));
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+    await cluster.seconds(2);
+    expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
+  it('runs again what nobody has spoken for in the lost-contact time, and not before', async () => {
+    await cluster.startOwner();
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    cluster.silence('w');
+    await cluster.worker('other', 10);
+    await lose();
+    await cluster.seconds(LIMITS.lostContactMs / 1_000 - 3);
+    expect(await cluster.inStream()).toEqual([]);
+    await cluster.seconds(4);
+    // It was given back unrun: the next attempt takes its place.
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
+  it('does not run again what was dispatched since the last checkpoint', async () => {
+    await cluster.startOwner();
+    const execution = await runningOne();
+    expect(cluster.counts.get('checkpoint')).toBeUndefined();
+    cluster.work.lose();
+    await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+    // A dispatch notices it before a checkpoint is due.
+    await cluster.create(1, 'next', 1_000);
+    await cluster.until(() => cluster.logged('shards taken over').length === 2, 'all shards are taken over again');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
+
+  it('goes on with what is due, in a stream that the first node to notice makes, under new fences', async () => {
+    const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+    await cluster.place([a, a, b, b]);
+    await cluster.worker('w', 10);
+    const incarnation = await cluster.work.incarnation();
+    cluster.work.lose();
+    const executions = [await cluster.create(0, 'one', 5_000), await cluster.create(3, 'two', 5_000)];
+    await cluster.seconds(8);
+    expect(cluster.logged('the work stream was lost')).toHaveLength(2);
+    expect([a.owned, b.owned]).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
+    expect(await cluster.work.incarnation()).toBeGreaterThan(incarnation);
+    expect((await cluster.inStream()).toSorted()).toEqual(executions.map((execution) => `${execution}.1`).toSorted());
+    // Workers pull from the new stream without asking for anything.
+    expect(cluster.pull()).toHaveLength(2);
+  });
+
+  it('is noticed by a dispatch before the next check', async () => {
+    await cluster.startOwner();
+    const execution = await cluster.create(1, 'one', 1_000);
+    await cluster.worker('w', 10);
+    cluster.work.lose();
+    await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+    await cluster.pass(1_000);
+    await cluster.until(() => cluster.logged('shards taken over').length === 2, 'all shards are taken over again');
+    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
+  it('is no end of what is adrift when the shard moves on: the next owner gives it back', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    cluster.silence('w');
+    await cluster.worker('other', 10);
+    await lose();
+    await cluster.seconds(2);
+    first.kill();
+    await cluster.startOwner('b');
+    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
+  it('is known to the next owner, when the one that found it out died before its first checkpoint', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    first.kill();
+    cluster.work.lose();
+    // The second owner takes the fences in the new stream, and dies before it has loaded anything.
+    const second = await cluster.start('b');
+    vi.spyOn(cluster.store, 'load').mockImplementationOnce(() => new Promise(() => undefined));
+    cluster.tellPlacement([second, second, second, second]);
+    await cluster.until(() => cluster.calls.at(-1) === 'b store.load', 'the second owner has its fences');
+    second.kill();
+    await cluster.startOwner('c');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
+
+  it('during a takeover is noticed: it does not wait for fences in a stream that nobody makes', async () => {
+    const node = await cluster.start('a');
+    const { takeFence } = cluster.work;
+    vi.spyOn(cluster.work, 'takeFence').mockImplementation(async (...args) =>
+      (await cluster.work.incarnation()) === 0
+        ? retry('the stream is gone')
+        : await takeFence.apply(cluster.work, args),
+    );
+    cluster.work.lose();
+    await cluster.place([node, node, node, node]);
+    expect(await cluster.work.incarnation()).toBeGreaterThan(0);
+  });
+
+  it('between the look at the old fences and the new ones is noticed, also by the next owner', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    first.kill();
+    const { takeEpochs } = cluster.store;
+    vi.spyOn(cluster.store, 'takeEpochs').mockImplementationOnce(async (...args) => {
+      cluster.work.lose();
+      await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+      await cluster.work.ensureConsumer('acme', 'mail');
+      return await takeEpochs.apply(cluster.store, args);
+    });
+    const second = await cluster.start('b');
+    cluster.tellPlacement([second, second, second, second]);
+    const ownerships = (): number => cluster.calls.filter((call) => call === 'b inbox.append').length;
+    await cluster.until(() => ownerships() === 1, 'the loss is noticed');
+    await cluster.settle();
+    if (second.owned.length > 0) expect.unreachable('it was taken over as if nothing were lost');
+    second.kill();
+    await cluster.startOwner('c');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
+});
