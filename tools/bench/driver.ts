@@ -40,7 +40,15 @@ export type DriverConfig =
   | { readonly driver: 'belfry'; readonly natsUrl: string; readonly queue: string; readonly concurrency: number }
   | { readonly driver: 'bullmq'; readonly modules: string; readonly port: number; readonly queue: string }
   | {
-      readonly driver: 'graphile-worker' | 'pg-boss';
+      readonly driver: 'graphile-worker';
+      /** Jobs are fetched ahead and completed in batches, as its performance page does; else one by one, its default. */
+      readonly batches: boolean;
+      readonly modules: string;
+      readonly postgresUrl: string;
+      readonly queue: string;
+    }
+  | {
+      readonly driver: 'pg-boss';
       readonly modules: string;
       readonly postgresUrl: string;
       readonly queue: string;

@@ -1,6 +1,7 @@
 import { startTestServers } from '@belfry/adapter-embedded/testing';
 
 import type { Cleanup } from '../cleanup.ts';
+import type { DriverConfig } from '../driver.ts';
 import type { RunningSystem, Skipped, System } from '../system.ts';
 import { installPeers, PEER_PACKAGES } from './peer-packages.ts';
 import { redisVersion, startRedis, type Fsync } from './redis.ts';
@@ -14,13 +15,30 @@ export async function findPeers(say: (line: string) => void): Promise<{ systems:
     const reason = error instanceof Error ? error.message : String(error);
     return { systems: [], skipped: ['BullMQ', 'graphile-worker', 'pg-boss'].map((name) => ({ name, reason })) };
   }
-  const onPostgres = [onPostgresPeer('graphile-worker', modules), onPostgresPeer('pg-boss', modules)];
+  const onPostgres = [
+    onPostgresPeer('graphile-worker', 'local queue of 500, completions in batches', ({ postgresUrl, queue }) => {
+      return { driver: 'graphile-worker', batches: true, modules, postgresUrl, queue };
+    }),
+    onPostgresPeer('pg-boss', 'fetches and completions in batches', ({ postgresUrl, queue }) => {
+      return { driver: 'pg-boss', modules, postgresUrl, queue };
+    }),
+  ];
+  const oneByOne = onPostgresPeer(
+    'graphile-worker, unbatched',
+    'a statement for each job',
+    ({ postgresUrl, queue }) => {
+      return { driver: 'graphile-worker', batches: false, modules, postgresUrl, queue };
+    },
+  );
   const redis = redisVersion();
   if (redis === undefined) {
-    return { systems: onPostgres, skipped: [{ name: 'BullMQ', reason: 'there is no redis-server on PATH' }] };
+    return {
+      systems: [...onPostgres, oneByOne],
+      skipped: [{ name: 'BullMQ', reason: 'there is no redis-server on PATH' }],
+    };
   }
   return {
-    systems: [bullmq('always', modules, redis), ...onPostgres, bullmq('everysec', modules, redis)],
+    systems: [bullmq('always', modules, redis), ...onPostgres, bullmq('everysec', modules, redis), oneByOne],
     skipped: [],
   };
 }
@@ -38,15 +56,20 @@ function bullmq(fsync: Fsync, modules: string, redis: string): System {
   };
 }
 
-function onPostgresPeer(driver: 'graphile-worker' | 'pg-boss', modules: string): System {
+function onPostgresPeer(
+  name: 'graphile-worker' | 'graphile-worker, unbatched' | 'pg-boss',
+  how: string,
+  driver: (where: { readonly postgresUrl: string; readonly queue: string }) => DriverConfig,
+): System {
+  const program = name === 'pg-boss' ? 'pg-boss' : 'graphile-worker';
   return {
-    name: driver,
-    settings: `${driver} ${PEER_PACKAGES[driver]}, Postgres with fsync and synchronous_commit on`,
-    isPeer: true,
+    name,
+    settings: `${program} ${PEER_PACKAGES[program]}, ${how}, Postgres with fsync and synchronous_commit on`,
+    isPeer: name === program,
     inFlight: 4,
     async start(cleanup: Cleanup): Promise<RunningSystem> {
       const servers = cleanup.add(await startTestServers({ servers: { nats: false } }), (it) => it.stop());
-      return { driver: (queue) => ({ driver, modules, postgresUrl: servers.postgresUrl, queue }) };
+      return { driver: (queue) => driver({ postgresUrl: servers.postgresUrl, queue }) };
     },
   };
 }
