@@ -1,9 +1,20 @@
 import { LIMITS } from '@belfry/protocol';
-import type { Body, CheckpointStore, ShardDelta, TaskPatch } from '@belfry/ports';
+import { retry, type Body, type CheckpointStore, type ShardDelta, type TaskPatch } from '@belfry/ports';
 import type { Shard } from '@belfry/shard';
 import { pause, type Log } from './environment.ts';
 
-type Waiting = { readonly shard: number; readonly id: string; readonly done: (body: Body | undefined) => void };
+interface Waiting {
+  readonly shard: number;
+  readonly epoch: number;
+  readonly id: string;
+  readonly done: (body: Body | undefined) => void;
+}
+
+/** A body as it was under one ownership: what happened to it under another is not known here. */
+interface Held {
+  readonly body: Body;
+  readonly epoch: number;
+}
 
 const OBJECT_BYTES = 200;
 
@@ -11,18 +22,22 @@ const OBJECT_BYTES = 200;
  * The parts of tasks that shards do not keep: payload, labels, key, trace context.
  *
  * P1. A body that no checkpoint has written is found with its shard or among the deltas under way, never in Postgres.
- * P2. Cached bodies are whole and current: a patch drops them.
+ * P2. Cached bodies are whole and current: a patch drops them, and they count as long as the shard has the epoch that it had then.
+ *     A query that a checkpoint has overtaken is asked again.
  * P3. The cache holds at most `LIMITS.payloadCacheBytes`.
+ * P4. A body that cannot be read keeps waiting, and no other with it.
  */
 export class Bodies {
   readonly #store: CheckpointStore;
   readonly #log: Log;
-  readonly #cache = new Map<string, Body>();
+  readonly #cache = new Map<string, Held>();
   #cachedBytes = 0;
-  #committing = new Map<string, Body>();
+  #committing = new Map<string, Held>();
   #patching = new Map<string, TaskPatch>();
   #wanted: Waiting[] = [];
   #queries = 0;
+  /** Of each query under way, the ids that a checkpoint has written since it began. */
+  readonly #overtaken = new Set<Set<string>>();
 
   constructor(store: CheckpointStore, log: Log) {
     this.#store = store;
@@ -37,29 +52,29 @@ export class Bodies {
   peek(shard: Shard, id: string): Body | undefined {
     const unsaved = shard.unsavedRow(id);
     if (unsaved !== undefined) return unsaved;
-    const body = this.#committing.get(id) ?? this.#cache.get(id);
-    return body === undefined ? undefined : this.#patched(shard, id, body);
+    const held = this.#committing.get(id) ?? this.#cache.get(id);
+    return held?.epoch === shard.epoch ? this.#patched(shard, id, held.body) : undefined; // P2
   }
 
   /** The body, fetched if need be. Undefined when there is no such task any more. */
   async get(shard: Shard, id: string): Promise<Body | undefined> {
     const near = this.peek(shard, id);
     if (near !== undefined) return near;
-    const body = await this.#fetch(shard.shard, id);
+    const body = await this.#fetch(shard, id);
     return body === undefined ? undefined : this.#patched(shard, id, body);
   }
 
   /** Fetches bodies that will be needed soon. */
   prefetch(shard: Shard, id: string): void {
-    if (this.peek(shard, id) === undefined) void this.#fetch(shard.shard, id);
+    if (this.peek(shard, id) === undefined) void this.#fetch(shard, id);
   }
 
   /** A checkpoint begins: what it writes stays at hand until it is done (P1). */
   committing(deltas: readonly ShardDelta[]): void {
-    for (const { inserts, patches, deletes } of deltas) {
+    for (const { epoch, inserts, patches, deletes } of deltas) {
       for (const id of deletes) this.#drop(id);
       for (const { id, payload, metadata, key, traceparent, createdAt } of inserts) {
-        this.#committing.set(id, { payload, metadata, key, traceparent, createdAt });
+        this.#committing.set(id, { epoch, body: { payload, metadata, key, traceparent, createdAt } });
       }
       for (const patch of patches) {
         this.#drop(patch.id);
@@ -74,7 +89,8 @@ export class Bodies {
     const patched = this.#patching;
     this.#committing = new Map();
     this.#patching = new Map();
-    for (const [id, body] of committed) if (!patched.has(id) && keep(id)) this.#keep(id, body);
+    for (const ids of this.#overtaken) for (const id of [...committed.keys(), ...patched.keys()]) ids.add(id); // P2
+    for (const [id, held] of committed) if (!patched.has(id) && keep(id)) this.#keep(id, held);
   }
 
   #patched(shard: Shard, id: string, body: Body): Body {
@@ -87,9 +103,9 @@ export class Bodies {
     return whole;
   }
 
-  #fetch(shard: number, id: string): Promise<Body | undefined> {
+  #fetch({ shard, epoch }: Shard, id: string): Promise<Body | undefined> {
     return new Promise((done) => {
-      this.#wanted.push({ shard, id, done });
+      this.#wanted.push({ shard, epoch, id, done });
       if (this.#wanted.length === 1 && this.#queries < 2) setImmediate(() => void this.#query());
     });
   }
@@ -97,33 +113,55 @@ export class Bodies {
   async #query(): Promise<void> {
     if (this.#queries >= 2) return;
     this.#queries++;
+    let rows: number = LIMITS.payloadQueryRows;
     for (let attempt = 1; this.#wanted.length > 0;) {
-      const wanted = this.#wanted.splice(0, LIMITS.payloadQueryRows);
-      const outcome = await this.#store.bodies(wanted);
-      if (outcome.kind !== 'ok') {
-        // Whoever waits goes on waiting: these fires are late until Postgres is back.
-        if (attempt === 1)
-          this.#log.warn('payloads cannot be fetched, trying again', {
-            error: String(outcome.kind === 'retry' ? outcome.error.message : ''),
-          });
-        this.#wanted.unshift(...wanted);
-        await pause(attempt++);
+      const wanted = this.#wanted.splice(0, rows);
+      const failure = await this.#answer(wanted);
+      if (failure === undefined) {
+        attempt = 1;
+        rows = Math.min(LIMITS.payloadQueryRows, 2 * rows);
         continue;
       }
-      attempt = 1;
-      for (const { id, done } of wanted) {
-        const body = outcome.value.get(id);
-        if (body !== undefined && !this.#patching.has(id)) this.#keep(id, body);
-        done(body);
-      }
+      // Whoever waits goes on waiting: these fires are late until Postgres is back.
+      if (attempt === 1) this.#log.warn('payloads cannot be fetched, trying again', { error: failure.error.message });
+      if (wanted.length === 1) this.#wanted.push(...wanted);
+      else this.#wanted.unshift(...wanted);
+      if (failure.isFault && wanted.length > 1)
+        rows = Math.ceil(wanted.length / 2); // P4
+      else await pause(attempt++);
     }
     this.#queries--;
   }
 
-  #keep(id: string, body: Body): void {
+  /** Gives the bodies to whoever waits for them. Undefined when that is done. */
+  async #answer(wanted: readonly Waiting[]): Promise<{ readonly error: Error; readonly isFault: boolean } | undefined> {
+    const overtaken = new Set<string>();
+    this.#overtaken.add(overtaken);
+    let isFault = false;
+    const outcome = await this.#store.bodies(wanted).catch((error: unknown) => {
+      isFault = true;
+      return retry(error);
+    });
+    this.#overtaken.delete(overtaken);
+    if (outcome.kind === 'retry') return { error: outcome.error, isFault };
+    if (outcome.kind === 'refused') return outcome.reason satisfies never;
+    for (const waiting of wanted) {
+      const { id, epoch, done } = waiting;
+      const body = outcome.value.get(id);
+      if (overtaken.has(id)) {
+        this.#wanted.push(waiting);
+        continue;
+      }
+      if (body !== undefined && !this.#patching.has(id)) this.#keep(id, { body, epoch });
+      done(body);
+    }
+    return undefined;
+  }
+
+  #keep(id: string, held: Held): void {
     this.#drop(id);
-    this.#cache.set(id, body);
-    this.#cachedBytes += sizeOf(body);
+    this.#cache.set(id, held);
+    this.#cachedBytes += sizeOf(held.body);
     if (this.#cachedBytes <= LIMITS.payloadCacheBytes) return;
     for (const oldest of this.#cache.keys()) {
       this.#drop(oldest);
@@ -131,16 +169,11 @@ export class Bodies {
     }
   }
 
-  /** The body of a task that has been dispatched for the last time is not needed again soon. */
-  forget(id: string): void {
-    this.#drop(id);
-  }
-
   #drop(id: string): void {
-    const body = this.#cache.get(id);
-    if (body === undefined) return;
+    const held = this.#cache.get(id);
+    if (held === undefined) return;
     this.#cache.delete(id);
-    this.#cachedBytes -= sizeOf(body);
+    this.#cachedBytes -= sizeOf(held.body);
   }
 }
 

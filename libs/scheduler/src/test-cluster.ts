@@ -301,12 +301,16 @@ export class TestCluster {
     return fire(shard, name, dueMs);
   }
 
+  nextCommand(): number {
+    return ++this.#correlation;
+  }
+
   createRecord(shard: number, name: string, dueMs: number, change: Partial<Target> = {}): InboxRecord {
     const key = keyIn(shard, name);
     return {
       k: 'create',
       c: 0,
-      m: ++this.#correlation,
+      m: this.nextCommand(),
       id: taskIdOfKey('acme', key),
       key,
       s: `a${T0 + dueMs}`,
