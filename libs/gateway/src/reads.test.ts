@@ -284,6 +284,17 @@ describe('tasks.history', () => {
     ]);
   });
 
+  it('shows how the last attempt of a dead execution ended, once', async () => {
+    const world = new TestWorld();
+    const ends = ['failed', 'timed_out', 'lost'];
+    world.executions = ends.map((outcome) =>
+      over({ state: 'dead', attempt: 2, attempts: JSON.stringify([FAILED, { ...FAILED, attempt: 2, outcome }]) }),
+    );
+    const { items } = await world.ask('tasks.history', { id: ID });
+    const shown = items.map(({ attempts }) => (attempts as { outcome: string }[]).map(({ outcome }) => outcome));
+    expect(shown).toEqual(ends.map((outcome) => ['failed', outcome]));
+  });
+
   it('shows no attempt of what was cancelled while it waited, and survives a result that cannot be read', async () => {
     const world = new TestWorld();
     const never = { dispatchedAt: undefined, deliveredAt: undefined, startedAt: undefined, worker: undefined };

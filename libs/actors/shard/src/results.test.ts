@@ -151,7 +151,12 @@ describe('a message that is delivered again', () => {
     const [shard, , x] = await running();
     const answers = Array.from({ length: LIMITS.lostAttempts }, (_, at) => shard.redelivered(x, 1, at + 2));
     expect(answers.map((answer) => answer.ok && answer.status)).toEqual(['run', 'run', 'run', 'run', 'skip']);
-    expect(shard.core.counters).toEqual({ fired: 1, finished: 1, dead: 1 });
+    const { history, counters } = await shard.checkpoint();
+    expect(counters).toEqual({ fired: 1, finished: 1, dead: 1 });
+    const attempts = JSON.parse(history[0]?.attempts as string) as { attempt: number; outcome: string }[];
+    expect(attempts.map(({ attempt, outcome }) => `${attempt} ${outcome}`)).toEqual(
+      answers.map((_, at) => `${at + 1} lost`),
+    );
   });
 
   it('does not run when the attempt is over, when the task was cancelled, or in another namespace', async () => {
