@@ -1,5 +1,5 @@
 import { retry } from '@belfry/ports';
-import { LIMITS, taskIdOfKey } from '@belfry/protocol';
+import { LIMITS, taskIdOfKey, type Answer } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fire, keyIn, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
@@ -34,8 +34,11 @@ function holdBodies(): { readonly asked: string[][]; letThrough: () => void } {
   return { asked, letThrough: gate.resolve };
 }
 
-const update = (shard: number, name: string, m: number, p: string) =>
-  cluster.send(shard, { k: 'update', c: 0, m, id: taskIdOfKey('acme', keyIn(shard, name)), ns: 'acme', p });
+const idOf = (shard: number, name: string): string => taskIdOfKey('acme', keyIn(shard, name));
+const update = (shard: number, name: string, p: string): Promise<Answer> =>
+  cluster.send(shard, { k: 'update', c: 0, m: cluster.nextCommand(), id: idOf(shard, name), ns: 'acme', p });
+const cancel = (shard: number, name: string): Promise<Answer> =>
+  cluster.send(shard, { k: 'cancel', c: 0, m: cluster.nextCommand(), id: idOf(shard, name), ns: 'acme' });
 
 const payloads = (): unknown[] => cluster.pull().map(({ body }) => (JSON.parse(body) as { payload: unknown }).payload);
 
@@ -83,9 +86,7 @@ describe('a body that comes late', () => {
     await cluster.worker('w', 10);
     await cluster.pass(DUE_MS);
     await cluster.until(() => held.asked.length > 0, 'the body is asked for');
-    const id = taskIdOfKey('acme', keyIn(0, 'one'));
-    const answer = await cluster.send(0, { k: 'cancel', c: 0, m: 1, id, ns: 'acme' });
-    expect(answer).toEqual({ ok: true, status: 'cancelled', running: [] });
+    expect(await cancel(0, 'one')).toEqual({ ok: true, status: 'cancelled', running: [] });
     held.letThrough();
     await cluster.seconds(2);
     expect(await cluster.inStream()).toEqual([]);
@@ -135,13 +136,13 @@ describe('bodies', () => {
   it('are current: an update counts, stored or not, for what is fetched later and for what was fetched before', async () => {
     await takenOver('stored', 'unstored', 'fetched');
     await cluster.worker('w', 10);
-    await update(0, 'stored', 1, '"new 0"');
+    await update(0, 'stored', '"new 0"');
     await cluster.checkpoint();
     await cluster.pass(DUE_MS - LIMITS.payloadAheadMs);
     await cluster.seconds(1);
-    await update(2, 'fetched', 2, '"new 2"');
+    await update(2, 'fetched', '"new 2"');
     await cluster.checkpoint();
-    await update(1, 'unstored', 3, '"new 1"');
+    await update(1, 'unstored', '"new 1"');
     await cluster.pass(LIMITS.payloadAheadMs);
     expect(payloads().toSorted()).toEqual(['new 0', 'new 1', 'new 2']);
   });
@@ -152,9 +153,8 @@ describe('bodies', () => {
     const held = holdBodies();
     await cluster.pass(DUE_MS - LIMITS.payloadAheadMs);
     await cluster.until(() => held.asked.length > 0, 'the bodies are asked for');
-    await update(0, 'one', 1, '"new 1"');
-    const id = taskIdOfKey('acme', keyIn(1, 'two'));
-    await cluster.send(1, { k: 'cancel', c: 0, m: 2, id, ns: 'acme' });
+    await update(0, 'one', '"new 1"');
+    await cancel(1, 'two');
     await cluster.checkpoint();
     const again = cluster.createRecord(1, 'two', DUE_MS);
     if (again.k !== 'create') throw new Error('it is none');
@@ -165,5 +165,39 @@ describe('bodies', () => {
     await cluster.pass(LIMITS.payloadAheadMs);
     await cluster.seconds(1);
     expect(payloads().toSorted()).toEqual(['new 1', 'new 2', 'three']);
+  });
+
+  it('are current when a shard comes back from another node, where its task was updated', async () => {
+    const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+    await cluster.place([a, a, a, b]);
+    await cluster.worker('w', 10);
+    await cluster.create(0, 'one', DUE_MS);
+    await cluster.pass(DUE_MS - 2 * LIMITS.payloadAheadMs);
+    await cluster.checkpoint(); // soon due: its body stays at hand
+    await cluster.place([b, a, a, b]);
+    await update(0, 'one', '"new"');
+    await cluster.place([a, a, a, b]);
+    await cluster.pass(2 * LIMITS.payloadAheadMs);
+    await cluster.settle();
+    expect(payloads()).toEqual(['new']);
+  });
+
+  it('that cannot be read keep no other waiting', async () => {
+    const names = ['one', 'two', 'bad', 'three', 'four'];
+    await takenOver(...names);
+    await cluster.worker('w', 10);
+    const bad = idOf(2, 'bad');
+    const { bodies } = cluster.store;
+    vi.spyOn(cluster.store, 'bodies').mockImplementation(async (refs) => {
+      if (refs.some(({ id }) => id === bad)) throw new Error('this row is no good');
+      return await bodies.call(cluster.store, refs);
+    });
+    await cluster.pass(DUE_MS);
+    await cluster.seconds(10);
+    expect(payloads().toSorted()).toEqual(['four', 'one', 'three', 'two']);
+    // It goes on to be asked for.
+    vi.mocked(cluster.store.bodies).mockImplementation(bodies.bind(cluster.store));
+    await cluster.seconds(6);
+    expect(payloads()).toEqual(['bad']);
   });
 });

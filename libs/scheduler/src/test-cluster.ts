@@ -134,7 +134,8 @@ export class TestNode {
     };
     return {
       tell: (subject, body) => (this.#dead ? undefined : messenger.tell(subject, body)),
-      ask: (subject, body, timeoutMs) => messenger.ask(subject, body, timeoutMs),
+      ask: (subject, body, timeoutMs) =>
+        this.#dead ? new Promise(() => undefined) : messenger.ask(subject, body, timeoutMs),
       serve: (subject, handler) => whileAlive(messenger.serve(subject, handler)),
       listen: (subject, handler) => whileAlive(messenger.listen(subject, handler)),
     };
