@@ -220,13 +220,15 @@ export class SchedulerNode {
     return JSON.stringify({ released: host.core.shard });
   }
 
-  /** Ends dispatching, writes the last checkpoint, and forgets the shards. */
+  /** Ends dispatching, writes the last checkpoint, and forgets the shards. What waits for its body is the next owner's to dispatch. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
     for (const host of hosts) host.leaving = true;
     for (const host of hosts) await host.publishing;
-    while (hosts.some((host) => host.awaitingBodies.size > 0 && !host.gone)) await pause(1);
     await this.#checkpointer.write();
-    for (const host of hosts) this.#forget(host);
+    for (const host of hosts) {
+      this.#tellEvents(host);
+      this.#forget(host);
+    }
     await this.#reader.read();
   }
 
@@ -343,9 +345,13 @@ export class SchedulerNode {
       if (host.leaving) continue;
       host.core.advance(nowMs, TIMERS_A_TICK);
       if (host.core.backlog > 0 || host.ready.length > 0) due = true;
-      for (const event of host.core.takeEvents()) this.#env.messenger.tell(...eventMessage(event));
+      this.#tellEvents(host);
     }
     if (due) this.#dispatcher.round();
+  }
+
+  #tellEvents({ core }: HostedShard): void {
+    for (const event of core.takeEvents()) this.#env.messenger.tell(...eventMessage(event));
   }
 
   #everySecond(): void {
