@@ -6,6 +6,8 @@ import type { AgentCall, AgentCalls, AgentReply, AgentRequest } from './agent-pr
 import type { DriverConfig } from './driver.ts';
 
 const AGENT = fileURLToPath(new URL('agent.ts', import.meta.url));
+/** A worker that closes waits for the answers to its results: longer than a request that a killed server never answers. */
+const CLOSE_MS = 30_000;
 
 interface Waiting {
   readonly resolve: (result: never) => void;
@@ -67,9 +69,9 @@ export class Agent implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     const exited = once(this.#child, 'exit');
-    const deadline = setTimeout(() => this.#child.kill('SIGKILL'), 15_000);
+    const deadline = setTimeout(() => this.#child.kill('SIGKILL'), CLOSE_MS);
     await this.call('close', undefined).catch(() => undefined); // it ends either way
-    this.#child.disconnect();
+    if (this.#child.connected) this.#child.disconnect();
     await exited;
     clearTimeout(deadline);
   }

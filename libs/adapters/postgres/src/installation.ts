@@ -29,7 +29,7 @@ export async function ensureInstallation(session: Session, shards: number): Prom
     await session.query('INSERT INTO belfry.installation (shards) VALUES ($1)', [shards]);
     await session.query(
       `INSERT INTO belfry.shard (shard, checkpointed_at)
-       SELECT shard, floor(extract(epoch FROM clock_timestamp()) * 1000) FROM generate_series(0, $1 - 1) AS shard`,
+       SELECT shard, floor(extract(epoch FROM statement_timestamp()) * 1000) FROM generate_series(0, $1 - 1) AS shard`,
       [shards],
     );
     await session.query(taskPartitions(shards));
