@@ -23,6 +23,7 @@ const PRIORITIES = [0, 1, 2] as const;
  *
  * F1. Of a queue, at most `dispatchWindow` times its workers' slots are dispatched and not over, over all nodes.
  * F2. A higher priority goes first, across all shards of the node.
+ * F3. Nothing is dispatched while the inbox is at `LIMITS.inboxStopDispatch` of its bytes or above: what is left is for results.
  */
 export class Dispatcher {
   readonly #env: Environment;
@@ -31,6 +32,7 @@ export class Dispatcher {
   readonly #node: DispatcherNode;
   #scheduled = false;
   #turn = 0;
+  #inboxIsFull = false;
   stopped = false;
 
   constructor(env: Environment, bodies: Bodies, demand: Demand, node: DispatcherNode) {
@@ -48,6 +50,22 @@ export class Dispatcher {
       this.#scheduled = false;
       if (!this.stopped) this.round();
     });
+  }
+
+  /** Looks how full the inbox is (F3). */
+  async checkInbox(): Promise<void> {
+    const { inbox, log } = this.#env;
+    try {
+      const { bytes, maxBytes } = await inbox.usage();
+      const isFull = maxBytes > 0 && bytes >= maxBytes * LIMITS.inboxStopDispatch;
+      if (isFull === this.#inboxIsFull) return;
+      this.#inboxIsFull = isFull;
+      log.warn(isFull ? 'the inbox is nearly full: nothing is dispatched' : 'the inbox has room: dispatch goes on', {
+        bytes,
+      });
+    } catch (error) {
+      log.warn('the inbox cannot be asked', { error: String(error) });
+    }
   }
 
   round(): void {
@@ -90,7 +108,7 @@ export class Dispatcher {
 
   #window(queue: string): number {
     const slots = this.#demand.slots(queue);
-    if (slots === 0) return 0;
+    if (slots === 0 || this.#inboxIsFull) return 0; // F3
     let outstanding = 0;
     for (const host of this.#node.hosted()) outstanding += host.core.outstanding(queue);
     return Math.ceil(slots * LIMITS.dispatchWindow * this.#node.ownedShare()) - outstanding;

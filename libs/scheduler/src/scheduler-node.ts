@@ -357,6 +357,7 @@ export class SchedulerNode {
   #everySecond(): void {
     const nowMs = this.#env.clock.monotonic();
     this.#demand.expire(nowMs);
+    void this.#dispatcher.checkInbox();
     this.#prefetch();
     void this.#giveBack(this.#adrift.expire(nowMs));
     if (this.#missing().length > 0) void this.settle();
