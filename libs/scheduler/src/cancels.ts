@@ -1,5 +1,5 @@
-import type { InboxRecord } from '@belfry/protocol';
-import type { WorkRef } from '@belfry/ports';
+import { LIMITS, type InboxRecord } from '@belfry/protocol';
+import type { InboxAppend, WorkRef } from '@belfry/ports';
 import type { Reply } from '@belfry/shard';
 import { pause, type Environment } from './environment.ts';
 import type { HostedShard } from './hosted-shard.ts';
@@ -36,23 +36,19 @@ export async function takeBack(env: Environment, host: HostedShard, reply: Reply
 /** Appends that these executions were returned unrun (Z2). False when the shard went to another owner before. */
 async function give(env: Environment, host: HostedShard, taken: readonly WorkRef[]): Promise<boolean> {
   if (taken.length === 0) return true;
-  const r = taken.map(({ execution: x, namespace: ns, attempt: a }): InboxRecord => ({
-    k: 'result',
-    c: 0,
-    x,
-    ns,
-    a,
-    o: 'returned',
-    w: '',
-    dl: 0,
-    st: 0,
-    fi: 0,
-  }));
-  const message = { shard: host.core.shard, body: JSON.stringify({ v: 1, g: '', r }) };
+  const messages: InboxAppend[] = [];
+  for (let from = 0; from < taken.length; from += LIMITS.batchItems) {
+    const r = taken.slice(from, from + LIMITS.batchItems).map(returned);
+    messages.push({ shard: host.core.shard, body: JSON.stringify({ v: 1, g: '', r }) });
+  }
   for (let attempt = 1; !host.gone; attempt++) {
-    const outcome = await env.inbox.append([message]);
+    const outcome = await env.inbox.append(messages);
     if (outcome.kind === 'ok') return true;
     await pause(attempt);
   }
   return false;
+}
+
+function returned({ execution: x, namespace: ns, attempt: a }: WorkRef): InboxRecord {
+  return { k: 'result', c: 0, x, ns, a, o: 'returned', w: '', dl: 0, st: 0, fi: 0 };
 }
