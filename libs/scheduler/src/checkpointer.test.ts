@@ -66,6 +66,26 @@ describe('a checkpoint', () => {
     commit.mockRestore();
     await cluster.until(() => owner.owned.length === 4, 'the shard is loaded again');
   });
+
+  it('counts executions that are over when they are written, and by whoever writes them', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.worker('w', 10);
+    const executions = [await cluster.create(1, 'one', 0), await cluster.create(2, 'two', 0)];
+    await cluster.settle();
+    for (const execution of executions) await cluster.result(execution, 1, 'succeeded');
+    const { commit } = cluster.store;
+    let faults = 2;
+    commits(cluster).mockImplementation(async (deltas, id) => {
+      if (faults > 0 && deltas.some(({ shard }) => shard === 1) && faults-- > 0) throw new Error('a row is no good');
+      return await commit.call(cluster.store, deltas, id);
+    });
+    await cluster.store.takeEpochs([2], 'z', [5]);
+    await cluster.until(() => owner.owned.length === 2, "one shard faulted, the other one is another owner's");
+    expect([cluster.history(), cluster.counts.get('over succeeded')]).toEqual([[], undefined]);
+    await cluster.seconds(4);
+    expect(cluster.history().toSorted()).toEqual(executions.map((execution) => `${execution} succeeded 1`).toSorted());
+    expect(cluster.counts.get('over succeeded')).toBe(2);
+  });
 });
 
 describe('the inbox sequence of a checkpoint', () => {

@@ -94,15 +94,15 @@ export class Checkpointer {
     const rows = [...deltas.values()].reduce((sum, delta) => sum + rowsOf(delta), 0);
     const startedAt = this.#env.clock.monotonic();
     const span = this.#env.tracer.checkpoint(rows);
-    await this.#commit(deltas);
+    const written = await this.#commit(deltas);
     span.end();
     this.#env.metrics.checkpoint(rows, this.#env.clock.monotonic() - startedAt);
-    this.#observe([...deltas.values()]);
+    this.#observe(written);
     this.#keepSoonDue(deltas);
   }
 
-  /** Commits until the fate of every delta is known (K1). */
-  async #commit(deltas: ReadonlyMap<HostedShard, ShardDelta>): Promise<void> {
+  /** Commits until the fate of every delta is known (K1). Returns those that were written. */
+  async #commit(deltas: ReadonlyMap<HostedShard, ShardDelta>): Promise<ShardDelta[]> {
     const id = `${this.#writer}.${this.#number++}`;
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#env.store.commit([...deltas.values()], id).catch((error: unknown) => ({ error }));
@@ -110,7 +110,7 @@ export class Checkpointer {
       if (outcome.kind === 'ok') {
         const fenced = new Set(outcome.value.fenced);
         for (const host of deltas.keys()) if (fenced.has(host.core.shard)) this.#node.onFenced(host);
-        return;
+        return [...deltas.values()].filter(({ shard }) => !fenced.has(shard));
       }
       if (attempt === 2 && outcome.kind === 'retry')
         this.#env.log.warn('a checkpoint is being repeated', { error: outcome.error.message });
@@ -119,9 +119,13 @@ export class Checkpointer {
   }
 
   /** One delta spoils the whole transaction: each is written for itself, and the one that is at fault loses its shard (K3). */
-  async #isolate(deltas: ReadonlyMap<HostedShard, ShardDelta>, error: unknown): Promise<void> {
-    if (deltas.size === 1) for (const host of deltas.keys()) return this.#node.onFault(host, error);
-    for (const [host, delta] of deltas) await this.#commit(new Map([[host, delta]]));
+  async #isolate(deltas: ReadonlyMap<HostedShard, ShardDelta>, error: unknown): Promise<ShardDelta[]> {
+    const written: ShardDelta[] = [];
+    for (const [host, delta] of deltas) {
+      if (deltas.size === 1) this.#node.onFault(host, error);
+      else written.push(...(await this.#commit(new Map([[host, delta]]))));
+    }
+    return written;
   }
 
   async #takeDeltas(): Promise<Map<HostedShard, ShardDelta>> {
