@@ -1,8 +1,11 @@
 /** Expected outcomes of a port are values, keyed by what to do next. Bugs are thrown. */
 export type Outcome<T, Refused = never> =
   | { readonly kind: 'ok'; readonly value: T }
-  /** Nothing happened, or it is unknown what happened: the same call again is safe, after `error` has been noted. */
-  | { readonly kind: 'retry'; readonly error: Error }
+  /**
+   * Nothing happened, or it is unknown what happened: the same call again is safe, after `error` has been noted. With `unsent`, nothing
+   * happened for certain.
+   */
+  | { readonly kind: 'retry'; readonly error: Error; readonly unsent?: true }
   /** It did not happen and will not, for the reason given. */
   | { readonly kind: 'refused'; readonly reason: Refused };
 

@@ -11,9 +11,11 @@ export class Adrift {
     { readonly shard: number; readonly namespace: string; readonly attempt: number; until: number }
   >();
 
-  add(shard: Shard, nowMs: number): void {
+  /** What is `unsent` for certain is given back at once. */
+  add(shard: Shard, nowMs: number, unsent: ReadonlySet<string>): void {
     for (const { id, attempt, namespace } of shard.adrift()) {
-      this.#deadlines.set(id, { shard: shard.shard, namespace, attempt, until: nowMs + LIMITS.lostContactMs });
+      const until = unsent.has(id) ? nowMs : nowMs + LIMITS.lostContactMs;
+      this.#deadlines.set(id, { shard: shard.shard, namespace, attempt, until });
     }
   }
 

@@ -158,6 +158,7 @@ export class Dispatcher {
     host.ready = [];
     host.publishing = this.#publishUntilDone(host, items).finally(() => {
       host.publishing = undefined;
+      host.unsentBatch = [];
       this.poke();
     });
   }
@@ -165,8 +166,12 @@ export class Dispatcher {
   async #publishUntilDone(host: HostedShard, items: readonly Prepared[]): Promise<void> {
     const { shard, epoch } = host.core;
     const batchId = `${shard}.${epoch}.${host.batches++}`;
+    let unsent = true;
     for (let attempt = 1; !host.gone; attempt++) {
+      host.unsentBatch = [];
       const outcome = await this.#env.work.publish(host.fence, batchId, items);
+      unsent &&= outcome.kind === 'refused' || (outcome.kind === 'retry' && outcome.unsent === true);
+      if (unsent) host.unsentBatch = items;
       if (outcome.kind === 'ok') {
         this.#env.metrics.dispatched(items.length);
         for (const { span } of items) span.end();

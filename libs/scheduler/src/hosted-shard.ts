@@ -31,6 +31,8 @@ export class HostedShard {
   ready: Prepared[] = [];
   readonly awaitingBodies = new Set<string>();
   publishing: Promise<void> | undefined;
+  /** What of the batch under way is in no work stream for certain: all of it, or nothing. */
+  unsentBatch: readonly Prepared[] = [];
   batches = 0;
   /** Takes no more dispatches: it is being handed over. */
   leaving = false;
@@ -61,6 +63,11 @@ export class HostedShard {
       },
       onCrash,
     });
+  }
+
+  /** Executions that are dispatched as far as the core knows, and in no work stream for certain. */
+  unsent(): string[] {
+    return [...this.awaitingBodies, ...[...this.ready, ...this.unsentBatch].map(({ execution }) => execution)];
   }
 
   /** Forgets a dispatch that has not begun to be published. False when there is none of this execution. */

@@ -48,6 +48,8 @@ export class SchedulerNode {
   readonly #reader: InboxReader;
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
+  /** Of the work stream that was lost: what was not in it. */
+  #unsent: ReadonlySet<string> = new Set();
   readonly #crashes: Crashes;
   readonly #supervision = new Map<number, Supervision>();
   /** Shards that are not loaded again yet, since they crash. */
@@ -188,7 +190,7 @@ export class SchedulerNode {
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
       );
-      this.#adrift.add(core, env.clock.monotonic());
+      this.#adrift.add(core, env.clock.monotonic(), this.#unsent);
     }
     const joined = taken.map(({ core }) => core.seq);
     await this.#reader.read(joined.length === 0 ? undefined : Math.min(...joined));
@@ -286,6 +288,7 @@ export class SchedulerNode {
     this.#env.log.warn('the work stream was lost: taking all shards over again');
     const hosts = [...this.#hosted.values()];
     for (const host of hosts) host.leaving = true;
+    this.#unsent = new Set(hosts.flatMap((host) => host.unsent()));
     void this.#afterLoss(hosts);
   }
 
@@ -308,6 +311,7 @@ export class SchedulerNode {
     }
     await this.#working;
     await this.settle();
+    this.#unsent = new Set();
   }
 
   // — Messages

@@ -1,4 +1,4 @@
-import { retry } from '@belfry/ports';
+import { refused, retry } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { testCluster, type TestCluster } from './test-cluster.ts';
@@ -61,10 +61,10 @@ describe('when the work stream is lost', () => {
     cluster.work.lose();
     await cluster.work.ensure(() => cluster.store.nextFirstSeq());
     // A dispatch notices it before a checkpoint is due.
-    await cluster.create(1, 'next', 1_000);
+    const next = await cluster.create(1, 'next', 1_000);
     await cluster.until(() => cluster.logged('shards taken over').length === 2, 'all shards are taken over again');
     await cluster.seconds(3);
-    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.inStream()).toEqual([`${next}.2`]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
   });
 
@@ -87,16 +87,24 @@ describe('when the work stream is lost', () => {
     expect(cluster.pull()).toHaveLength(2);
   });
 
-  it('is noticed by a dispatch before the next check', async () => {
+  it('is noticed by a dispatch before the next check; what certainly was in no stream goes again at once', async () => {
     await cluster.startOwner();
-    const execution = await cluster.create(1, 'one', 1_000);
+    const [never, perhaps] = [await cluster.create(1, 'never', 1_000), await cluster.create(2, 'perhaps', 1_000)];
     await cluster.worker('w', 10);
-    cluster.work.lose();
-    await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+    const { publish } = cluster.work;
+    let tries = 0;
+    vi.spyOn(cluster.work, 'publish').mockImplementation(async (fence, id, items) => {
+      if (fence.epoch > 1) return await publish.call(cluster.work, fence, id, items);
+      if (++tries <= 2) return fence.shard === 1 ? { ...retry('not connected'), unsent: true } : retry('no answer');
+      return refused('lost');
+    });
     await cluster.pass(1_000);
+    cluster.work.lose();
     await cluster.until(() => cluster.logged('shards taken over').length === 2, 'all shards are taken over again');
-    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
-    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+    await cluster.seconds(2);
+    expect(await cluster.inStream()).toEqual([`${never}.2`]);
+    await cluster.seconds(LIMITS.lostContactMs / 1_000);
+    expect((await cluster.inStream()).toSorted()).toEqual([`${never}.2`, `${perhaps}.2`].toSorted());
   });
 
   it('is no end of what is adrift when the shard moves on: the next owner gives it back', async () => {

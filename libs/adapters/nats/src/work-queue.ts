@@ -123,7 +123,7 @@ export class NatsWorkQueue implements WorkQueue {
       case 'absent':
         return await this.#absent();
       case 'unknown':
-        return retry(ack.error);
+        return ack.sent ? retry(ack.error) : { ...retry(ack.error), unsent: true };
     }
   }
 
