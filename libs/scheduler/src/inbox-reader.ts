@@ -1,5 +1,5 @@
 import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
-import type { Log } from './environment.ts';
+import { pause, type Log } from './environment.ts';
 import type { HostedShard } from './hosted-shard.ts';
 
 /** What a reader needs of its node. */
@@ -14,6 +14,7 @@ export interface InboxReaderNode {
  *
  * N1. A shard that is read (`isRead`) has been given every message of its own up to `seq`. One that has joined since is not read yet:
  *     what the others have been given says nothing of it.
+ * N2. As long as the node hosts shards and has not stopped, it reads, or tries to.
  */
 export class InboxReader {
   readonly #inbox: Inbox;
@@ -34,9 +35,9 @@ export class InboxReader {
     return this.#seq;
   }
 
-  /** Reads for the shards as they are now, from `fromSeq` on or from where reading is. One at a time. */
-  read(fromSeq = this.#seq): Promise<void> {
-    this.#rereading = this.#rereading.then(() => this.#readAnew(fromSeq));
+  /** Reads for the shards as they are now. One at a time. */
+  read(): Promise<void> {
+    this.#rereading = this.#rereading.then(() => this.#readAnew());
     return this.#rereading;
   }
 
@@ -45,25 +46,38 @@ export class InboxReader {
     await this.#reading?.stop();
   }
 
-  async #readAnew(fromSeq: number): Promise<void> {
+  async #readAnew(): Promise<void> {
     const before = this.#reading;
     this.#reading = undefined;
     await before?.stop();
     const hosts = [...this.#node.hosted.values()];
-    const from = before === undefined ? fromSeq : Math.min(fromSeq, this.#seq);
     if (hosts.length === 0) {
       this.#seq = 0;
       return;
     }
-    this.#seq = Math.max(from, 0);
+    // Those that have joined begin behind their last message, the others where reading is.
+    this.#seq = Math.min(...hosts.map(({ isRead, core }) => (isRead ? this.#seq : core.seq)));
     for (const host of hosts) host.isRead = true; // N1
     const shards = hosts.map(({ core }) => core.shard);
-    const reading = await this.#inbox.read(shards, from + 1, (message) => this.#onMessage(message));
+    const reading = await this.#begin(shards, this.#seq + 1);
     this.#reading = reading;
-    reading.done.catch((error: unknown) => {
+    reading?.done.catch((error: unknown) => {
       this.#log.error('the inbox cannot be read, starting over', { error: String(error) });
       if (this.#reading === reading && !this.#stopped) setTimeout(() => void this.read(), 500);
     });
+  }
+
+  /** A reading that does not begin would leave all shards without messages: it is tried until it does, or the node stops (N2). */
+  async #begin(shards: readonly number[], fromSeq: number): Promise<InboxReading | undefined> {
+    for (let attempt = 1; !this.#stopped; attempt++) {
+      try {
+        return await this.#inbox.read(shards, fromSeq, (message) => this.#onMessage(message));
+      } catch (error) {
+        if (attempt === 1) this.#log.warn('the inbox cannot be read yet, trying again', { error: String(error) });
+        await pause(attempt);
+      }
+    }
+    return undefined;
   }
 
   #onMessage(message: InboxMessage): void | Promise<void> {

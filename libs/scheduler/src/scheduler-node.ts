@@ -192,8 +192,7 @@ export class SchedulerNode {
       );
       this.#adrift.add(core, env.clock.monotonic(), this.#unsent);
     }
-    const joined = taken.map(({ core }) => core.seq);
-    await this.#reader.read(joined.length === 0 ? undefined : Math.min(...joined));
+    await this.#reader.read();
     const durationMs = Math.round(env.clock.monotonic() - startedAt);
     env.metrics.takeover(taken.length, durationMs);
     env.log.info('shards taken over', { shards: taken.length, durationMs, tasks: this.status().tasks });

@@ -1,0 +1,101 @@
+import { LIMITS } from '@belfry/protocol';
+import { Interned, Shard } from '@belfry/shard';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HostedShard } from './hosted-shard.ts';
+import { InboxReader } from './inbox-reader.ts';
+import { T0, testCluster, type TestCluster } from './test-cluster.ts';
+
+let cluster: TestCluster;
+beforeEach(() => {
+  cluster = testCluster();
+});
+afterEach(() => vi.useRealTimers());
+
+/** The next reading ends when it is broken. */
+function breakable(): { broken: () => void } {
+  const gate = Promise.withResolvers<void>();
+  const { read } = cluster.inbox;
+  let armed = true;
+  vi.spyOn(cluster.inbox, 'read').mockImplementation(async (...args) => {
+    const reading = await read.apply(cluster.inbox, args);
+    if (!armed || args[0].length < 4) return reading;
+    // The replay of the takeover is whole: the reading after it is the one that breaks.
+    const isReplay = args[1] === 1 && vi.mocked(cluster.inbox.read).mock.calls.length === 1;
+    if (isReplay) return reading;
+    armed = false;
+    const done = gate.promise.then(async () => {
+      await reading.stop();
+      throw new Error('the consumer is gone');
+    });
+    done.catch(() => undefined); // whoever cares awaits it
+    return { done, stop: () => reading.stop() };
+  });
+  return { broken: gate.resolve };
+}
+
+describe('reading the inbox', () => {
+  it('goes on where it was when it breaks off: each message is applied, and once', async () => {
+    const { broken } = breakable();
+    const owner = await cluster.startOwner();
+    await cluster.create(0, 'before', 600_000);
+    broken();
+    await cluster.until(() => cluster.logged('the inbox cannot be read').length === 1, 'reading breaks off');
+    const correlations = [
+      ...(await cluster.append(0, cluster.createRecord(0, 'meanwhile', 600_000))),
+      ...(await cluster.append(1, cluster.createRecord(1, 'meanwhile', 600_000))),
+    ];
+    await cluster.until(() => correlations.every((one) => cluster.answers.has(one)), 'answers');
+    const created = { ok: true, status: 'created', next: [expect.any(Number)] };
+    expect(correlations.map((one) => cluster.answers.get(one))).toEqual([created, created]);
+    expect([owner.owned.length, owner.scheduler.status().tasks]).toEqual([4, 3]);
+  });
+
+  it('is tried until it begins, and begins where it had to', async () => {
+    const [a, b] = [await cluster.start('a'), await cluster.start('b')];
+    await cluster.place([a, b, b, b]);
+    const { read } = cluster.inbox;
+    let faults = 3;
+    vi.spyOn(cluster.inbox, 'read').mockImplementation(async (shards, ...rest) => {
+      if (shards.length === 2 && faults-- > 0) throw new Error('no connection');
+      return await read.call(cluster.inbox, shards, ...rest);
+    });
+    await cluster.place([a, a, b, b]);
+    const [correlation] = (await cluster.append(1, cluster.createRecord(1, 'one', 600_000))) as [number];
+    await cluster.until(() => cluster.answers.has(correlation), 'an answer');
+    expect(faults).toBeLessThan(0);
+    expect((await cluster.create(0, 'one', 600_000)).length).toBeGreaterThan(0);
+  });
+
+  it('begins where a shard that has joined has to, whoever asks for it', async () => {
+    const hosted = new Map<number, HostedShard>();
+    const applied = new Set<string>();
+    const join = (shard: number, seq: number): void => {
+      const head = { shard, epoch: 1, seq, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+      const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
+      const fence = { shard, epoch: 1, seq: 1, incarnation: 1 };
+      const none = (): void => undefined;
+      const host = new HostedShard(core, fence, () => applied.add(`${shard}: ${core.seq}`), none, none);
+      hosted.set(shard, host);
+    };
+    const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
+    const reader = new InboxReader(cluster.inbox, log, { hosted, pressure: () => undefined });
+    for (const shard of [0, 1, 0, 1, 0]) await cluster.appendRaw(shard, JSON.stringify({ v: 1, g: '', r: [] }));
+    join(0, 2);
+    await reader.read();
+    await cluster.until(() => reader.seq === 5, 'all is read');
+    join(1, 1);
+    await reader.read();
+    await cluster.until(() => applied.size === 4, 'the one that has joined has its messages');
+    expect([...applied]).toEqual(['0: 3', '0: 5', '1: 2', '1: 4']);
+    // Without shards nothing is read, and what was read before says nothing of those that come.
+    hosted.clear();
+    await reader.read();
+    expect(reader.seq).toBe(0);
+    join(1, 3);
+    applied.clear();
+    await reader.read();
+    await cluster.until(() => reader.seq === 4, 'it begins anew');
+    expect([...applied]).toEqual(['1: 4']);
+    await reader.stop();
+  });
+});
