@@ -9,42 +9,34 @@ export interface Doubt {
   readonly fromMs: number;
   readonly toMs: number;
   /** When the task was cancelled; undefined for a fire that runs on as one of the task's. */
-  readonly cancelledAt: number | undefined;
+  cancelledAt: number | undefined;
   readonly next: (afterMs: number) => number;
-  /** Fires that have been proven: each is, once. */
-  readonly proven: Set<number>;
+  /** Fires that have become executions since, for this doubt or otherwise: whoever speaks of them later speaks of what is over. */
+  readonly opened: Set<number>;
 }
 
 /** Before a task's pointer goes: notes what may have been dispatched of its coming fires. After the replay there is no such doubt. */
 export function noteDoubt(state: ShardState, slot: number, timestamp: number, cancelledAt: number | undefined): void {
   if (state.doubts === undefined) return;
+  const others = state.doubts.get(state.table.idOf(slot)) ?? [];
+  // A cancel is of all that an update moved before it, too.
+  for (const other of others) other.cancelledAt ??= cancelledAt;
   const fromMs = state.pointerOf(slot);
   const toMs = timestamp + LIMITS.clockSlackMs;
   if (fromMs > toMs) return;
-  const id = state.table.idOf(slot);
-  const doubt = {
-    fromMs,
-    toMs,
-    cancelledAt,
-    next: state.firesOf(slot),
-    proven: new Set<number>(),
-  };
-  const others = state.doubts.get(id);
-  if (others === undefined) state.doubts.set(id, [doubt]);
-  else others.push(doubt);
+  const doubt = { fromMs, toMs, cancelledAt, next: state.firesOf(slot), opened: new Set<number>() };
+  state.doubts.set(state.table.idOf(slot), [...others, doubt]);
 }
 
-/** The doubt that a fire resolves; undefined if there is none. */
-export function resolveDoubt(state: ShardState, task: string, scheduledAt: number): Doubt | undefined {
-  const doubt = state.doubts
+/** The latest doubt about a fire; undefined if there is none. */
+export function doubtOf(state: ShardState, task: string, scheduledAt: number): Doubt | undefined {
+  return state.doubts
     ?.get(task)
-    ?.find(
-      ({ fromMs, toMs, next, proven }) =>
+    ?.findLast(
+      ({ fromMs, toMs, next, opened }) =>
         scheduledAt >= fromMs &&
         scheduledAt <= toMs &&
         next(scheduledAt - 1) === scheduledAt &&
-        !proven.has(scheduledAt),
+        !opened.has(scheduledAt),
     );
-  doubt?.proven.add(scheduledAt);
-  return doubt;
 }

@@ -98,10 +98,16 @@ export function reconcile(
   for (const execution of [...state.executions.values()]) {
     if (execution.state === 'adrift' || carriers.has(execution)) continue;
     if (execution.cancelledAt !== undefined) closeAs(state, execution, 'cancelled', execution.cancelledAt);
-    else if (execution.state === 'dispatched') state.enqueue(execution);
+    else if (execution.state === 'dispatched') giveBack(state, execution);
   }
   endDoubts(state);
   return stale;
+}
+
+/** Nobody has it: it waits for its attempt again, and the next checkpoint says so. */
+function giveBack(state: ShardState, execution: Execution): void {
+  state.enqueue(execution);
+  state.changes.active.add(execution);
 }
 
 /** Whoever could speak of a fire in doubt has spoken. */

@@ -1,5 +1,5 @@
 import { executionId, LIMITS, parseExecutionId } from '@belfry/protocol';
-import { resolveDoubt } from './doubts.ts';
+import { doubtOf } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { isExecution, markDispatched, over, unknown } from './results.ts';
 import { NEVER_MS, type Refusal, type ShardState } from './state.ts';
@@ -24,7 +24,7 @@ export function proveDispatch(state: ShardState, witness: Witness, timestamp: nu
   if (state.targetOf(slot).namespace !== witness.namespace) return unknown('no such execution in this namespace');
   const proven = proveComing(state, slot, fire.scheduledAt, witness.attempt, timestamp);
   if (isExecution(proven) || witness.attempt !== 1) return proven;
-  const doubt = resolveDoubt(state, fire.taskId, fire.scheduledAt);
+  const doubt = doubtOf(state, fire.taskId, fire.scheduledAt);
   if (doubt === undefined) return proven;
   const execution = state.open(slot, fire.scheduledAt);
   execution.cancelledAt = doubt.cancelledAt;

@@ -130,6 +130,36 @@ describe('a shard that is taken over', () => {
     expect(shard.dispatch()).toEqual([`${fire(id, 0)}.2`, `${fire(id, 1_000)}.1`]);
   });
 
+  it('ends what was moved and then cancelled when its worker is lost, though no checkpoint knew of the dispatch', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `a${T0}` });
+    await shard.checkpoint();
+    shard.pass(5);
+    shard.dispatch();
+    shard.update(id, { s: `a${T0 + 1_000}` });
+    shard.cancel(id);
+    expect(shard.redelivered(fire(id, 0), 1, 2)).toMatchObject({ status: 'skip' });
+    shard.ack(fire(id, 0), 1);
+    await shard.crash();
+    shard.pass(60_000);
+    expect([shard.core.underWay, shard.dispatch()]).toEqual([0, []]);
+  });
+
+  it('does not take up again what is over of a task that was cancelled and made anew, when its message is still there', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k', s: `e100@${T0}` });
+    await shard.checkpoint();
+    shard.pass(50);
+    shard.cancel(id);
+    shard.create({ key: 'k', s: `e100@${T0}`, p: '2' });
+    shard.pass(60);
+    shard.dispatch();
+    shard.result(fire(id, 100), 1, 'succeeded');
+    expect(await shard.crash()).toMatchObject([{ execution: fire(id, 100), attempt: 1 }]);
+    expect(shard.core.underWay).toBe(0);
+    expect(shard.result(fire(id, 100), 1, 'failed')).toMatchObject({ error: { code: 'execution_over' } });
+  });
+
   it('keeps recurring fires through a schedule that changed before the crash, each once', async () => {
     const shard = await TestShard.start();
     const id = shard.create({ s: `e100@${T0}` });
@@ -205,6 +235,16 @@ describe('a work stream that was lost', () => {
     other.result(y, 1, 'returned');
     other.pass(0);
     expect(other.dispatch()).toEqual([`${y}.2`]);
+  });
+
+  it('is of no matter to what had been given back before', async () => {
+    const [shard, , x] = await lose();
+    shard.work.clear();
+    await shard.crash();
+    await shard.checkpoint();
+    await shard.crash({ streamLost: true });
+    shard.pass(0);
+    expect([shard.core.adrift(), shard.dispatch()]).toEqual([[], [`${x}.1`]]);
   });
 
   it('is not forgotten by the next takeover, whether a checkpoint or only the inbox knows of it', async () => {

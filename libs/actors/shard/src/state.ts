@@ -270,6 +270,7 @@ export class ShardState {
       stored: false,
     };
     this.addExecution(execution);
+    for (const { opened } of this.doubts?.get(task) ?? []) opened.add(scheduledAt);
     this.fired++;
     return execution;
   }
