@@ -3,12 +3,15 @@ import type { Messenger } from '@belfry/actor-runtime';
 import type { Reply } from '@belfry/shard';
 
 const FLUSH_AT = 2_000;
+/** Far below the largest message: one answer may be long, and a character may take three bytes. */
+const FLUSH_CHARS = 128 * 1024;
 
 /** Answers to gateways, gathered for one turn of the event loop: one message instead of hundreds. */
 export class ReplyOutbox {
   readonly #messenger: Messenger;
   #waiting = new Map<string, string[]>();
   #scheduled = false;
+  #chars = 0;
 
   constructor(messenger: Messenger) {
     this.#messenger = messenger;
@@ -20,8 +23,10 @@ export class ReplyOutbox {
       answers = [];
       this.#waiting.set(gateway, answers);
     }
-    answers.push(`[${correlation},${JSON.stringify(answer)}]`);
-    if (answers.length >= FLUSH_AT) this.flush();
+    const text = `[${correlation},${JSON.stringify(answer)}]`;
+    answers.push(text);
+    this.#chars += text.length;
+    if (answers.length >= FLUSH_AT || this.#chars >= FLUSH_CHARS) this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
@@ -35,5 +40,6 @@ export class ReplyOutbox {
       this.#messenger.tell(subjects.replies(gateway), `{"v":1,"a":[${answers.join(',')}]}`);
     }
     this.#waiting.clear();
+    this.#chars = 0;
   }
 }

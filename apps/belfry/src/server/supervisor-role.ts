@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Messenger } from '@belfry/actor-runtime';
-import type { Lease, LeaseStore, PlacementStore } from '@belfry/ports';
+import type { Lease, LeaseStore, Placement, PlacementStore } from '@belfry/ports';
 import { isName, isObject, LIMITS, subjects } from '@belfry/protocol';
 import type { Clock, Log } from '@belfry/scheduler';
 import { Supervisor, type NodeHeartbeat, type SupervisorEffect } from '@belfry/supervisor';
@@ -24,6 +24,8 @@ export interface SupervisorRoleOptions {
  * The shell around the supervisor's core: takes and renews the lease, feeds heartbeats, writes placements.
  *
  * Q1. A lease is trusted until `leaseTrustMs` after the last acknowledged renewal was *begun*, on the monotonic clock.
+ * Q2. One placement is written at a time, the latest, until it is written or this supervisor follows.
+ * Q3. Whoever holds the lease and does not lead yet, since the last placement could not be read, tries again each round.
  */
 export class SupervisorRole {
   readonly #options: SupervisorRoleOptions;
@@ -32,6 +34,8 @@ export class SupervisorRole {
   #trustedUntil = -Infinity;
   #renewAt = 0;
   #housekeepAt = 0;
+  #unwritten: Placement | undefined;
+  #writing = false;
   #busy = false;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
@@ -71,7 +75,8 @@ export class SupervisorRole {
     try {
       await this.#keepLease();
       const nowMs = this.#options.clock.monotonic();
-      await this.#perform(this.#core.step({ kind: 'tick', nowMs }));
+      this.#perform(this.#core.step({ kind: 'tick', nowMs }));
+      await this.#write();
       if (this.#core.leads && nowMs >= this.#housekeepAt) {
         this.#housekeepAt = nowMs + 60_000;
         await this.#options.housekeeping();
@@ -84,25 +89,35 @@ export class SupervisorRole {
   }
 
   async #keepLease(): Promise<void> {
-    const { leases, clock, log, node, placements } = this.#options;
-    const nowMs = clock.monotonic();
+    const nowMs = this.#options.clock.monotonic();
     if (this.#lease !== undefined && nowMs >= this.#trustedUntil) this.#follow('its lease was not renewed in time'); // Q1
-    if (nowMs < this.#renewAt) return;
-    if (this.#lease === undefined) {
-      this.#renewAt = nowMs + 1_000;
-      const outcome = await leases.acquire(LEASE, node);
-      if (outcome.kind !== 'ok' || this.#stopped) return;
-      this.#lease = outcome.value;
-      this.#trust(nowMs);
-      const placement = await placements.read();
-      log.info('this supervisor leads', { term: outcome.value.term });
-      await this.#perform(
-        this.#core.step({ kind: 'leads', term: outcome.value.term, placement, nowMs: clock.monotonic() }),
-      );
-      return;
-    }
+    if (nowMs >= this.#renewAt)
+      await (this.#lease === undefined ? this.#acquire(nowMs) : this.#renew(this.#lease, nowMs));
+    if (this.#lease !== undefined && !this.#core.leads) await this.#lead(this.#lease); // Q3
+  }
+
+  async #acquire(nowMs: number): Promise<void> {
+    const { leases, node } = this.#options;
+    this.#renewAt = nowMs + 1_000;
+    const outcome = await leases.acquire(LEASE, node);
+    if (outcome.kind !== 'ok') return;
+    if (this.#stopped) return await leases.release(LEASE, outcome.value);
+    this.#lease = outcome.value;
+    this.#trust(nowMs);
+  }
+
+  async #lead({ term }: Lease): Promise<void> {
+    const { clock, log, placements } = this.#options;
+    const placement = await placements.read();
+    if (this.#stopped || this.#lease?.term !== term) return;
+    log.info('this supervisor leads', { term });
+    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic() }));
+  }
+
+  async #renew(lease: Lease, nowMs: number): Promise<void> {
     this.#renewAt = nowMs + LIMITS.leaseRenewMs;
-    const outcome = await leases.renew(LEASE, this.#lease);
+    const outcome = await this.#options.leases.renew(LEASE, lease);
+    if (this.#lease === undefined) return;
     if (outcome.kind === 'ok') {
       this.#lease = outcome.value;
       this.#trust(nowMs);
@@ -120,6 +135,7 @@ export class SupervisorRole {
 
   #follow(why: string): void {
     this.#lease = undefined;
+    this.#unwritten = undefined; // Q2
     this.#core.step({ kind: 'follows' });
     this.#options.log.warn('this supervisor leads no longer', { why });
   }
@@ -127,22 +143,33 @@ export class SupervisorRole {
   #onHeartbeat(body: Uint8Array): void {
     const beat = readNodeHeartbeat(body);
     if (beat === undefined) return this.#options.log.warn('a node heartbeat that cannot be read');
-    const effects = this.#core.step({ kind: 'heartbeat', beat, nowMs: this.#options.clock.monotonic() });
-    void this.#perform(effects);
+    this.#perform(this.#core.step({ kind: 'heartbeat', beat, nowMs: this.#options.clock.monotonic() }));
+    void this.#write();
   }
 
-  async #perform(effects: readonly SupervisorEffect[]): Promise<void> {
+  #perform(effects: readonly SupervisorEffect[]): void {
     for (const { placement, why } of effects) {
       this.#options.log.info('placing shards', { version: placement.version, term: placement.term, why });
-      for (let attempt = 1; attempt <= 5; attempt++) {
+      this.#unwritten = placement; // Q2
+    }
+  }
+
+  /** What could not be written now is tried again in the next round. Never rejects. */
+  async #write(): Promise<void> {
+    if (this.#writing) return;
+    this.#writing = true;
+    try {
+      for (let placement = this.#unwritten; placement !== undefined; placement = this.#unwritten) {
         const outcome = await this.#options.placements.write(placement);
-        if (outcome.kind === 'ok') break;
-        if (outcome.kind === 'refused') {
+        if (outcome.kind === 'retry') throw outcome.error;
+        if (outcome.kind === 'refused' && this.#lease !== undefined)
           this.#follow('a placement of a higher term exists');
-          return;
-        }
-        this.#options.log.warn('a placement could not be written, trying again', { error: outcome.error.message });
+        if (this.#unwritten === placement) this.#unwritten = undefined;
       }
+    } catch (error) {
+      this.#options.log.warn('a placement could not be written, trying again', { error: String(error) });
+    } finally {
+      this.#writing = false;
     }
   }
 }
