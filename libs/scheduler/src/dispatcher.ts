@@ -12,6 +12,8 @@ export interface DispatcherNode {
   ownedShare(): number;
   /** Another owner has the shard. */
   onFenced(host: HostedShard): void;
+  /** Its state is no good: it must be loaded again. */
+  onFault(host: HostedShard, error: unknown): void;
   /** The work stream is gone. */
   onStreamLost(): void;
 }
@@ -99,10 +101,19 @@ export class Dispatcher {
           LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies.size,
         );
         if (limit <= 0 || host.core.waiting(queue, priority) === 0) continue;
-        const more = host.core.take(queue, priority, limit);
+        const more = this.#take(host, queue, priority, limit);
         window -= more.length;
         taken.set(host, mine.length === 0 ? more : mine.concat(more));
       }
+    }
+  }
+
+  #take(host: HostedShard, queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+    try {
+      return host.core.take(queue, priority, limit);
+    } catch (error) {
+      this.#node.onFault(host, error);
+      return [];
     }
   }
 
@@ -156,11 +167,13 @@ export class Dispatcher {
   #publish(host: HostedShard): void {
     const items = host.ready;
     host.ready = [];
-    host.publishing = this.#publishUntilDone(host, items).finally(() => {
-      host.publishing = undefined;
-      host.unsentBatch = [];
-      this.poke();
-    });
+    host.publishing = this.#publishUntilDone(host, items)
+      .catch((error: unknown) => this.#node.onFault(host, error))
+      .finally(() => {
+        host.publishing = undefined;
+        host.unsentBatch = [];
+        this.poke();
+      });
   }
 
   async #publishUntilDone(host: HostedShard, items: readonly Prepared[]): Promise<void> {

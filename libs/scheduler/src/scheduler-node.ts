@@ -75,7 +75,7 @@ export class SchedulerNode {
       ownedShare: () => this.#hosted.size / env.shards,
       readSeq: () => this.#reader.seq,
       onFenced: (host: HostedShard) => this.#lose(host),
-      onFault: (host: HostedShard, error: unknown) => this.#restart(host, error, {}),
+      onFault: (host: HostedShard, error: unknown) => this.#onFault(host, error),
       onStreamLost: () => this.#streamLost(),
     };
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
@@ -174,7 +174,8 @@ export class SchedulerNode {
     const { env } = { env: this.#env };
     const startedAt = env.clock.monotonic();
     await Promise.all(shards.map((shard) => this.#askForRelease(shard)));
-    const { taken, again } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    const { taken, again, faulty } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    for (const [shard, error] of faulty) this.#rest(shard, error);
     for (const { core, fence } of taken) {
       const host = new HostedShard(
         core,
@@ -250,13 +251,26 @@ export class SchedulerNode {
   async #onCrash(host: HostedShard, error: unknown, message: InboxMessage): Promise<void> {
     this.#forget(host);
     const quarantined = await countCrash(this.#env, this.#crashes, message, error);
-    this.#restart(host, error, { seq: message.seq, quarantined });
+    this.#rest(message.shard, error, { seq: message.seq, quarantined });
+  }
+
+  #onFault(host: HostedShard, error: unknown): void {
+    if (host.gone) return;
+    this.#forget(host);
+    this.#rest(host.core.shard, error);
+  }
+
+  /** What goes wrong in a shard costs that shard alone. */
+  #guard(host: HostedShard, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#onFault(host, error);
+    }
   }
 
   /** Loads a shard again, later each time that it comes to this. */
-  #restart(host: HostedShard, error: unknown, at: { readonly seq?: number; readonly quarantined?: boolean }): void {
-    const { shard } = host.core;
-    this.#forget(host);
+  #rest(shard: number, error: unknown, at: { readonly seq?: number; readonly quarantined?: boolean } = {}): void {
     const supervision = this.#supervision.get(shard) ?? new Supervision();
     this.#supervision.set(shard, supervision);
     const crashes = at.quarantined === true ? LIMITS.crashesBeforeQuarantine : 1;
@@ -346,7 +360,7 @@ export class SchedulerNode {
     let due = false;
     for (const host of this.#hosted.values()) {
       if (host.leaving) continue;
-      host.core.advance(nowMs, TIMERS_A_TICK);
+      this.#guard(host, () => host.core.advance(nowMs, TIMERS_A_TICK));
       if (host.core.backlog > 0 || host.ready.length > 0) due = true;
       this.#tellEvents(host);
     }
@@ -371,7 +385,7 @@ export class SchedulerNode {
     const from = Math.max(this.#prefetchedTo, to - LIMITS.payloadAheadMs);
     this.#prefetchedTo = to;
     for (const host of this.#hosted.values()) {
-      host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id));
+      this.#guard(host, () => host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id)));
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ActiveRow, Fence, InboxMessage, ShardHead } from '@belfry/ports';
+import type { ActiveRow, Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
 import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import { Shard, type Interned } from '@belfry/shard';
 import { breathe, pause, type Environment } from './environment.ts';
@@ -40,15 +40,19 @@ export async function countCrash(
 export interface Takeover {
   readonly taken: readonly TakenShard[];
   readonly again: readonly number[];
+  /** Shards whose state cannot be loaded, with the reason. */
+  readonly faulty: ReadonlyMap<number, unknown>;
 }
 
 /**
- * Takes shards over, in this order: epoch, fence, rows, surviving work, ownership record, replay; only then does the caller dispatch. `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
+ * Takes shards over, in this order: epoch, fence, rows, surviving work, ownership record, replay; only then does the caller dispatch.
+ * `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
  *
  * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
  * R2. Surviving work is listed after the fence is taken: nothing can be added by an older owner afterwards.
  * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
  * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it.
+ * R5. What is wrong with one shard keeps no other from being taken over.
  */
 export async function takeOver(
   env: Environment,
@@ -59,25 +63,31 @@ export async function takeOver(
 ): Promise<Takeover> {
   const incarnation = await env.work.incarnation();
   const claims = await claim(env, shards, seen);
-  const cores = await loadCores(env, interned, claims);
+  const { cores, faulty } = await loadCores(env, interned, claims);
   const surviving = new Map(
     await inGroups(shards, 64, async (shard) => [shard, await env.work.surviving(shard)] as const),
   );
   if ((await env.work.incarnation()) !== incarnation) {
     await appendOwnership(env, [...claims.values()], { lost: true }); // R4
-    return { taken: [], again: shards };
+    return { taken: [], again: shards, faulty: new Map() };
   }
   const failed = await replay(env, cores, claims, crashes, seen);
   const taken: TakenShard[] = [];
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
     const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
-    const stale = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
+    let stale: WorkRef[];
+    try {
+      stale = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
+    } catch (error) {
+      faulty.set(core.shard, error);
+      continue;
+    }
     if (stale.length > 0) await env.work.remove(stale);
     taken.push({ core, fence });
     await breathe();
   }
-  return { taken, again: [...failed] };
+  return { taken, again: [...failed], faulty };
 }
 
 interface Claim {
@@ -135,11 +145,23 @@ async function loadCores(
   env: Environment,
   interned: Interned,
   claims: ReadonlyMap<number, Claim>,
-): Promise<Map<number, Shard>> {
+): Promise<{ readonly cores: ReadonlyMap<number, Shard>; readonly faulty: Map<number, unknown> }> {
   const cores = new Map<number, Shard>();
   const active = new Map<number, Map<string, ActiveRow[]>>();
+  const faulty = new Map<number, unknown>();
+  const load = (shard: number, act: (core: Shard) => void): void => {
+    const core = cores.get(shard);
+    if (core === undefined) return; // it is faulty
+    try {
+      act(core);
+    } catch (error) {
+      faulty.set(shard, error);
+      cores.delete(shard);
+    }
+  };
   await untilOk(env, 'shards', () => {
     const nowMs = env.clock.now();
+    faulty.clear();
     for (const [shard, { head }] of claims) {
       cores.set(shard, new Shard({ shard, interned, head, nowMs, rememberMs: LIMITS.rememberMs }));
       active.set(shard, new Map());
@@ -150,11 +172,11 @@ async function loadCores(
         const byTask = active.get(shard) as Map<string, ActiveRow[]>;
         for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
       },
-      (shard, commands) => (cores.get(shard) as Shard).loadCommands(commands),
-      (shard, rows) => (cores.get(shard) as Shard).loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>),
+      (shard, commands) => load(shard, (core) => core.loadCommands(commands)),
+      (shard, rows) => load(shard, (core) => core.loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>)),
     );
   });
-  return cores;
+  return { cores, faulty };
 }
 
 /** Appends the ownership records and applies all messages up to them. Returns the shards for which that failed. */
@@ -166,6 +188,7 @@ async function replay(
   seen: Map<number, number>,
 ): Promise<Set<number>> {
   const shards = [...cores.keys()];
+  if (shards.length === 0) return new Set();
   const ends = await appendOwnership(env, [...claims.values()]);
   const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
   const { firstSeq } = await env.inbox.usage();
