@@ -15,7 +15,7 @@ import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { countCrash, takeOver, type Crashes } from './takeover.ts';
 
-const TICK_MS = 5;
+const TICK_MS = 2;
 /** Timers that one tick of one shard takes at most: a million due in one instant come in slices. */
 const TIMERS_A_TICK = 2_000;
 

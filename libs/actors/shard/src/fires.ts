@@ -14,7 +14,7 @@ export interface Dispatch {
 /** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
   let taken = state.wheel.advance(nowMs, (slot) => due(state, slot), limit);
-  // What is due within the running tick is still in the wheel.
+  // What is due within the running tick is still in the wheel: a fraction of a millisecond.
   if (taken < limit) state.watermark = Math.max(state.watermark, nowMs - (nowMs % TICK_MS));
   for (; taken < limit; taken++) {
     const execution = state.retries.popDue(nowMs);

@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { fire, T0, TestShard } from './test-world.ts';
 
 describe('a shard that is taken over', () => {
-  it('fires what was due within the running tick', async () => {
+  it('fires what came due while nobody owned the shard', async () => {
     const shard = await TestShard.start();
     const id = shard.create({ s: `e1001@${T0 + 1_001}` });
-    shard.pass(1_003);
+    shard.pass(1_000);
     expect(shard.dispatch()).toEqual([]);
     await shard.checkpoint();
     await shard.crash();
-    shard.pass(10);
+    shard.pass(1);
     expect(shard.dispatch()).toEqual([`${fire(id, 1_001)}.1`]);
   });
 

@@ -34,7 +34,7 @@ export interface ShardEvent {
 /** Pointer of a task that will not fire again while its executions go on. */
 export const NEVER_MS = 8_640_000_000_000_000;
 
-export const TICK_MS = 5;
+export const TICK_MS = 1;
 
 /**
  * The state of one shard. It derives from messages and their stored timestamps alone.
