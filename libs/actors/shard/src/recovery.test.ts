@@ -32,6 +32,20 @@ describe('a shard that is taken over', () => {
     expect([...first, ...second].sort()).toEqual(ids.map((id) => `${fire(id, 1_000)}.1`).sort());
   });
 
+  it('fires what had been found due in a slice before one checkpoint, and was not dispatched until the next', async () => {
+    const shard = await TestShard.start();
+    const ids = [1, 2].map(() => shard.create({ s: `e1000@${T0}` }));
+    shard.pass(10);
+    shard.nowMs += 990;
+    expect(shard.core.advance(shard.nowMs, 1)).toBe(true);
+    await shard.checkpoint();
+    shard.pass(10);
+    await shard.checkpoint();
+    await shard.crash();
+    shard.pass(0);
+    expect(shard.dispatch().sort()).toEqual(ids.map((id) => `${fire(id, 1_000)}.1`).sort());
+  });
+
   it('dispatches anew what was taken and never published, and counts its fire once', async () => {
     const shard = await TestShard.start();
     const id = shard.create({ s: `a${T0}` });
@@ -143,6 +157,21 @@ describe('a shard that is taken over', () => {
     await shard.crash();
     shard.pass(60_000);
     expect([shard.core.underWay, shard.dispatch()]).toEqual([0, []]);
+  });
+
+  it('retries what a task that was made anew took over and then moved, though no checkpoint knew of the dispatch', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ key: 'k', s: `a${T0}` });
+    await shard.checkpoint();
+    shard.pass(5);
+    shard.dispatch();
+    shard.cancel(id);
+    shard.create({ key: 'k', s: `a${T0}`, p: '2' });
+    shard.update(id, { s: `a${T0 + 60_000}` });
+    await shard.crash();
+    shard.result(fire(id, 0), 1, 'failed');
+    shard.pass(10_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 0)}.2`]);
   });
 
   it('does not take up again what is over of a task that was cancelled and made anew, when its message is still there', async () => {

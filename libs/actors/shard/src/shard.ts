@@ -307,6 +307,7 @@ export class Shard {
     const { changes } = state;
     if (changes.rows === 0 && !always) return undefined;
     state.changes = new Changes();
+    state.changes.lagging = changes.lagging;
     const inserts = [...changes.inserts.values()];
     for (const { id } of inserts) state.table.set(state.table.find(id), FLAG_STORED, true);
     const active: ActiveRow[] = [];

@@ -346,8 +346,9 @@ export class ShardState {
       const told = pointer > this.watermark && Math.min(this.nextAfter(slot, this.watermark), NEVER_MS) === pointer;
       if (!told) this.storePointer(slot, pointer);
       else if (this.table.has(slot, FLAG_POINTER)) this.storePointer(slot, undefined);
+      // The watermark is about to pass the fire of a due task: nothing but this says that its pointer is to be stored then.
+      if (!told || this.table.state[slot] !== TASK_DUE) this.changes.lagging.delete(slot);
     }
-    this.changes.lagging.clear();
   }
 
   emit(event: ShardEvent): void {
