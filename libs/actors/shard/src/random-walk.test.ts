@@ -1,0 +1,344 @@
+import {
+  encodeTarget,
+  executionId,
+  type Answer,
+  type CancelRecord,
+  type CreateRecord,
+  type InboxRecord,
+  type Outcome,
+  type ResultRecord,
+  type UpdateRecord,
+} from '@belfry/protocol';
+import type { ShardDelta } from '@belfry/ports';
+import { nextFire, parseCanonical } from '@belfry/timing';
+import { seeded } from '@belfry/timing/testing';
+import { describe, expect, it } from 'vitest';
+import { NaiveModel, type Snapshot } from './naive-model.ts';
+import { T0, target, TestShard } from './test-world.ts';
+
+const REMEMBER_MS = 60_000;
+const KEYS = ['a', 'b', 'c', 'd'];
+const QUEUES = ['mail', 'post'];
+
+/** A message of the work stream as the worker knows it that was given it last. */
+interface Holding {
+  deliveries: number;
+  attempt: number;
+}
+
+/** One shard and the model of it, led through the same changes and crashes. */
+class Walk {
+  readonly #random: () => number;
+  readonly #shard: TestShard;
+  readonly #model = new NaiveModel(T0);
+  readonly #holdings = new Map<string, Holding>();
+  readonly #sent: { readonly record: InboxRecord; readonly atMs: number }[] = [];
+  readonly #ids: string[] = [];
+  #unpublished: ReturnType<TestShard['take']> = [];
+  /** A checkpoint that was taken and is not written yet. */
+  #checkpoint: { readonly delta: ShardDelta; readonly snapshot: Snapshot } | undefined;
+
+  constructor(seed: number, shard: TestShard) {
+    this.#random = seeded(seed);
+    this.#shard = shard;
+  }
+
+  async step(done: string[]): Promise<void> {
+    const dice = this.#random();
+    const steps: [number, string, () => void | Promise<void>][] = [
+      [0.14, 'create', () => this.#say(this.#create())],
+      [0.21, 'update', () => this.#say(this.#update())],
+      [0.26, 'cancel', () => this.#say(this.#cancel())],
+      [0.28, 'repeat', () => this.#say(this.#repeat())],
+      [0.48, 'time', () => this.#pass()],
+      [0.62, 'take', () => this.#take(1 + this.#below(4))],
+      [0.68, 'publish', () => this.#publish()],
+      [0.82, 'work', () => this.#work()],
+      [0.84, 'bogus', () => this.#say(this.#bogus())],
+      [0.93, 'checkpoint', () => this.#takeOrWrite()],
+      [0.99, 'crash', () => this.#crash(false)],
+      [1, 'loss', () => this.#crash(true)],
+    ];
+    const [, name, act] = steps.find(([below]) => dice < below) as (typeof steps)[number];
+    done.push(name);
+    await act();
+    this.#compare();
+  }
+
+  /** All tasks are cancelled, workers succeed with what they still have, and a last checkpoint is written. */
+  async finish(): Promise<void> {
+    for (const id of this.#ids) this.#say({ k: 'cancel', c: 1, m: this.#shard.nextCommand(), id, ns: 'acme' });
+    this.#publish();
+    for (const [execution, { attempt }] of [...this.#model.fires]) {
+      this.#say(this.#resultOf(execution, attempt, 'succeeded'));
+    }
+    await this.#write();
+    this.#takeCheckpoint();
+    await this.#write();
+    this.#compare();
+    expect([this.#shard.core.underWay, this.#shard.core.backlog, this.#model.fires.size]).toEqual([0, 0, 0]);
+    const rows = this.#shard.store.history(0).filter(({ state }) => state !== 'cancelled');
+    const lines = rows.map(({ task, scheduledAt, state }) => `${task} ${scheduledAt} ${state}`);
+    expect(lines.sort()).toEqual(this.#model.history.sort());
+    expect(this.#shard.core.counters.dead).toBe(this.#model.dead);
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#random() * limit);
+  }
+
+  #pick<T>(items: readonly T[]): T | undefined {
+    return items[this.#below(items.length)];
+  }
+
+  #schedule(): string {
+    const soon = this.#shard.nowMs + this.#below(900) - 300;
+    if (this.#random() < 0.5) return `a${soon}`;
+    return this.#random() < 0.5 ? `e${300 + this.#below(400)}` : `e500@${T0 + this.#below(3) * 100}`;
+  }
+
+  #create(): InboxRecord {
+    const key = this.#random() < 0.7 ? this.#pick(KEYS) : undefined;
+    const priority = this.#below(3) as 0 | 1 | 2;
+    const t = target({ queue: this.#pick(QUEUES) as string, priority });
+    const body = { s: this.#schedule(), t, p: String(this.#below(3)) };
+    return this.#shard.createRecord(key === undefined ? body : { key, ...body });
+  }
+
+  #update(): InboxRecord | undefined {
+    const id = this.#pick(this.#ids);
+    if (id === undefined) return undefined;
+    const s = this.#random() < 0.8 ? { s: this.#schedule() } : { p: '"changed"' };
+    return { k: 'update', c: 1, m: this.#shard.nextCommand(), id, ns: 'acme', ...s };
+  }
+
+  #cancel(): InboxRecord | undefined {
+    const id = this.#pick(this.#ids);
+    return id === undefined ? undefined : { k: 'cancel', c: 1, m: this.#shard.nextCommand(), id, ns: 'acme' };
+  }
+
+  /** A command that is still remembered; later, nothing is promised of it. */
+  #repeat(): InboxRecord | undefined {
+    const since = this.#shard.nowMs - REMEMBER_MS;
+    return this.#pick(this.#sent.filter(({ atMs }) => atMs > since))?.record;
+  }
+
+  #resultOf(x: string, a: number, o: Outcome): ResultRecord {
+    return { k: 'result', c: 1, x, ns: 'acme', a, o, w: 'w', dl: 0, st: 0, fi: 0 };
+  }
+
+  /** A result that no worker can have: of no attempt, of no fire, of another namespace. */
+  #bogus(): InboxRecord | undefined {
+    const [execution, fire] = this.#pick([...this.#model.fires]) ?? [];
+    const id = this.#pick(this.#ids);
+    if (execution === undefined || fire === undefined || id === undefined) return undefined;
+    return this.#pick([
+      this.#resultOf(execution, fire.attempt + 2, 'succeeded'),
+      this.#resultOf(executionId(id, this.#shard.nowMs - 1_000_000), 1, 'succeeded'),
+      { ...this.#resultOf(execution, fire.attempt, 'succeeded'), ns: 'other' },
+    ]);
+  }
+
+  /** Puts a record through the shard and the model, whose answers must agree. Returns the answer in words. */
+  #say(record: InboxRecord | undefined): string | undefined {
+    if (record === undefined || this.#isUnclear(record)) return undefined;
+    const answer = inWords(this.#shard.send(record));
+    if (isCommand(record) && this.#sent.every((sent) => sent.record !== record))
+      this.#sent.push({ record, atMs: this.#shard.nowMs });
+    expect(answer, JSON.stringify(record)).toBe(this.#tell(record));
+    return answer;
+  }
+
+  #isUnclear(record: InboxRecord): boolean {
+    return isCommand(record) && this.#model.isUnclear(record.id);
+  }
+
+  /** The model's answer. */
+  #tell(record: InboxRecord): string {
+    switch (record.k) {
+      case 'create':
+        if (!this.#ids.includes(record.id)) this.#ids.push(record.id);
+        return this.#model.create(record);
+      case 'update':
+        return this.#model.update(record);
+      case 'cancel':
+        return this.#model.cancel(record.id, record.m);
+      case 'result':
+        return record.ns === 'acme' && this.#model.result(record.x, record.a, record.o) ? 'accepted' : 'refused';
+      case 'redelivered':
+        return this.#model.redelivered(record.x, record.a, record.n as number);
+      case 'ownership':
+        throw new Error('the walk says no such record');
+    }
+  }
+
+  #pass(): void {
+    this.#shard.pass(this.#below(this.#random() < 0.05 ? 40_000 : 400));
+    this.#model.roll(this.#shard.nowMs);
+  }
+
+  /** Ended tasks that the shard has forgotten since: only those whose time is over. */
+  #forget(): void {
+    for (const id of this.#ids) {
+      const task = this.#model.tasks.get(id);
+      if (task === undefined || task.state === 'live' || this.#shard.core.glance(id, 'acme') !== undefined) continue;
+      expect(this.#shard.nowMs - task.endedAt, 'a tombstone goes too early').toBeGreaterThanOrEqual(REMEMBER_MS);
+      expect(this.#model.isUnderWay(id), 'a tombstone goes while executions are under way').toBe(false);
+      this.#model.tasks.delete(id);
+    }
+  }
+
+  #take(limit: number): void {
+    this.#shard.pass(0);
+    this.#model.roll(this.#shard.nowMs);
+    const taken = this.#shard.take(limit, `acme.${this.#pick(QUEUES) as string}`);
+    for (const { execution, attempt } of taken) {
+      const wrong = this.#model.dispatched(execution.id, attempt, encodeTarget(execution.target));
+      expect(wrong).toBeUndefined();
+    }
+    this.#unpublished.push(...taken);
+    if (this.#random() < 0.7) this.#publish();
+  }
+
+  #publish(): void {
+    for (const { execution, attempt } of this.#unpublished)
+      expect(this.#shard.work.has(`${execution.id}.${attempt}`), 'a message is in the stream twice').toBe(false);
+    this.#shard.publish(this.#unpublished);
+    this.#unpublished = [];
+  }
+
+  #work(): void {
+    const adrift = [...this.#model.fires].find(([, { phase }]) => phase === 'adrift');
+    if (adrift !== undefined && this.#random() < 0.3) {
+      const outcome = this.#pick(['succeeded', 'failed', 'returned'] as const) as Outcome;
+      this.#say(this.#resultOf(adrift[0], adrift[1].attempt, outcome));
+      return;
+    }
+    const [message, ref] = this.#pick([...this.#shard.work]) ?? [];
+    if (message === undefined || ref === undefined) return;
+    const { execution, attempt } = ref;
+    const holding = this.#holdings.get(message) ?? { deliveries: 1, attempt };
+    this.#holdings.set(message, holding);
+    if (this.#random() < 0.25) {
+      // Its worker died, or asks again because it had no answer.
+      if (holding.deliveries === 1 || this.#random() < 0.7) holding.deliveries++;
+      const n = holding.deliveries;
+      const said = this.#say({ k: 'redelivered', c: 1, x: execution, ns: 'acme', a: attempt, w: 'w', n });
+      if (said === 'skip') this.#shard.ack(execution, attempt);
+      else holding.attempt = Number(said?.slice('run '.length));
+      return;
+    }
+    const outcome = this.#pick(['succeeded', 'failed', 'timed_out', 'returned'] as const) as Outcome;
+    this.#say(this.#resultOf(execution, holding.attempt, outcome));
+    if (this.#random() < 0.8) this.#shard.ack(execution, attempt);
+  }
+
+  async #takeOrWrite(): Promise<void> {
+    if (this.#checkpoint === undefined) this.#takeCheckpoint();
+    else await this.#write();
+  }
+
+  #takeCheckpoint(): void {
+    // Some of what is due has not been moved on yet.
+    this.#shard.nowMs += this.#below(200);
+    this.#shard.core.advance(this.#shard.nowMs, this.#below(4));
+    this.#checkpoint = { delta: this.#shard.takeDelta(), snapshot: this.#model.snapshot() };
+  }
+
+  async #write(): Promise<void> {
+    if (this.#checkpoint === undefined) return;
+    await this.#shard.commit(this.#checkpoint.delta);
+    this.#model.written(this.#checkpoint.snapshot);
+    this.#checkpoint = undefined;
+  }
+
+  async #crash(streamLost: boolean): Promise<void> {
+    if (this.#random() < 0.5) await this.#write();
+    this.#checkpoint = undefined;
+    // The inbox holds more than its owner has applied.
+    const more = [this.#random() < 0.5 ? this.#update() : undefined, this.#random() < 0.3 ? this.#cancel() : undefined];
+    for (const record of more) {
+      if (record === undefined || this.#isUnclear(record)) continue;
+      this.#shard.append(record);
+      this.#tell(record);
+    }
+    const survived = new Set(streamLost ? [] : this.#shard.work.keys());
+    const foundBefore = this.#random() < 0.5;
+    await this.#shard.crash({ streamLost, foundBefore });
+    const hasMessage = (execution: string, { carried }: { readonly carried: number }): boolean =>
+      survived.has(`${execution}.${carried}`);
+    this.#model.crashed(hasMessage, streamLost);
+    this.#unpublished = [];
+    for (const { execution, attempt } of this.#shard.work.values()) {
+      expect(this.#model.fires.get(execution), `a message of ${execution} is stale`).toMatchObject({
+        carried: attempt,
+      });
+    }
+  }
+
+  #compare(): void {
+    this.#shard.pass(0);
+    this.#model.roll(this.#shard.nowMs);
+    this.#forget();
+    const expected = this.#model.view();
+    const seen = new Map<string, string>();
+    for (const id of this.#ids) {
+      const view = this.#view(id);
+      if (view !== undefined) seen.set(id, view);
+    }
+    expect(Object.fromEntries(seen)).toEqual(Object.fromEntries(expected));
+  }
+
+  /** The same as `NaiveModel.view` of one task, from what the shard tells. */
+  #view(id: string): string | undefined {
+    const { core, nowMs } = this.#shard;
+    const glance = core.glance(id, 'acme');
+    if (glance === undefined) return undefined;
+    const fires = new Map(
+      glance.executions.map(({ id: execution, state, attempt }) => [
+        execution,
+        `${execution} ${state === 'dispatched' ? 'running' : 'waiting'} ${attempt}`,
+      ]),
+    );
+    let next = core.pointerOf(id);
+    for (; next <= nowMs; next = nextFire(parseCanonical(glance.schedule), next, glance.createdAt)) {
+      const execution = executionId(id, next);
+      if (!fires.has(execution)) fires.set(execution, `${execution} waiting 1`);
+    }
+    const state = glance.state === 'finished' || glance.state === 'cancelled' ? glance.state : 'live';
+    return [state, next, ...[...fires.values()].sort()].join('\n');
+  }
+}
+
+/** An answer in the model's words. Why a result is refused is the unit tests' matter. */
+function inWords(answer: Answer): string {
+  if (!answer.ok) return /^(execution_over|unknown_execution)$/.test(answer.error.code) ? 'refused' : answer.error.code;
+  if (answer.status === 'run') return `run ${answer.attempt}`;
+  if (answer.status === 'cancelled') return ['cancelled', ...[...answer.running].sort()].join(' ');
+  return answer.status;
+}
+
+function isCommand(record: InboxRecord): record is CreateRecord | UpdateRecord | CancelRecord {
+  return record.k === 'create' || record.k === 'update' || record.k === 'cancel';
+}
+
+async function walk(seed: number, steps: number): Promise<void> {
+  const done: string[] = [];
+  try {
+    const shard = await TestShard.start({ rememberMs: REMEMBER_MS });
+    const walker = new Walk(seed, shard);
+    for (let step = 0; step < steps; step++) await walker.step(done);
+    await walker.finish();
+  } catch (error) {
+    throw new Error(`seed ${seed}, step ${done.length}: ${done.slice(-12).join(' ')}`, { cause: error });
+  }
+}
+
+describe('a shard among crashes', () => {
+  const seeds = process.env['BELFRY_SEEDS'] ?? '1-60';
+  const [first, last] = seeds.split('-').map(Number) as [number, number | undefined];
+
+  it(`agrees with a naive model over random walks, seeds ${seeds} (BELFRY_SEEDS=7 or 1-1000 takes others)`, async () => {
+    for (let seed = first; seed <= (last ?? first); seed++) await walk(seed, 250);
+  });
+});
