@@ -76,6 +76,7 @@ export class TestNode {
   readonly quarantined = new Set<string>();
   readonly #stopServing = new Set<() => void>();
   #dead = false;
+  #deaf = false;
 
   constructor(name: string, cluster: TestCluster) {
     this.name = name;
@@ -105,6 +106,10 @@ export class TestNode {
     return this.scheduler.status().owned;
   }
 
+  get isDeaf(): boolean {
+    return this.#deaf;
+  }
+
   kill(): void {
     this.#dead = true;
     this.deafen();
@@ -112,6 +117,7 @@ export class TestNode {
 
   /** From now on no message reaches it, while the servers do. */
   deafen(): void {
+    this.#deaf = true;
     for (const stop of this.#stopServing) stop();
   }
 
@@ -184,6 +190,7 @@ export class TestCluster {
   /** Answers by correlation. */
   readonly answers = new Map<number, Answer>();
   readonly #workers = new Map<string, { queues: readonly string[]; capacity: number; running: readonly string[] }>();
+  readonly #nodes: TestNode[] = [];
   #correlation = 0;
   #version = 0;
 
@@ -202,6 +209,7 @@ export class TestCluster {
 
   async start(name: string): Promise<TestNode> {
     const node = new TestNode(name, this);
+    this.#nodes.push(node);
     await this.finish(node.scheduler.start());
     return node;
   }
@@ -227,7 +235,7 @@ export class TestCluster {
       nodes: nodes.map(({ name }) => name),
       assignment: owners.map((owner) => nodes.indexOf(owner)),
     };
-    for (const { scheduler } of nodes) scheduler.place(placement);
+    for (const { scheduler, isDeaf } of this.#nodes) if (!isDeaf) scheduler.place(placement);
   }
 
   // — Time
