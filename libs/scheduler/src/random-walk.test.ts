@@ -144,6 +144,7 @@ class Walk {
     const told = (name: string): boolean =>
       this.#cluster.lines.slice(before).some((line) => line.startsWith(`${name} warn: the work stream was lost`));
     await this.#cluster.until(() => this.#nodes.every(({ name }) => told(name)), 'all notice the loss');
+    await this.#cluster.seconds(2); // for their last checkpoints
     await this.#cluster.until(() => this.#owned() === SHARDS, 'all shards are taken over again');
   }
 
