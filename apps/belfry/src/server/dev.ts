@@ -32,11 +32,13 @@ export async function runDev(options: DevOptions): Promise<void> {
   const log = createLog(options.json || !process.stderr.isTTY ? 'json' : 'text');
   const signal = untilSignal();
   const given = { nats: process.env['BELFRY_NATS_URL'], postgres: process.env['BELFRY_POSTGRES_URL'] };
+  const httpPort = options.httpPort ?? DEFAULT_HTTP_PORT;
   const servers = await startEmbedded({
     dataDir,
     servers: { nats: given.nats === undefined, postgres: given.postgres === undefined },
     ...(options.natsPort === undefined ? {} : { natsPort: options.natsPort }),
     ...(options.postgresPort === undefined ? {} : { postgresPort: options.postgresPort }),
+    programPort: { port: httpPort, what: 'health and metrics', flag: '--http-port' },
     onProgress: say,
     onServerExit: ({ name, code, signal: by }) => log.error(`${name} has ended by itself`, { code, signal: by }),
   });
@@ -51,7 +53,7 @@ export async function runDev(options: DevOptions): Promise<void> {
       natsUrl,
       postgresUrl,
       nodeId: DEV_NODE,
-      httpPort: options.httpPort ?? DEFAULT_HTTP_PORT,
+      httpPort,
       log,
       ...(options.shards === undefined ? {} : { shards: options.shards }),
     });
@@ -89,13 +91,13 @@ function portsOf(servers: EmbeddedServers): Record<string, number> {
   ) as Record<string, number>;
 }
 
-/** The sample worker is a program of its own, as users' workers are. */
+/** The sample worker is a program of its own, as users' workers are. It stops when the channel to us closes, however we end. */
 function startSampleWorker(natsUrl: string, options: DevOptions): ChildProcess {
   const args = [MAIN, 'worker', '--namespace', options.namespace];
   if (options.allowShell) args.push('--allow-shell');
   if (options.concurrency !== undefined) args.push('--concurrency', String(options.concurrency));
   return spawn(process.execPath, args, {
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { ...process.env, BELFRY_NATS_URL: natsUrl },
   });
 }

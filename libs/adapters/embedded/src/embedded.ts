@@ -21,6 +21,8 @@ export interface EmbeddedOptions {
   readonly natsPort?: number;
   /** Default 5433 (5432 is often a Postgres of the system); 0 takes any free port. */
   readonly postgresPort?: number;
+  /** Another port that the program will listen on: it is looked at with the servers' own, before anything is made. 0 is any. */
+  readonly programPort?: { readonly port: number; readonly what: string; readonly flag: string };
   /** Which servers to start; both unless one is set to false. */
   readonly servers?: { readonly nats?: boolean; readonly postgres?: boolean };
   /** Lines for people about what takes a while. */
@@ -108,6 +110,9 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     if (natsPort !== undefined && natsPort !== 0) await requirePort(natsPort, 'NATS', '--nats-port');
     if (postgresPort !== undefined && postgresPort !== 0)
       await requirePort(postgresPort, 'Postgres', '--postgres-port');
+    const { programPort } = options;
+    if (programPort !== undefined && programPort.port !== 0)
+      await requirePort(programPort.port, programPort.what, programPort.flag);
     const session: Session = {
       dir,
       credentials: loadCredentials(dir),

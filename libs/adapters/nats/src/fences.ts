@@ -24,6 +24,7 @@ export type HeldFence =
  *
  * F1. A fence is replaced only by compare-and-set against the one that was read, and only by a higher epoch.
  * F2. Former fences are deleted after the new one is in force, never before.
+ * F3. What cannot be read was written by no owner: it counts as epoch 0, so that the next takeover replaces it.
  */
 export class Fences {
   readonly #link: NatsLink;
@@ -41,8 +42,7 @@ export class Fences {
   async read(shard: number): Promise<HeldFence> {
     const got = await lastMessage(this.#link, this.#names.streams.work, this.#subject(shard));
     if (got.kind === 'ok') {
-      const { epoch, by } = JSON.parse(bodyText(got.value)) as { epoch: number; by: string };
-      return { kind: 'held', seq: got.value.seq, epoch, by };
+      return { kind: 'held', seq: got.value.seq, ...readFence(bodyText(got.value)) };
     }
     const code = got.error instanceof JetStreamError ? got.error.errCode : 0;
     if (code === JS.noMessage || code === JS.streamNotFound) return { kind: 'none' };
@@ -82,6 +82,16 @@ export class Fences {
   #subject(shard: number): string {
     return this.#names.subject(subjects.fence(shard));
   }
+}
+
+function readFence(text: string): { readonly epoch: number; readonly by: string } {
+  try {
+    const { epoch, by } = JSON.parse(text) as { epoch?: unknown; by?: unknown };
+    if (typeof epoch === 'number' && typeof by === 'string') return { epoch, by };
+  } catch {
+    // F3
+  }
+  return { epoch: 0, by: '' };
 }
 
 function isSequenceConflict(error: JetStreamError): boolean {

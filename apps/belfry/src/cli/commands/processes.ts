@@ -80,6 +80,10 @@ export async function server(cli: Cli, flags: ServerFlags): CommandResult {
 }
 
 export async function worker(cli: Cli, flags: WorkerFlags): CommandResult {
+  // When `belfry dev`, whose worker this may be, has ended without a word. Before the start is done, we hold nothing.
+  const leave = () => process.exit(EXIT.ok);
+  process.once('disconnect', leave);
+  if (process.connected === false) leave(); // it is undefined for a program that was started by hand
   const { startSampleWorker } = await import('../../sample-worker/sample-worker.ts');
   const { startTracing } = await import('../../server/tracing.ts');
   const { queue, shellQueue, concurrency, allowShell } = flags;
@@ -99,11 +103,13 @@ export async function worker(cli: Cli, flags: WorkerFlags): CommandResult {
     const stop = () => resolve();
     process.once('SIGINT', stop);
     process.once('SIGTERM', stop);
+    process.off('disconnect', leave).once('disconnect', stop);
   });
   if (!cli.json) cli.out.note('stopping: finishing what runs; Ctrl-C again ends at once');
   process.once('SIGINT', () => process.exit(EXIT.interrupted));
   await running.stop();
   await tracing.stop();
+  if (process.connected) process.disconnect();
 }
 
 /** Hands everything to the benches, in a process of their own. */
