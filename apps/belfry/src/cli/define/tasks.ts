@@ -18,28 +18,37 @@ Examples:
 The same --key is the same task: the same again changes nothing, something else updates it.`;
 
 /** The flags that make a task: of `schedule` and `update`. */
-function withTaskFlags(command: Command): Command {
+function withTaskFlags(command: Command, makes: boolean): Command {
+  // What an update is not given stays: it has no defaults.
+  const byDefault = (value: string): string => (makes ? ` (default ${value})` : '');
+  const whole = makes ? '' : '; the new labels take the place of all old ones';
   return command
     .optionsGroup('When (one of these):')
     .option('--at <instant>', "once: RFC 3339, or without an offset in this machine's zone")
     .option('--in <duration>', 'once, from now: 30s, 10m, 1h30m, 2d')
     .option('--every <interval>', 'again and again: 90s, 15m, 2h, 1d or an ISO 8601 duration')
     .option('--cron <expression>', 'five fields, six with seconds first, or @daily and the like')
-    .option('--timezone <zone>', 'IANA zone of --cron (default UTC)')
-    .option('--anchor <instant>', 'where the grid of --every begins (default: when the task is made)')
+    .option('--timezone <zone>', `IANA zone of --cron${byDefault('UTC')}`)
+    .option('--anchor <instant>', `where the grid of --every begins${byDefault('when the task is made')}`)
     .optionsGroup('What:')
-    .option('--queue <name>', 'line of work (default: default)')
+    .option('--queue <name>', `line of work${byDefault('default')}`)
     .option('--handler <name>', 'handler that runs it')
     .option('--payload <json>', 'JSON, @file, or - for stdin')
     .optionsGroup('How:')
-    .addOption(new Option('--priority <priority>', 'default medium').choices(['high', 'medium', 'low']))
-    .option('--attempts <n>', 'attempts in all (default 3)', wholeNumber(1, 100))
-    .option('--timeout <duration>', 'how long one attempt may run (default 5m)')
-    .option('--label <name=value>', 'label; may be given again', labels);
+    .addOption(
+      new Option('--priority <priority>', `which goes first${byDefault('medium')}`).choices(['high', 'medium', 'low']),
+    )
+    .option(
+      '--attempts <n>',
+      `attempts in all${byDefault('3')}${makes ? '' : '; the rest of the retry policy goes back to its defaults'}`,
+      wholeNumber(1, 100),
+    )
+    .option('--timeout <duration>', `how long one attempt may run${byDefault('5m')}`)
+    .option('--label <name=value>', `label; may be given again${whole}`, labels);
 }
 
 export function addTasks(belfry: Command, run: Run): void {
-  const schedule = withTaskFlags(belfry.command('schedule').description('schedule a task, or many from a file'))
+  const schedule = withTaskFlags(belfry.command('schedule').description('schedule a task, or many from a file'), true)
     .option('--key <key>', 'idempotency key: the same key is the same task')
     .optionsGroup('Many:')
     .option('--file <path>', 'tasks from a file: a JSON array, or one JSON object a line; - for stdin')
@@ -64,6 +73,7 @@ export function addTasks(belfry: Command, run: Run): void {
 
   const update = withTaskFlags(
     belfry.command('update').description('change a task; what is not given stays').argument('<task>', 'id or key'),
+    false,
   )
     .option('--key', 'take the argument as a key, whatever it looks like')
     .addHelpText(
