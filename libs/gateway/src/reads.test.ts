@@ -222,11 +222,13 @@ describe('tasks.list', () => {
 
   it('tells a bad cursor, a query that is too wide, and a store that is away apart', async () => {
     const world = new TestWorld();
-    const codeOf = async (error: Error) => {
+    const codeOf = async (error: Error, operation = 'tasks.list') => {
       world.queryError = error;
-      return (await world.ask('tasks.list', { cursor: 'x' })).error.code;
+      return (await world.ask(operation, { cursor: 'x' })).error.code;
     };
-    expect(await codeOf(Object.assign(new Error('c'), { code: 'BELFRY_INVALID_CURSOR' }))).toBe('invalid_field');
+    const badCursor = Object.assign(new Error('c'), { code: 'BELFRY_INVALID_CURSOR' });
+    expect(await codeOf(badCursor)).toBe('invalid_field');
+    expect(await codeOf(badCursor, 'tasks.history')).toBe('invalid_field');
     expect(await codeOf(Object.assign(new Error('w'), { code: 'BELFRY_QUERY_TOO_WIDE' }))).toBe('too_large');
     expect(await codeOf(new Error('away'))).toBe('unavailable');
   });
@@ -309,19 +311,20 @@ describe('tasks.history', () => {
     world.executions = Array.from({ length: 300 }, () => over({ result: JSON.stringify('x'.repeat(8_000)) }));
     const full = await world.ask('tasks.history', { limit: 1_000 });
     expect(full.items.length).toBeLessThan(300);
-    expect(full['more']).toBe(true);
-    expect((await world.ask('tasks.history', { limit: 5 }))['more']).toBe(true);
+    expect(full.items.length).toBeGreaterThan(10);
+    expect(full['cursor']).toBe(`after-${full.items.length}`);
+    expect((await world.ask('tasks.history', { limit: 5 }))['cursor']).toBe('after-5');
     world.executions = world.executions.slice(0, 5);
-    expect(await world.ask('tasks.history', { limit: 10 })).not.toHaveProperty('more');
+    expect(await world.ask('tasks.history', { limit: 10 })).not.toHaveProperty('cursor');
   });
 
   it('passes filters on', async () => {
     const world = new TestWorld();
     await world.ask('tasks.history', { key: 'k', state: 'dead', before: iso(T0), limit: 7 });
-    await world.ask('tasks.history', { before: T0 });
+    await world.ask('tasks.history', { before: T0, cursor: 'c' });
     expect(world.executionFilters).toEqual([
       { task: taskIdOfKey('acme', 'k'), state: 'dead', before: T0, limit: 7 },
-      { before: T0, limit: 100 },
+      { before: T0, cursor: 'c', limit: 100 },
     ]);
   });
 
@@ -329,6 +332,9 @@ describe('tasks.history', () => {
     [{ before: 'noon' }, 'invalid_field before'],
     [{ before: {} }, 'invalid_field before'],
     [{ before: -1 }, 'invalid_field before'],
+    [{ cursor: 5 }, 'invalid_field cursor'],
+    [{ cursor: 'a\0' }, 'invalid_field cursor'],
+    [{ cursor: 'x'.repeat(201) }, 'invalid_field cursor'],
     [{ state: 'great' }, 'invalid_field state'],
     [{ id: 5 }, 'invalid_field id'],
     [{ id: ID, key: 'k' }, 'invalid_field key'],

@@ -74,10 +74,9 @@ export class Reads {
   async history(value: unknown, namespace: string): Promise<string> {
     const filter = executionFilter(value, namespace);
     return this.#page(filter.limit, async (limit) => {
-      const { items, asOf } = await this.#options.queries.executions(namespace, { ...filter, limit });
+      const { items, cursor, asOf } = await this.#options.queries.executions(namespace, { ...filter, limit });
       const views = items.map((stored) => storedExecutionView(stored));
-      const more = items.length >= limit ? ({ more: true } as const) : {};
-      return { items: views, ...more, asOf: iso(asOf) } satisfies HistoryReply;
+      return { items: views, ...(cursor === undefined ? {} : { cursor }), asOf: iso(asOf) } satisfies HistoryReply;
     });
   }
 
@@ -159,8 +158,7 @@ function readAnswer(data: Uint8Array, shard: number, log: Log): ShardGetReply {
 function taskFilter(value: unknown): TaskFilter {
   const fields = objectOf(value, ['queue', 'handler', 'state', 'metadata', 'limit', 'cursor']);
   const { queue, handler, state, metadata } = fields;
-  const cursor = textOf(fields['cursor'], 'cursor', CURSOR_CHARS);
-  if (cursor !== undefined && !isStorable(cursor)) refuse('invalid_field', 'is none that a page came with', 'cursor');
+  const cursor = cursorOf(fields['cursor']);
   return {
     ...(queue === undefined ? {} : { queue: nameOf(queue, 'queue') }),
     ...(handler === undefined ? {} : { handler: nameOf(handler, 'handler') }),
@@ -169,6 +167,12 @@ function taskFilter(value: unknown): TaskFilter {
     limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
     ...(cursor === undefined ? {} : { cursor }),
   };
+}
+
+function cursorOf(value: unknown): string | undefined {
+  const cursor = textOf(value, 'cursor', CURSOR_CHARS);
+  if (cursor !== undefined && !isStorable(cursor)) refuse('invalid_field', 'is none that a page came with', 'cursor');
+  return cursor;
 }
 
 function labelsOf(value: unknown): { readonly [label: string]: string } {
@@ -186,14 +190,16 @@ function labelsOf(value: unknown): { readonly [label: string]: string } {
 }
 
 function executionFilter(value: unknown, namespace: string): ExecutionFilter {
-  const fields = objectOf(value, ['id', 'key', 'state', 'limit', 'before']);
+  const fields = objectOf(value, ['id', 'key', 'state', 'limit', 'before', 'cursor']);
   const task = optionalReference(namespace, fields)?.taskId;
   const { state, before } = fields;
+  const cursor = cursorOf(fields['cursor']);
   return {
     ...(task === undefined ? {} : { task }),
     ...(state === undefined ? {} : { state: oneOf(state, EXECUTION_STATES, 'state') }),
     limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
     ...(before === undefined ? {} : { before: instantOf(before) }),
+    ...(cursor === undefined ? {} : { cursor }),
   };
 }
 

@@ -178,17 +178,12 @@ export class TestWorld {
       tasks: async (_namespace, filter) => {
         guard();
         this.taskFilters.push(filter);
-        const items = this.tasks.slice(0, filter.limit);
-        return {
-          items,
-          cursor: items.length < this.tasks.length ? `after-${items.length}` : undefined,
-          asOf: this.nowMs,
-        };
+        return { ...firstPage(this.tasks, filter.limit), asOf: this.nowMs };
       },
       executions: async (_namespace, filter) => {
         guard();
         this.executionFilters.push(filter);
-        return { items: this.executions.slice(0, filter.limit), asOf: this.nowMs };
+        return { ...firstPage(this.executions, filter.limit), asOf: this.nowMs };
       },
       execution: async (_namespace, task, scheduledAt) => {
         guard();
@@ -196,6 +191,11 @@ export class TestWorld {
       },
     };
   }
+}
+
+function firstPage<T>(all: readonly T[], limit: number): { items: readonly T[]; cursor: string | undefined } {
+  const items = all.slice(0, limit);
+  return { items, cursor: items.length < all.length ? `after-${items.length}` : undefined };
 }
 
 export function bytes(text: string): Uint8Array {

@@ -21,6 +21,8 @@ export interface ExecutionFilter {
   readonly limit: number;
   /** Only scheduledAt before this, ms. */
   readonly before?: number;
+  /** Opaque; from the last page. */
+  readonly cursor?: string;
 }
 
 /** An execution as stored: over, or still under way. */
@@ -43,6 +45,9 @@ export interface Queries {
     filter: TaskFilter,
   ): Promise<{ items: readonly StoredTask[]; cursor: string | undefined; asOf: number }>;
   /** Latest scheduledAt first; those under way included. */
-  executions(namespace: string, filter: ExecutionFilter): Promise<{ items: readonly StoredExecution[]; asOf: number }>;
+  executions(
+    namespace: string,
+    filter: ExecutionFilter,
+  ): Promise<{ items: readonly StoredExecution[]; cursor: string | undefined; asOf: number }>;
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined>;
 }

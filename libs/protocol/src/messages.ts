@@ -137,18 +137,19 @@ export interface ExecutionView {
   readonly checkpointedAt?: string;
 }
 
-/** `tasks.history`: executions, latest first, of one task, or of all. */
+/** `tasks.history`: executions, latest first, of one task, or of all; `cursor` from the last page. */
 export interface HistoryRequest extends TaskRef {
   readonly state?: ExecutionState;
   readonly limit?: number;
-  /** Only fires before this instant (RFC 3339 or ms): the next page. */
+  /** Only fires before this instant (RFC 3339 or ms). */
   readonly before?: string | number;
+  readonly cursor?: string;
 }
 
 export interface HistoryReply {
   readonly items: readonly ExecutionView[];
-  /** There may be earlier ones. A page may be shorter than asked for and not the last: all of it must fit a message. */
-  readonly more?: true;
+  /** There may be more. A page may be shorter than asked for and not the last: all of it must fit a message. */
+  readonly cursor?: string;
   readonly asOf: string;
 }
 

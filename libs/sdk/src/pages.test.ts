@@ -35,25 +35,24 @@ describe('pages of tasks', () => {
 
 describe('pages of executions', () => {
   /** Latest first, several at one instant. */
-  const all = [9, 8, 8, 8, 7, 6, 6, 5].map((ms, i) => ({
+  const all = [9, 8, 8, 8, 8, 7, 6, 6, 5].map((ms, i) => ({
     execution: `x${i}`,
     scheduledAt: new Date(ms).toISOString(),
   })) as ExecutionView[];
-  const fetch = async ({ before = Infinity, limit = 3 }: HistoryRequest) => {
-    const earlier = all.filter(({ scheduledAt }) => Date.parse(scheduledAt) < Number(before));
-    const items = earlier.slice(0, limit);
-    return earlier.length > limit ? { items, asOf, more: true as const } : { items, asOf };
-  };
 
-  it('show each once, though several have the same instant', async () => {
+  it('are all when iterated, each once, also those of one instant', async () => {
+    const asked: HistoryRequest[] = [];
+    const fetch = async (request: HistoryRequest) => {
+      asked.push(request);
+      const { cursor = '0', limit = 3 } = request;
+      const end = Number(cursor) + limit;
+      const items = all.slice(Number(cursor), end);
+      return end < all.length ? { items, asOf, cursor: String(end) } : { items, asOf };
+    };
     const seen: string[] = [];
-    for await (const { execution } of executionPages({ limit: 4 }, fetch)) seen.push(execution);
+    for await (const { execution } of executionPages({ key: 'k', limit: 3 }, fetch)) seen.push(execution);
     expect(seen).toEqual(all.map(({ execution }) => execution));
-  });
-
-  it('end although one instant has more than a page holds', async () => {
-    const seen: string[] = [];
-    for await (const { execution } of executionPages({ limit: 3 }, fetch)) seen.push(execution);
-    expect(seen).toEqual(['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7']);
+    const request = { key: 'k', limit: 3 };
+    expect(asked).toEqual([request, { ...request, cursor: '3' }, { ...request, cursor: '6' }]);
   });
 });

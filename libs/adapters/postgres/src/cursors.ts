@@ -1,5 +1,5 @@
-/** Where a page of tasks ends: the last task's creation and id. */
-export interface TaskCursor {
+/** Where a page ends: the last task's creation and id, or the last execution's instant and its task's id. */
+export interface PageEnd {
   readonly at: number;
   readonly id: string;
 }
@@ -16,13 +16,13 @@ export class InvalidCursor extends Error {
   }
 }
 
-/** `<created at, base 36>.<id>`. */
-export function encodeCursor({ at, id }: TaskCursor): string {
+/** `<at, base 36>.<id>`. */
+export function encodeCursor({ at, id }: PageEnd): string {
   return `${at.toString(36)}.${id}`;
 }
 
 /** @throws InvalidCursor */
-export function decodeCursor(cursor: string): TaskCursor {
+export function decodeCursor(cursor: string): PageEnd {
   const [instant = '', id = '', ...rest] = cursor.split('.');
   const at = parseInt(instant, 36);
   if (rest.length > 0 || !ID.test(id) || !Number.isSafeInteger(at) || at.toString(36) !== instant)

@@ -1,8 +1,25 @@
-import type { StoredTask } from '@belfry/ports';
+import type { ActiveRow, StoredExecution, StoredTask, TaskRow } from '@belfry/ports';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InvalidCursor } from './cursors.ts';
 import { execution, install, Owner, randomId, task, T0, type Installed } from './test-support.ts';
+
+function active({ id }: TaskRow, change: Partial<ActiveRow> = {}): ActiveRow {
+  return {
+    task: id,
+    scheduledAt: T0,
+    attempt: 1,
+    state: 'dispatched',
+    retryAt: undefined,
+    dispatchedAt: undefined,
+    lost: 0,
+    failures: 0,
+    attempts: '[]',
+    target: undefined,
+    traceparent: undefined,
+    ...change,
+  };
+}
 
 describe('queries', () => {
   let installed: Installed;
@@ -101,6 +118,8 @@ describe('queries', () => {
   it('refuse cursors that nobody gave out', async () => {
     for (const cursor of ['', 'x', '1.2', `0.${'z'.repeat(32)}`, `1.${randomId()}.3`, `-.${randomId()}`]) {
       await expect(installed.link.queries.tasks('acme', { limit: 1, cursor })).rejects.toBeInstanceOf(InvalidCursor);
+      const executions = installed.link.queries.executions('acme', { limit: 1, cursor });
+      await expect(executions).rejects.toBeInstanceOf(InvalidCursor);
     }
   });
 
@@ -111,22 +130,16 @@ describe('queries', () => {
     const over = [0, 1, 2, 3].map((i) => execution(i === 3 ? other : row, { scheduledAt: T0 + i * 10 }));
     over[1] = { ...(over[1] as (typeof over)[0]), state: 'dead', error: 'no such invoice', attempts: '[[1,"failed"]]' };
     await owner.record(...over);
-    const active = {
-      task: row.id,
+    const retrying = active(row, {
       scheduledAt: T0 + 15,
       attempt: 2,
       state: 'retrying',
       retryAt: T0 + 99,
-      dispatchedAt: undefined,
-      lost: 0,
       failures: 1,
-      attempts: '[]',
-      target: undefined,
-      traceparent: undefined,
-    } as const;
+    });
     await owner.write(
       owner.deltas(
-        [active],
+        [retrying],
         (of) => of.task,
         (rows) => ({ active: rows }),
       ),
@@ -151,7 +164,7 @@ describe('queries', () => {
     });
     expect(await queries.execution('runs', row.id, T0 + 15)).toEqual({
       kind: 'active',
-      row: active,
+      row: retrying,
       namespace: 'runs',
       queue: 'mail',
       handler: 'send',
@@ -160,6 +173,39 @@ describe('queries', () => {
     expect(await queries.execution('runs', row.id, T0 + 11)).toBeUndefined();
     expect(await queries.execution('else', row.id, T0 + 10)).toBeUndefined();
     expect((await queries.executions('else', { task: row.id, limit: 5 })).items).toEqual([]);
+  });
+
+  it('show executions page by page, each once, also those of one instant, under way or over', async () => {
+    const tasks = Array.from({ length: 75 }, (_, i) =>
+      task({ namespace: 'crowd', queue: i % 2 === 0 ? 'mail' : 'pdf' }),
+    );
+    await owner.insert(...tasks);
+    const underWay = tasks.filter((_, i) => i % 3 === 0);
+    await owner.record(...tasks.filter((of) => !underWay.includes(of)).map((of) => execution(of)));
+    await owner.write(
+      owner.deltas(
+        underWay.map((of) => active(of)),
+        (of) => of.task,
+        (rows) => ({ active: rows }),
+      ),
+    );
+    const got: StoredExecution[] = [];
+    const sizes: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await installed.link.queries.executions('crowd', {
+        limit: 7,
+        before: T0 + 1,
+        ...(cursor === undefined ? {} : { cursor }),
+      });
+      got.push(...page.items);
+      sizes.push(page.items.length);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(sizes).toEqual([...Array.from({ length: 10 }, () => 7), 5]);
+    expect(got.map(({ row }) => row.task)).toEqual(ids(tasks).sort().reverse());
+    const shown = got.filter(({ kind }) => kind === 'active').map(({ row }) => row.task);
+    expect(shown.sort()).toEqual(ids(underWay).sort());
   });
 
   it('say up to when everything is included', async () => {

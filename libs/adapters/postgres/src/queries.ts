@@ -1,7 +1,7 @@
 import type { ExecutionFilter, HistoryRow, Queries, StoredExecution, StoredTask, TaskFilter } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 
-import { decodeCursor, encodeCursor } from './cursors.ts';
+import { decodeCursor, encodeCursor, type PageEnd } from './cursors.ts';
 import { QueryTooWide, sqlState } from './errors.ts';
 import { unpackPayload } from './payload.ts';
 import { ACTIVE_STATES, ENDED_STATES, HISTORY_STATES } from './rows.ts';
@@ -39,16 +39,22 @@ export class PostgresQueries implements Queries {
     });
   }
 
-  executions(namespace: string, filter: ExecutionFilter): Promise<{ items: readonly StoredExecution[]; asOf: number }> {
+  executions(
+    namespace: string,
+    filter: ExecutionFilter,
+  ): Promise<{ items: readonly StoredExecution[]; cursor: string | undefined; asOf: number }> {
     return this.#read(async (session, asOf) => {
       const limit = pageLimit(filter.limit);
-      const { state } = filter;
+      const { state, cursor: from } = filter;
+      const wanted = from === undefined ? filter : { ...filter, after: decodeCursor(from) };
       const over =
-        state === undefined || HISTORY_STATES.has(state) ? await readOver(session, namespace, filter, limit) : [];
+        state === undefined || HISTORY_STATES.has(state) ? await readOver(session, namespace, wanted, limit) : [];
       const active =
-        state === undefined || ACTIVE_STATES.has(state) ? await readActive(session, namespace, filter, limit) : [];
-      const items = [...over, ...active].sort((a, b) => b.row.scheduledAt - a.row.scheduledAt);
-      return { items: items.slice(0, limit), asOf };
+        state === undefined || ACTIVE_STATES.has(state) ? await readActive(session, namespace, wanted, limit) : [];
+      const items = [...over, ...active].sort(latestFirst).slice(0, limit);
+      const last = items.length === limit ? items.at(-1)?.row : undefined;
+      const cursor = last === undefined ? undefined : encodeCursor({ at: last.scheduledAt, id: last.task });
+      return { items, cursor, asOf };
     });
   }
 
@@ -158,7 +164,13 @@ function storedTask(row: TaskColumns): StoredTask {
   };
 }
 
-type Wanted = Pick<ExecutionFilter, 'task' | 'state' | 'before'> & { readonly at?: number };
+/** As the statements order them: ids compare as text as they do as uuids. */
+function latestFirst({ row: a }: StoredExecution, { row: b }: StoredExecution): number {
+  if (a.scheduledAt !== b.scheduledAt) return b.scheduledAt - a.scheduledAt;
+  return a.task < b.task ? 1 : -1;
+}
+
+type Wanted = Pick<ExecutionFilter, 'task' | 'state' | 'before'> & { readonly at?: number; readonly after?: PageEnd };
 type OverColumns = { readonly [K in keyof HistoryRow]: Exclude<HistoryRow[K], undefined> | null } & {
   readonly checkpointedAt: number;
 };
@@ -171,6 +183,11 @@ function conditions(wanted: Wanted, row: string): { readonly where: string[]; re
   if (wanted.task !== undefined) where.push(`${row}.task = ${given(wanted.task)}::uuid`);
   if (wanted.before !== undefined) where.push(`${row}.scheduled_at < ${given(wanted.before)}`);
   if (wanted.at !== undefined) where.push(`${row}.scheduled_at = ${given(wanted.at)}`);
+  if (wanted.after !== undefined) {
+    const at = given(wanted.after.at);
+    const id = given(wanted.after.id);
+    where.push(`${row}.scheduled_at <= ${at} AND (${row}.scheduled_at, ${row}.task) < (${at}, ${id}::uuid)`);
+  }
   return { where, values };
 }
 
@@ -185,7 +202,7 @@ async function readOver(
   if (wanted.state !== undefined && HISTORY_STATES.has(wanted.state)) {
     where.push(`e.state = '${HISTORY_STATES.letter(wanted.state)}'`);
   }
-  const latest = `ORDER BY scheduled_at DESC LIMIT ${limit}`;
+  const latest = `ORDER BY e.scheduled_at DESC, e.task DESC LIMIT ${limit}`;
   // Of one task, its own index has the rows in order; of all, the routes' index.
   const from =
     wanted.task !== undefined
@@ -236,7 +253,7 @@ async function readActive(
      LEFT JOIN belfry.task t ON t.shard = a.shard AND t.id = a.task
      JOIN belfry.target g ON g.id = coalesce(a.target, t.target)
      WHERE ${['g.namespace = $1', ...where].join(' AND ')}
-     ORDER BY a.scheduled_at DESC LIMIT ${limit}`,
+     ORDER BY a.scheduled_at DESC, a.task DESC LIMIT ${limit}`,
     [namespace, ...values],
   );
   return rows.map((columns) => {

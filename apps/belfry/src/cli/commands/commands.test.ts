@@ -109,7 +109,7 @@ function execution(id: string, offsetMs: number): ExecutionView {
   };
 }
 
-/** Latest first, and only before `before`, as Belfry pages. */
+/** Latest first, page by page, as Belfry answers. */
 function historyClient(executions: readonly ExecutionView[]) {
   const sorted = executions.toSorted((a, b) => (a.scheduledAt < b.scheduledAt ? 1 : -1));
   const asked: HistoryRequest[] = [];
@@ -119,8 +119,11 @@ function historyClient(executions: readonly ExecutionView[]) {
     history: async (request: HistoryRequest) => {
       asked.push(request);
       const before = request.before === undefined ? Infinity : new Date(request.before).getTime();
-      const items = sorted.filter((item) => Date.parse(item.scheduledAt) < before).slice(0, request.limit);
-      return { items, asOf: ISO(0) };
+      const earlier = sorted.filter((item) => Date.parse(item.scheduledAt) < before);
+      const start = Number(request.cursor ?? 0);
+      const end = start + (request.limit ?? 100);
+      const items = earlier.slice(start, end);
+      return { items, asOf: ISO(0), ...(end < earlier.length ? { cursor: String(end) } : {}) };
     },
     trace: async (id: string) => ({ ...execution(id, -5_000), epoch: 7 }),
   };
@@ -136,7 +139,7 @@ describe('history', () => {
   it('loses no execution between pages, though many share an instant', async () => {
     const all = [1, 1, 1, 2, 3, 3, 4].map((minute, i) => execution(`x${i}`, -minute * 60_000));
     const { cli, documents } = testCli(historyClient(all), { json: true });
-    await history(cli, 'some-key', { all: true, limit: 4 });
+    await history(cli, 'some-key', { all: true, limit: 2 });
     expect(
       documents()
         .map((item) => item['execution'])
@@ -145,9 +148,16 @@ describe('history', () => {
   });
 
   it('says how to go on', async () => {
-    const { cli, stderr } = testCli(historyClient([execution('x1', -60_000), execution('x2', -120_000)]));
-    await history(cli, undefined, { limit: 1, before: '2026-11-24T14:00:00Z' });
-    expect(stderr()).toMatch(/^more: --before 2026-11-24T13:59:00\.000Z, or --all\n$/);
+    const all = [0, 60_000, 120_000].map((agoMs) => execution(`x${agoMs}`, -agoMs));
+    const { cli, stdout, stderr } = testCli(historyClient(all));
+    const before = '2026-11-24T14:00:00Z';
+    await history(cli, undefined, { limit: 1, before });
+    expect(stderr()).toBe('more: --cursor 1, or --all\n');
+    expect(stdout()).toContain('x60000');
+    const shown = stdout().length;
+    await history(cli, undefined, { limit: 1, before, cursor: '1' });
+    expect(stdout().slice(shown)).toContain('x120000');
+    expect(stderr()).toBe('more: --cursor 1, or --all\n');
   });
 });
 

@@ -15,7 +15,8 @@ export function addRuns(belfry: Command, run: Run): void {
     .option('--key', 'take the argument as a key, whatever it looks like')
     .addOption(new Option('--state <state>', 'in this state').choices(EXECUTION_STATES))
     .option('--limit <n>', 'executions a page (default 20)', wholeNumber(1, 1_000))
-    .option('--before <instant>', 'only fires before this: the next page')
+    .option('--before <instant>', 'only fires before this')
+    .option('--cursor <cursor>', 'go on after the last page')
     .option('--all', 'every page; with --json one execution a line')
     .addHelpText(
       'after',
