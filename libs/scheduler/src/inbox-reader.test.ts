@@ -98,4 +98,29 @@ describe('reading the inbox', () => {
     expect([...applied]).toEqual(['1: 4']);
     await reader.stop();
   });
+
+  it('does not go on after a stop that came while it was beginning', async () => {
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const ended = vi.fn(() => Promise.resolve());
+    const inbox = {
+      ...cluster.inbox,
+      read: async () => {
+        asked.resolve();
+        await gate.promise;
+        return { done: new Promise<void>(() => undefined), stop: ended };
+      },
+    } as unknown as TestCluster['inbox'];
+    const head = { shard: 0, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+    const core = new Shard({ shard: 0, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
+    const none = (): void => undefined;
+    const host = new HostedShard(core, { shard: 0, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
+    const log = { info: none, warn: none, error: none };
+    const reader = new InboxReader(inbox, log, { hosted: new Map([[0, host]]), pressure: () => undefined });
+    const beginning = reader.read();
+    await asked.promise;
+    await reader.stop();
+    gate.resolve();
+    await beginning;
+    expect(ended).toHaveBeenCalledOnce();
+  });
 });

@@ -60,6 +60,7 @@ export class InboxReader {
     for (const host of hosts) host.isRead = true; // N1
     const shards = hosts.map(({ core }) => core.shard);
     const reading = await this.#begin(shards, this.#seq + 1);
+    if (this.#stopped) return await reading?.stop(); // it began while `stop` had nothing to stop
     this.#reading = reading;
     reading?.done.catch((error: unknown) => {
       this.#log.error('the inbox cannot be read, starting over', { error: String(error) });
