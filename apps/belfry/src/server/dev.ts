@@ -40,7 +40,12 @@ export async function runDev(options: DevOptions): Promise<void> {
     ...(options.postgresPort === undefined ? {} : { postgresPort: options.postgresPort }),
     programPort: { port: httpPort, what: 'health and metrics', flag: '--http-port' },
     onProgress: say,
-    onServerExit: ({ name, code, signal: by }) => log.error(`${name} has ended by itself`, { code, signal: by }),
+    onServerExit: ({ name, code, signal: by }) =>
+      log.error(`${name} has ended by itself; it is started again`, { code, signal: by }),
+    onServerRestart: (name, failure) => {
+      if (failure === undefined) log.info(`${name} is up again`, {});
+      else log.error(`${name} cannot be started; trying again`, { error: failure.message });
+    },
   });
   const tracing = await startTracing('belfry', log);
   let server: RunningServer | undefined;

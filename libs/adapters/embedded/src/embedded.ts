@@ -27,8 +27,10 @@ export interface EmbeddedOptions {
   readonly servers?: { readonly nats?: boolean; readonly postgres?: boolean };
   /** Lines for people about what takes a while. */
   readonly onProgress?: (line: string) => void;
-  /** A server has ended although nobody stopped it. */
+  /** A server has ended although nobody stopped it; it is started again. */
   readonly onServerExit?: (exit: ServerExit) => void;
+  /** It is up again, or could not be started (and is tried again). */
+  readonly onServerRestart?: (name: string, failure: Error | undefined) => void;
   /** Removes the whole data directory at the end, however that comes: for tests. */
   readonly removeDataOnStop?: boolean;
   /** How long a server may take to become ready; recovery after a crash is part of it. Default 60 s. */
@@ -55,6 +57,12 @@ const DEFAULT_POSTGRES_PORT = 5433;
 /** A free port may be taken by another program before the server has it. */
 const FREE_PORT_ATTEMPTS = 4;
 
+/** Waits before a server that has ended is started again. */
+const FIRST_RESTART_MS = 200;
+const LONGEST_RESTART_MS = 10_000;
+/** A server that ran for so long begins with the first wait again. */
+const SOUND_MS = 60_000;
+
 interface Running {
   readonly server: ServerProcess;
   readonly port: number;
@@ -78,6 +86,7 @@ interface Session {
  * E2. A server never outlives this process by more than its stop time: the keeper sees us go, however we go.
  * E3. What a predecessor left running is stopped before a server starts on its data.
  * E4. A failed start leaves nothing running and gives the lock back.
+ * E5. A server that ends by itself is started again on its port, until `stop`; nothing is started after it.
  *
  * @throws EmbeddedError
  */
@@ -92,8 +101,12 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const stopTimeoutMs = options.stopTimeoutMs ?? 10_000;
   const keeper = Keeper.start(stopTimeoutMs, options.removeDataOnStop === true ? dir.root : undefined);
   const launched: ServerProcess[] = [];
+  const supervised: Supervised[] = [];
   const stopServers = async (): Promise<void> => {
+    const restarts = supervised.map((it) => it.end());
     await Promise.all(launched.map((server) => server.stop(stopTimeoutMs)));
+    await Promise.all(restarts);
+    await Promise.all(launched.map((server) => server.stop(stopTimeoutMs))); // what a restart under way had launched (E5)
     await keeper.stop();
     removeDevFile(dir.root);
     rmSync(dir.natsPid, { force: true });
@@ -121,13 +134,17 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
       timeoutMs: options.startTimeoutMs ?? 60_000,
       onProgress,
     };
+    const supervise = async (start: Start, port: number): Promise<Supervised> => {
+      const it = new Supervised(session, start, await start(session, port), options);
+      supervised.push(it);
+      return it;
+    };
     const [nats, postgres] = await allOrFirstFailure([
-      natsPort === undefined ? undefined : bringUpNats(session, natsPort),
-      postgresPort === undefined ? undefined : bringUpPostgres(session, postgresPort),
+      natsPort === undefined ? undefined : supervise(bringUpNats, natsPort),
+      postgresPort === undefined ? undefined : supervise(bringUpPostgres, postgresPort),
     ]);
-    for (const running of [nats, postgres]) running?.server.unref();
     keeper.unref();
-    return handle(session, nats, postgres, stopServers, options.onServerExit);
+    return handle(session, nats, postgres, stopServers);
   } catch (error) {
     await stopServers(); // E4
     throw error;
@@ -208,24 +225,91 @@ async function onPort(session: Session, wanted: number, start: (port: number) =>
   }
 }
 
-function handle(
-  session: Session,
-  nats: Running | undefined,
-  postgres: Running | undefined,
-  stopServers: () => Promise<void>,
-  onServerExit: ((exit: ServerExit) => void) | undefined,
-): EmbeddedServers {
-  let stopping: Promise<void> | undefined;
-  for (const running of [nats, postgres]) {
-    void running?.server.exited.then((exit) => {
-      if (stopping === undefined) onServerExit?.(exit);
+type Start = (session: Session, port: number) => Promise<Running>;
+
+/** One server with its restarts (E5). */
+class Supervised {
+  readonly #session: Session;
+  readonly #start: Start;
+  readonly #tell: Pick<EmbeddedOptions, 'onServerExit' | 'onServerRestart'>;
+  #running: Running;
+  #restarting: Promise<void> = Promise.resolve();
+  #wake: () => void = () => undefined;
+  #ending = false;
+  #failures = 0;
+
+  constructor(
+    session: Session,
+    start: Start,
+    running: Running,
+    tell: Pick<EmbeddedOptions, 'onServerExit' | 'onServerRestart'>,
+  ) {
+    this.#session = session;
+    this.#start = start;
+    this.#tell = tell;
+    this.#running = running;
+    this.#watch();
+  }
+
+  get running(): Running {
+    return this.#running;
+  }
+
+  /** Starts nothing any more; resolves when nothing is being started. */
+  end(): Promise<void> {
+    this.#ending = true;
+    this.#wake();
+    return this.#restarting;
+  }
+
+  #watch(): void {
+    const { server } = this.#running;
+    const since = performance.now();
+    server.unref();
+    void server.exited.then((exit) => {
+      if (this.#ending) return;
+      if (performance.now() - since >= SOUND_MS) this.#failures = 0;
+      this.#tell.onServerExit?.(exit);
+      this.#restarting = this.#restart(exit.name);
     });
   }
+
+  async #restart(name: string): Promise<void> {
+    for (;;) {
+      await this.#pause(Math.min(FIRST_RESTART_MS * 2 ** this.#failures++, LONGEST_RESTART_MS));
+      if (this.#ending) return;
+      try {
+        this.#running = await this.#start(this.#session, this.#running.port);
+      } catch (error) {
+        if (!this.#ending) this.#tell.onServerRestart?.(name, error as Error);
+        continue;
+      }
+      this.#tell.onServerRestart?.(name, undefined);
+      this.#watch();
+      return;
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, ms).unref();
+    });
+  }
+}
+
+function handle(
+  session: Session,
+  nats: Supervised | undefined,
+  postgres: Supervised | undefined,
+  stopServers: () => Promise<void>,
+): EmbeddedServers {
+  let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopping ??= stopServers());
   const { user, natsPassword, postgresPassword } = session.credentials;
-  const started = <T>(value: T | undefined, server: string): T => {
-    if (value === undefined) throw new EmbeddedError('not_started', `${server} was not started here`);
-    return value;
+  const started = (server: Supervised | undefined, name: string): Running => {
+    if (server === undefined) throw new EmbeddedError('not_started', `${name} was not started here`);
+    return server.running;
   };
   return {
     dataDir: session.dir.root,
@@ -238,14 +322,19 @@ function handle(
     get postgresUrl() {
       return `postgres://${user}:${postgresPassword}@${LOOPBACK}:${started(postgres, 'Postgres').port}/postgres`;
     },
-    pids: {
-      ...(nats === undefined ? {} : { nats: nats.server.pid }),
-      ...(postgres === undefined ? {} : { postgres: postgres.server.pid }),
-      ...(session.keeper.pid === undefined ? {} : { keeper: session.keeper.pid }),
+    get pids() {
+      return {
+        ...(nats === undefined ? {} : { nats: nats.running.server.pid }),
+        ...(postgres === undefined ? {} : { postgres: postgres.running.server.pid }),
+        ...(session.keeper.pid === undefined ? {} : { keeper: session.keeper.pid }),
+      };
     },
-    ports: {
-      ...(nats?.monitorPort === undefined ? {} : { nats: nats.port, natsMonitor: nats.monitorPort }),
-      ...(postgres === undefined ? {} : { postgres: postgres.port }),
+    get ports() {
+      const monitor = nats?.running.monitorPort;
+      return {
+        ...(nats === undefined || monitor === undefined ? {} : { nats: nats.running.port, natsMonitor: monitor }),
+        ...(postgres === undefined ? {} : { postgres: postgres.running.port }),
+      };
     },
     stop,
     [Symbol.asyncDispose]: stop,

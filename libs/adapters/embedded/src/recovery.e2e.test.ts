@@ -119,4 +119,30 @@ describe('after kill -9', () => {
     expect(await readStored(second)).toEqual(STORED);
     expect(await busy).toBeInstanceOf(Error);
   });
+
+  it('of the servers, they are started again on their ports with their data, until a stop', async () => {
+    using folder = temporaryFolder();
+    const up = new Set<string>();
+    const again = Promise.withResolvers<void>();
+    const servers = await startEmbedded({
+      ...FREE,
+      dataDir: folder.path,
+      onServerRestart: (name, failure) => {
+        if (failure === undefined && up.add(name).size === 2) again.resolve();
+      },
+    });
+    await storeSomething(servers);
+    const [before, { ports }] = [servers.pids, servers];
+    signalAll([before.nats ?? 0, before.postgres ?? 0], 'SIGKILL');
+    await again.promise;
+    expect(servers.ports).toMatchObject({ nats: ports.nats, postgres: ports.postgres });
+    expect(servers.pids.nats).not.toBe(before.nats);
+    expect(servers.pids.postgres).not.toBe(before.postgres);
+    expect(await readStored(servers)).toEqual(STORED);
+    // A stop right after a kill meets a restart at its beginning.
+    const last = Object.values(servers.pids);
+    signalAll([servers.pids.nats ?? 0], 'SIGKILL');
+    await servers.stop();
+    expect(await gone(last)).toBe(true);
+  });
 });
