@@ -27,6 +27,8 @@ const target = encodeTarget({
   priority: 1,
   retry: { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 3_600_000, jitter: 0.2 },
   timeoutMs: 300_000,
+  precision: 'normal',
+  catchUp: undefined,
 });
 
 function say(line: string): void {

@@ -17,7 +17,15 @@ const NOT_FOUND = { ok: false, error: { code: 'not_found', message: 'no task of 
 describe('tasks.update', () => {
   it('sends what is to change, and nothing else', async () => {
     const world = new TestWorld();
-    const set = { every: '5m', priority: 'low', retry: { attempts: 7 }, payload: [1], metadata: { a: 'b' } };
+    const policies = { precision: 'high', catchUp: { policy: 'all', window: '2h' } };
+    const set = {
+      every: '5m',
+      priority: 'low',
+      retry: { attempts: 7 },
+      ...policies,
+      payload: [1],
+      metadata: { a: 'b' },
+    };
     const reply = await world.ask('tasks.update', { key: 'k', set });
     const id = taskIdOfKey('acme', 'k');
     expect(reply).toEqual({ id, status: 'updated', created: false, next: [new Date(T0 + 5).toISOString()] });
@@ -28,7 +36,7 @@ describe('tasks.update', () => {
       id,
       ns: 'acme',
       s: 'e300000',
-      t: { priority: 2, retry },
+      t: { priority: 2, retry, precision: 'high', catchUp: { policy: 'all', windowMs: 7_200_000 } },
       p: '[1]',
       d: '{"a":"b"}',
     });
@@ -56,6 +64,7 @@ describe('tasks.update', () => {
     ['changes that are none', { id: ID, set: 5 }, 'malformed set'],
     ['an unknown field', { id: ID, set: { colour: 1 } }, 'unknown_field set.colour'],
     ['another key', { id: ID, set: { key: 'k' } }, 'invalid_field set.key'],
+    ['a bad window', { id: ID, set: { catchUp: { policy: 'all', window: '1s' } } }, 'invalid_field set.catchUp.window'],
     ['an old instant', { id: ID, set: { at: 0 } }, 'at_out_of_range set.at'],
     ['a bad cron', { id: ID, set: { cron: '* *' } }, 'invalid_schedule set.cron'],
     ['a field beside', { id: ID, set: { priority: 'low' }, force: true }, 'unknown_field force'],

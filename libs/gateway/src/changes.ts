@@ -11,7 +11,8 @@ import {
   type UpdateRecord,
 } from '@belfry/protocol';
 
-import { hashOfCommand, withPath } from './creates.ts';
+import { readCatchUp } from './catch-up.ts';
+import { hashOfCommand, isRefused, withPath } from './creates.ts';
 import { commandIdOf, objectOf, Refused, referenceOf, refuse } from './fields.ts';
 import type { Schedules } from './schedules.ts';
 
@@ -65,13 +66,17 @@ function scheduleOf(fields: NonNullable<TaskDraft['schedule']>, nowMs: number, s
 }
 
 function targetChange(draft: TaskDraft): NonNullable<UpdateRecord['t']> {
-  const { queue, handler, priority, retry, timeoutMs } = draft;
+  const { queue, handler, priority, retry, timeoutMs, precision } = draft;
+  const catchUp = readCatchUp(draft, 'set.');
+  if (isRefused(catchUp)) throw new Refused(catchUp);
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(handler === undefined ? {} : { handler }),
     ...(priority === undefined ? {} : { priority: PRIORITIES.indexOf(priority) as 0 | 1 | 2 }),
     ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(precision === undefined ? {} : { precision }),
+    ...(catchUp === undefined ? {} : { catchUp }),
   };
 }
 

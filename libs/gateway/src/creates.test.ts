@@ -1,4 +1,12 @@
-import { LIMITS, parseTaskId, shardOf, taskIdOfKey, type CreateRecord } from '@belfry/protocol';
+import {
+  decodeTarget,
+  encodeTarget,
+  LIMITS,
+  parseTaskId,
+  shardOf,
+  taskIdOfKey,
+  type CreateRecord,
+} from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { bytes, settle, SPEC, specs, T0, TestWorld } from './test-world.ts';
@@ -127,6 +135,21 @@ describe('tasks.create', () => {
     });
   });
 
+  it.each<[object, number[]]>([
+    [{}, []],
+    [{ precision: 'normal' }, []],
+    [{ precision: 'high' }, [0]],
+    [{ catchUp: 'skip' }, [1, 0]],
+    [{ catchUp: { policy: 'latest' }, precision: 'low' }, [2, 1]],
+    [{ catchUp: { policy: 'all', window: '2h' } }, [1, 2, 7_200_000]],
+  ])('carries the policies %j in the target, and nothing for the defaults', async (change, policies) => {
+    const world = new TestWorld();
+    await world.ask('tasks.create', { ...SPEC, ...change });
+    const [record] = world.records() as CreateRecord[];
+    expect((JSON.parse(record?.t ?? '') as unknown[]).slice(10)).toEqual(policies);
+    expect(encodeTarget(decodeTarget(record?.t ?? ''))).toBe(record?.t);
+  });
+
   describe('bad input', () => {
     const long = 'x'.repeat(300);
     it.each<[string, object, string]>([
@@ -158,6 +181,15 @@ describe('tasks.create', () => {
       ['an unknown field of retry', { retry: { tries: 1 } }, 'unknown_field retry.tries'],
       ['retry as a number', { retry: 3 }, 'invalid_field retry'],
       ['no time to run', { timeoutMs: 0 }, 'invalid_field timeoutMs'],
+      ['a precision that is none', { precision: 'exact' }, 'invalid_field precision'],
+      ['a policy that is none', { catchUp: 'never' }, 'invalid_field catchUp'],
+      ['catch-up without a policy', { catchUp: { window: '1h' } }, 'missing_field catchUp.policy'],
+      ['an unknown field of catch-up', { catchUp: { policy: 'all', limit: 1 } }, 'unknown_field catchUp.limit'],
+      ['a window of another policy', { catchUp: { policy: 'latest', window: '1h' } }, 'invalid_field catchUp.window'],
+      ['a window that is none', { catchUp: { policy: 'all', window: 'long' } }, 'invalid_field catchUp.window'],
+      ['a window of true', { catchUp: { policy: 'all', window: true } }, 'invalid_field catchUp.window'],
+      ['a window below a minute', { catchUp: { policy: 'all', window: '59s' } }, 'invalid_field catchUp.window'],
+      ['a window over 30 days', { catchUp: { policy: 'all', window: '31d' } }, 'invalid_field catchUp.window'],
       ['a label with a dot', { metadata: { 'a.b': '1' } }, 'invalid_name metadata.a.b'],
       ['a label that is no text', { metadata: { a: 1 } }, 'invalid_field metadata.a'],
       ['NUL in a label', { metadata: { a: '\0' } }, 'invalid_field metadata.a'],

@@ -11,6 +11,7 @@ import {
 } from '@belfry/protocol';
 import { hash53, hashNumber } from '@belfry/timing';
 
+import { readCatchUp } from './catch-up.ts';
 import { bounded } from './fields.ts';
 import type { Schedules } from './schedules.ts';
 import type { Targets } from './targets.ts';
@@ -60,6 +61,8 @@ export function checkCreates(
     const draft = reading.value;
     const schedule = schedules.read(draft.schedule ?? {}, context.nowMs, path);
     if (!schedule.ok) return bounded(schedule.error);
+    const catchUp = readCatchUp(draft, path);
+    if (isRefused(catchUp)) return catchUp;
     const { key } = draft;
     if (key !== undefined) {
       if (keys.has(key)) return wireError('duplicate_key', 'stands in this batch before', `${path}key`);
@@ -72,7 +75,7 @@ export function checkCreates(
       itemHash(command, index),
       draft,
       schedule.json,
-      targets.jsonOf(namespace, draft),
+      targets.jsonOf(namespace, draft, catchUp),
       trace,
     );
     return { id, shard: shardOf(id, context.shards), tail };
@@ -102,8 +105,8 @@ export function createRecord({ tail }: CheckedCreate, correlation: number): stri
   return `{"c":${correlation},${tail}`;
 }
 
-export function isRefused(item: CheckedCreate | WireError): item is WireError {
-  return 'code' in item;
+export function isRefused(item: object | undefined): item is WireError {
+  return item !== undefined && 'code' in item;
 }
 
 /** Two seeds of 32 and 21 bits for the hashes of a command's items. */

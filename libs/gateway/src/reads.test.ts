@@ -16,7 +16,14 @@ import { scheduleFields, taskView } from './views.ts';
 const ID = '0123456789abcdef0123456789abcdef';
 const RETRY = { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2 };
 const ROUTE = { namespace: 'acme', queue: 'mail', handler: 'send' };
-const TARGET = encodeTarget({ ...ROUTE, priority: 0, retry: RETRY, timeoutMs: 5_000 });
+const TARGET = encodeTarget({
+  ...ROUTE,
+  priority: 0,
+  retry: RETRY,
+  timeoutMs: 5_000,
+  precision: 'low',
+  catchUp: undefined,
+});
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -169,6 +176,8 @@ describe('tasks.list', () => {
       priority: 'high',
       retry: RETRY,
       timeoutMs: 5_000,
+      precision: 'low',
+      catchUp: 'latest',
       metadata: { team: 'red' },
       state: 'waiting',
       createdAt: iso(T0 - 90_000),

@@ -1,4 +1,4 @@
-import { encodeTarget, LIMITS, targetOf, type TaskDraft } from '@belfry/protocol';
+import { encodeTarget, LIMITS, targetOf, type CatchUp, type TaskDraft } from '@belfry/protocol';
 
 import { GenerationalCache } from './generational-cache.ts';
 
@@ -6,18 +6,18 @@ import { GenerationalCache } from './generational-cache.ts';
 export class Targets {
   readonly #known = new GenerationalCache<string>(LIMITS.gatewayCacheEntries);
 
-  jsonOf(namespace: string, draft: TaskDraft): string {
-    const { queue, handler, priority, timeoutMs, retry } = draft;
-    if (retry !== undefined) return encode(namespace, draft);
-    const key = `${namespace}.${queue}.${handler}.${priority}.${timeoutMs}`; // names have no dots
+  jsonOf(namespace: string, draft: TaskDraft, catchUp: CatchUp | undefined): string {
+    const { queue, handler, priority, timeoutMs, precision, retry } = draft;
+    if (retry !== undefined || catchUp !== undefined) return encode(namespace, draft, catchUp);
+    const key = `${namespace}.${queue}.${handler}.${priority}.${timeoutMs}.${precision}`; // names have no dots
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const text = encode(namespace, draft);
+    const text = encode(namespace, draft, undefined);
     this.#known.set(key, text);
     return text;
   }
 }
 
-function encode(namespace: string, draft: TaskDraft): string {
-  return JSON.stringify(encodeTarget(targetOf(namespace, draft)));
+function encode(namespace: string, draft: TaskDraft, catchUp: CatchUp | undefined): string {
+  return JSON.stringify(encodeTarget(targetOf(namespace, draft, catchUp)));
 }

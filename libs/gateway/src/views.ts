@@ -15,6 +15,8 @@ import {
 import type { StoredExecution, StoredTask } from '@belfry/ports';
 import { nextFire, parseCanonical, type Schedule } from '@belfry/timing';
 
+import { catchUpView } from './catch-up.ts';
+
 /** An ended attempt, as shards and Postgres keep it. Instants in ms since 1970. */
 export interface AttemptFacts {
   readonly attempt: number;
@@ -72,6 +74,8 @@ export function taskView(task: TaskFacts): TaskView {
     priority: priorityName(target.priority),
     retry: target.retry,
     timeoutMs: target.timeoutMs,
+    precision: target.precision,
+    catchUp: catchUpView(target, !task.schedule.startsWith('a')),
     metadata: JSON.parse(task.metadata) as TaskView['metadata'],
     ...(task.payload === undefined ? {} : { payload: JSON.parse(task.payload) as Json }),
     state: task.state,

@@ -37,6 +37,8 @@ export function target(change: Partial<Target> = {}): string {
     priority: 1,
     retry: { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2 },
     timeoutMs: 300_000,
+    precision: 'normal',
+    catchUp: undefined,
     ...change,
   });
 }

@@ -43,6 +43,18 @@ export const LIMITS = {
   latestMs: 253_402_300_799_999,
   /** How far in the past a one-time task's `at` may lie; older is refused as a mistake. */
   atPastMs: 86_400_000,
+  /** Lateness at which a fire counts as missed, and its task's catch-up policy decides about it; earlier, every fire runs. */
+  catchUpAfterMs: 60_000,
+  /** Window of the policy `all` of recurring tasks, unless they state one; and the longest that they may state. */
+  catchUpWindowMs: 3_600_000,
+  catchUpMaxWindowMs: 30 * 86_400_000,
+  /** Missed fires that one node dispatches a second, beside what is punctual. */
+  lateFiresASecond: 2_000,
+  /** Missed fires that are counted one by one when they are skipped; beyond, the count is a lower bound unless the schedule is a fixed interval. */
+  countedSkips: 1_000,
+  /** Grid on which fires of precision normal, and of low, are dispatched. */
+  normalGridMs: 100,
+  lowGridMs: 1_000,
   /** How far the clocks of nodes and broker may differ before a proof of dispatch is doubted. */
   clockSlackMs: 60_000,
   /** How long command ids and the tombstones of keyed tasks are remembered. */
@@ -163,6 +175,12 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
     [l.checkpointRows < l.checkpointBacklogRows, 'a checkpoint starts before reading stops'],
     [l.groupCommitRecords <= l.gatewayPending, 'a group commit fits what may wait'],
+    [l.nodeSilentMs + l.releaseMs < l.catchUpAfterMs, 'a failover is over before the fires in it count as missed'],
+    [
+      l.catchUpAfterMs <= l.catchUpWindowMs && l.catchUpWindowMs <= l.catchUpMaxWindowMs,
+      'a window of catch-up holds missed fires',
+    ],
+    [l.normalGridMs < 1_000 && l.lowGridMs < 10_000, 'a grid of dispatch is finer than the precision that is promised'],
     [l.workerSilentMs < l.ackWaitMs, 'a silent worker is noticed before its lease ends'],
   ];
   return relations.filter(([holds]) => !holds).map(([, sentence]) => sentence);

@@ -1,7 +1,7 @@
 import type { WireError } from './errors.ts';
 import type { ExecutionId, TaskId } from './ids.ts';
 import type { Outcome } from './records.ts';
-import type { Json, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
+import type { CatchUpSpec, Json, Precision, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
 
 /** Replies of every request subject: `{"error": …}` when the request as a whole is refused. */
 export type Reply<T> = T | { readonly error: WireError };
@@ -62,6 +62,8 @@ export interface TaskView extends ScheduleFields {
   readonly priority: Priority;
   readonly retry: Retry;
   readonly timeoutMs: number;
+  readonly precision: Precision;
+  readonly catchUp: CatchUpSpec;
   readonly metadata: { readonly [label: string]: string };
   readonly payload?: Json;
   readonly state: TaskState;

@@ -1,5 +1,7 @@
 import type { WireError } from './errors.ts';
 import type { ExecutionId, TaskId } from './ids.ts';
+import type { Precision } from './spec.ts';
+import type { CatchUp } from './target.ts';
 
 /**
  * What stands in a shard's inbox. One message is an envelope: the records that one group commit had for one shard.
@@ -52,6 +54,8 @@ export interface UpdateRecord extends Command {
     readonly priority?: 0 | 1 | 2;
     readonly retry?: TargetRetry;
     readonly timeoutMs?: number;
+    readonly precision?: Precision;
+    readonly catchUp?: CatchUp;
   };
   readonly p?: string;
   readonly d?: string;

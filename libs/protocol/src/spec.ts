@@ -8,6 +8,20 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export const PRIORITIES = ['high', 'medium', 'low'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
+/** How exact the instant of a dispatch is promised to be: high ±100 ms, normal ±1 s, low ±10 s. Never early. */
+export const PRECISIONS = ['high', 'normal', 'low'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** What becomes of fires that nobody saw come due for 60 s or longer: downtime, a pause, a clock that leapt. */
+export const CATCH_UP_POLICIES = ['skip', 'latest', 'all'] as const;
+export type CatchUpPolicy = (typeof CATCH_UP_POLICIES)[number];
+
+/**
+ * `skip`: none of the missed fires runs. `latest`: the last of them. `all`: those of the last `window` before they were found missed (a
+ * duration or ms, from 60 s to 30 d; default 1 h for recurring tasks, without end for one-time ones).
+ */
+export type CatchUpSpec = CatchUpPolicy | { readonly policy: CatchUpPolicy; readonly window?: string | number };
+
 /** When to run again after a failed or timed-out attempt. */
 export interface RetrySpec {
   /** Attempts in all, the first included: 1 to 100. Default 3. */
@@ -51,6 +65,10 @@ export interface TaskSpec extends ScheduleFields {
   readonly retry?: RetrySpec;
   /** How long one attempt may run, from the handler's start. Default 300,000. */
   readonly timeoutMs?: number;
+  /** Default normal. */
+  readonly precision?: Precision;
+  /** Default: a one-time task runs however late, of a recurring one's missed fires the last. */
+  readonly catchUp?: CatchUpSpec;
   /** Labels. */
   readonly metadata?: { readonly [label: string]: string };
 }
@@ -68,6 +86,9 @@ export interface TaskDraft {
   readonly priority: Priority | undefined;
   readonly retry: Retry | undefined;
   readonly timeoutMs: number | undefined;
+  readonly precision: Precision | undefined;
+  /** The window is checked by the reader of durations, not here. */
+  readonly catchUp: Exclude<CatchUpSpec, string> | undefined;
   /** JSON text. */
   readonly payload: string | undefined;
   /** JSON text with sorted labels. */
@@ -86,6 +107,8 @@ const TASK_FIELDS: ReadonlySet<string> = new Set([
   'key',
   'retry',
   'timeoutMs',
+  'precision',
+  'catchUp',
   'metadata',
 ]);
 const RETRY_LIMITS: { readonly [K in keyof Retry]: readonly [number, number, boolean] } = {
@@ -151,6 +174,25 @@ function readRetry(value: unknown, at: string): Retry {
     retry.maxMs = retry.initialMs;
   }
   return retry;
+}
+
+function choiceField<T extends string>(value: unknown, path: string, choices: readonly T[]): T | undefined {
+  if (value === undefined || choices.includes(value as T)) return value as T | undefined;
+  refuse('invalid_field', `must be ${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`, path);
+}
+
+function readCatchUp(value: unknown, at: string): TaskDraft['catchUp'] {
+  if (value === undefined) return undefined;
+  if (!isObject(value)) return { policy: choiceField(value, `${at}catchUp`, CATCH_UP_POLICIES) as CatchUpPolicy };
+  own(value, new Set(['policy', 'window']), `${at}catchUp.`);
+  const policy = choiceField(value['policy'], `${at}catchUp.policy`, CATCH_UP_POLICIES);
+  if (policy === undefined) refuse('missing_field', 'is required', `${at}catchUp.policy`);
+  const { window } = value;
+  if (window === undefined) return { policy };
+  if (policy !== 'all') refuse('invalid_field', 'goes with the policy "all" only', `${at}catchUp.window`);
+  if (typeof window !== 'string' && typeof window !== 'number')
+    refuse('invalid_field', 'must be a duration such as "1h", or a number of milliseconds', `${at}catchUp.window`);
+  return { policy, window };
 }
 
 function readMetadata(value: unknown, at: string): string {
@@ -253,21 +295,19 @@ function readKey(value: unknown, at: string): string | undefined {
 function readDraft(value: unknown, at: string): TaskDraft {
   if (!isObject(value)) refuse('malformed', 'a task must be a JSON object', at.replace(/\.$/, ''));
   own(value, TASK_FIELDS, at);
-  const priority = value['priority'];
-  if (priority !== undefined && !PRIORITIES.includes(priority as Priority)) {
-    refuse('invalid_field', 'must be high, medium or low', at + 'priority');
-  }
   return {
     key: readKey(value['key'], at),
     schedule: readSchedule(value, at),
     queue: nameField(value['queue'], at + 'queue'),
     handler: nameField(value['handler'], at + 'handler'),
-    priority: priority as Priority | undefined,
+    priority: choiceField(value['priority'], at + 'priority', PRIORITIES),
     retry: value['retry'] === undefined ? undefined : readRetry(value['retry'], at),
     timeoutMs:
       value['timeoutMs'] === undefined
         ? undefined
         : numberField(value['timeoutMs'], at + 'timeoutMs', [1, LIMITS.timeoutMs, true]),
+    precision: choiceField(value['precision'], at + 'precision', PRECISIONS),
+    catchUp: readCatchUp(value['catchUp'], at),
     payload: value['payload'] === undefined ? undefined : readPayload(value['payload'], at),
     metadata: value['metadata'] === undefined ? undefined : readMetadata(value['metadata'], at),
   };

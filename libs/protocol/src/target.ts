@@ -1,4 +1,22 @@
-import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, PRIORITIES, type Priority, type Retry, type TaskDraft } from './spec.ts';
+import { LIMITS } from './limits.ts';
+import {
+  CATCH_UP_POLICIES,
+  DEFAULT_RETRY,
+  DEFAULT_TIMEOUT_MS,
+  PRECISIONS,
+  PRIORITIES,
+  type CatchUpPolicy,
+  type Precision,
+  type Priority,
+  type Retry,
+  type TaskDraft,
+} from './spec.ts';
+
+/** What becomes of missed fires. Without a window, that of the task's kind holds. */
+export interface CatchUp {
+  readonly policy: CatchUpPolicy;
+  readonly windowMs?: number;
+}
 
 /** Where and how a task's executions run. Tasks share few distinct targets, so shards keep each once. */
 export interface Target {
@@ -9,12 +27,18 @@ export interface Target {
   readonly priority: 0 | 1 | 2;
   readonly retry: Retry;
   readonly timeoutMs: number;
+  readonly precision: Precision;
+  /** Undefined: the default, which is another for one-time tasks than for recurring ones. */
+  readonly catchUp: CatchUp | undefined;
 }
 
-/** One text per distinct target: what shards intern, messages carry and Postgres stores. */
+/**
+ * One text per distinct target: what shards intern, messages carry and Postgres stores. Precision and catch-up stand in it only where they
+ * are not the defaults, so that texts from before they were there are those of the same targets now.
+ */
 export function encodeTarget(t: Target): string {
   const r = t.retry;
-  return JSON.stringify([
+  const parts: (string | number)[] = [
     t.namespace,
     t.queue,
     t.handler,
@@ -25,30 +49,73 @@ export function encodeTarget(t: Target): string {
     r.maxMs,
     r.jitter,
     t.timeoutMs,
-  ]);
+  ];
+  if (t.precision !== DEFAULT_PRECISION || t.catchUp !== undefined) parts.push(PRECISIONS.indexOf(t.precision));
+  if (t.catchUp !== undefined) parts.push(CATCH_UP_POLICIES.indexOf(t.catchUp.policy));
+  if (t.catchUp?.windowMs !== undefined) parts.push(t.catchUp.windowMs);
+  return JSON.stringify(parts);
 }
 
-/** Reads what `encodeTarget` wrote; throws on anything else, since only Belfry writes it. */
+const DEFAULT_PRECISION: Precision = 'normal';
+
+/** Reads what `encodeTarget` wrote, now or in versions before; throws on anything else, since only Belfry writes it. */
 export function decodeTarget(text: string): Target {
-  const [namespace, queue, handler, priority, attempts, initialMs, factor, maxMs, jitter, timeoutMs] = JSON.parse(
-    text,
-  ) as [string, string, string, 0 | 1 | 2, number, number, number, number, number, number];
-  return { namespace, queue, handler, priority, retry: { attempts, initialMs, factor, maxMs, jitter }, timeoutMs };
+  const [namespace, queue, handler, priority, attempts, initialMs, factor, maxMs, jitter, timeoutMs, ...policies] =
+    JSON.parse(text) as [
+      string,
+      string,
+      string,
+      0 | 1 | 2,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      ...number[],
+    ];
+  const [precision = PRECISIONS.indexOf(DEFAULT_PRECISION), policy, windowMs] = policies;
+  return {
+    namespace,
+    queue,
+    handler,
+    priority,
+    retry: { attempts, initialMs, factor, maxMs, jitter },
+    timeoutMs,
+    precision: known(PRECISIONS, precision, text),
+    catchUp:
+      policy === undefined
+        ? undefined
+        : { policy: known(CATCH_UP_POLICIES, policy, text), ...(windowMs === undefined ? {} : { windowMs }) },
+  };
+}
+
+function known<T>(names: readonly T[], index: number, text: string): T {
+  const name = names[index];
+  if (name === undefined) throw new Error(`no target that this version knows: ${text.slice(0, 200)}`);
+  return name;
 }
 
 export function priorityName(priority: 0 | 1 | 2): Priority {
   return PRIORITIES[priority];
 }
 
-/** The target of a draft; what it leaves open comes from `base`, or from the defaults. */
-export function targetOf(namespace: string, draft: TaskDraft, base?: Target): Target {
-  const priority = draft.priority === undefined ? undefined : (PRIORITIES.indexOf(draft.priority) as 0 | 1 | 2);
+/** The policy that holds for a task's missed fires; the window is Infinity where it has no end. */
+export function catchUpOf({ catchUp }: Pick<Target, 'catchUp'>, recurring: boolean): Required<CatchUp> {
+  const policy = catchUp?.policy ?? (recurring ? 'latest' : 'all');
+  return { policy, windowMs: catchUp?.windowMs ?? (recurring ? LIMITS.catchUpWindowMs : Infinity) };
+}
+
+/** The target of a draft, whose catch-up has been read whole; what it leaves open comes from the defaults. */
+export function targetOf(namespace: string, draft: TaskDraft, catchUp: CatchUp | undefined): Target {
   return {
     namespace,
-    queue: draft.queue ?? base?.queue ?? '',
-    handler: draft.handler ?? base?.handler ?? '',
-    priority: priority ?? base?.priority ?? 1,
-    retry: draft.retry ?? base?.retry ?? DEFAULT_RETRY,
-    timeoutMs: draft.timeoutMs ?? base?.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    queue: draft.queue ?? '',
+    handler: draft.handler ?? '',
+    priority: draft.priority === undefined ? 1 : (PRIORITIES.indexOf(draft.priority) as 0 | 1 | 2),
+    retry: draft.retry ?? DEFAULT_RETRY,
+    timeoutMs: draft.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    precision: draft.precision ?? DEFAULT_PRECISION,
+    catchUp,
   };
 }

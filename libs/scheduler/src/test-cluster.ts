@@ -29,6 +29,8 @@ const TARGET: Target = {
   priority: 1,
   retry: { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0 },
   timeoutMs: 10_000,
+  precision: 'high',
+  catchUp: undefined,
 };
 
 type Handler = (body: Uint8Array, subject: string) => unknown;

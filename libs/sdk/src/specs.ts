@@ -1,4 +1,4 @@
-import type { CreateResult, RetrySpec, TaskSpec } from '@belfry/protocol';
+import type { CatchUpSpec, CreateResult, Precision, RetrySpec, TaskSpec } from '@belfry/protocol';
 import { parseSchedule } from '@belfry/timing';
 
 import { belfryError } from './errors.ts';
@@ -32,6 +32,13 @@ export interface TaskOptions {
   readonly retry?: RetrySpec;
   /** How long one attempt may run, in ms from the handler's start. Default 300,000. */
   readonly timeoutMs?: number;
+  /** How exact its instants are: `high` ±100 ms, `normal` ±1 s (the default), `low` ±10 s. Never early; lower ones are dispatched in larger groups. */
+  readonly precision?: Precision;
+  /**
+   * What becomes of fires that the scheduler missed by 60 s or more: none runs (`skip`), the last (`latest`), or those of a window (`all`,
+   * by default the last hour). Default: `latest` for recurring tasks; a one-time task runs however late.
+   */
+  readonly catchUp?: CatchUpSpec;
   /** Labels, up to 32. */
   readonly metadata?: { readonly [label: string]: string };
 }

@@ -1,4 +1,5 @@
 export { MAX_INSTANT_MS } from './civil.ts';
+export { periodText, readPeriod, type PeriodReading } from './duration.ts';
 export { backoffDelayMs, hash32, hash53, hashNumber, unit, type Backoff } from './hash.ts';
 export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
 export {

@@ -28,6 +28,11 @@ describe('flags of a task', () => {
       { retry: { attempts: 5 }, timeoutMs: 30_000 },
     ],
     [
+      { precision: 'low', catchUp: 'skip' },
+      { precision: 'low', catchUp: 'skip' },
+    ],
+    [{ catchUp: 'all', catchUpWindow: '2h' }, { catchUp: { policy: 'all', window: 7_200_000 } }],
+    [
       { label: { a: '1' }, priority: 'high', queue: 'q', handler: 'h' },
       { metadata: { a: '1' }, priority: 'high', queue: 'q', handler: 'h' },
     ],
@@ -43,6 +48,7 @@ describe('flags of a task', () => {
     [{ in: 'soon' }, /--in soon: not a duration/],
     [{ in: '999999999999w' }, /beyond the end of time/],
     [{ payload: 'hello' }, /--payload: not JSON/],
+    [{ catchUp: 'latest', catchUpWindow: '2h' }, /--catch-up-window goes with --catch-up all only/],
     [{ timeout: '5' }, /--timeout 5: not a duration/],
   ])('%j are wrong usage', async (flags, message) => {
     const error = await read(flags).catch((thrown: unknown) => thrown);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import type { Json, Priority, TaskSpec } from '@belfry/protocol';
+import type { CatchUpPolicy, CatchUpSpec, Json, Precision, Priority, TaskSpec } from '@belfry/protocol';
 
 import { usageError } from './exit.ts';
 import { parseDuration, parseInstant } from './time.ts';
@@ -19,6 +19,9 @@ export interface TaskFlags {
   readonly priority?: Priority;
   readonly attempts?: number;
   readonly timeout?: string;
+  readonly precision?: Precision;
+  readonly catchUp?: CatchUpPolicy;
+  readonly catchUpWindow?: string;
   readonly label?: { readonly [label: string]: string };
 }
 
@@ -103,9 +106,15 @@ function scheduleFields(
   return {};
 }
 
+function catchUpField({ catchUp, catchUpWindow }: TaskFlags): { readonly catchUp?: CatchUpSpec } {
+  if (catchUpWindow === undefined) return catchUp === undefined ? {} : { catchUp };
+  if (catchUp !== 'all') throw usageError('--catch-up-window goes with --catch-up all only');
+  return { catchUp: { policy: catchUp, window: durationFlag('catch-up-window', catchUpWindow) } };
+}
+
 /** What the flags say of a task, and nothing that they don't say. */
 export async function taskFields(flags: TaskFlags, from: FlagReading): Promise<Partial<TaskSpec>> {
-  const { queue, handler, priority, attempts, timeout, label } = flags;
+  const { queue, handler, priority, attempts, timeout, precision, label } = flags;
   return {
     ...scheduleFields(flags, from),
     ...(queue === undefined ? {} : { queue }),
@@ -114,6 +123,8 @@ export async function taskFields(flags: TaskFlags, from: FlagReading): Promise<P
     ...(priority === undefined ? {} : { priority }),
     ...(attempts === undefined ? {} : { retry: { attempts } }),
     ...(timeout === undefined ? {} : { timeoutMs: durationFlag('timeout', timeout) }),
+    ...(precision === undefined ? {} : { precision }),
+    ...catchUpField(flags),
     ...(label === undefined ? {} : { metadata: label }),
   };
 }

@@ -68,6 +68,8 @@ function viewOf(id: string, spec: TaskSpec): TaskView {
     priority: spec.priority ?? 'medium',
     retry: { ...DEFAULT_RETRY, ...spec.retry },
     timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    precision: spec.precision ?? 'normal',
+    catchUp: spec.catchUp ?? (spec.at === undefined ? 'latest' : 'all'),
     metadata: spec.metadata ?? {},
     payload: spec.payload ?? null,
     state: 'waiting',

@@ -131,6 +131,8 @@ function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): 
     priority: change.priority ?? target.priority,
     retry: change.retry ?? target.retry,
     timeoutMs: change.timeoutMs ?? target.timeoutMs,
+    precision: change.precision ?? target.precision,
+    catchUp: change.catchUp ?? target.catchUp,
   };
 }
 

@@ -24,6 +24,8 @@ export const TARGET: Target = {
   priority: 1,
   retry: { attempts: 3, initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 },
   timeoutMs: 10_000,
+  precision: 'high',
+  catchUp: undefined,
 };
 
 export const target = (change: Partial<Target> = {}): string => encodeTarget({ ...TARGET, ...change });

@@ -34,6 +34,8 @@ export function describeTask(cli: Cli, task: TaskView): string[] {
         `${retry.attempts} attempts, ${duration(retry.initialMs)} × ${retry.factor} up to ${duration(retry.maxMs)}, jitter ${retry.jitter}`,
       ],
       ['timeout', duration(task.timeoutMs)],
+      ['precision', task.precision],
+      ['catch-up', catchUpText(task.catchUp)],
       ['labels', labels.length === 0 ? undefined : labels.join(' ')],
       ['created', instantAndDistance(task.createdAt, cli.clock, cli.now())],
       ...nextFires(cli, task),
@@ -45,6 +47,10 @@ export function describeTask(cli: Cli, task: TaskView): string[] {
     lines.push('', ...executionTable(cli, task.executions));
   }
   return lines;
+}
+
+function catchUpText(catchUp: TaskView['catchUp']): string {
+  return typeof catchUp === 'string' ? catchUp : `${catchUp.policy}, the last ${catchUp.window}`;
 }
 
 function nextFires(cli: Cli, task: TaskView): [string, string][] {

@@ -33,13 +33,17 @@ const FLAGS = [
   'key',
   'attempts',
   'timeout',
+  'precision',
+  'catchUp',
+  'catchUpWindow',
   'label',
 ] as const;
 
 export async function schedule(cli: Cli, options: ScheduleOptions): CommandResult {
   if (options.file !== undefined) {
     const beside = FLAGS.find((flag) => options[flag] !== undefined);
-    if (beside !== undefined) throw usageError(`--${beside} does not go with --file: the file states the tasks whole`);
+    if (beside !== undefined)
+      throw usageError(`--${dashed(beside)} does not go with --file: the file states the tasks whole`);
     return scheduleFile(cli, options.file);
   }
   if (options.handler === undefined) throw usageError('--handler is required', 'Try `belfry schedule --help`.');
@@ -58,6 +62,10 @@ export async function schedule(cli: Cli, options: ScheduleOptions): CommandResul
   if ('error' in result) throw refusal(result);
   if (cli.json) cli.out.json(result);
   else for (const line of describeCreated(cli, result)) cli.out.line(line);
+}
+
+function dashed(flag: string): string {
+  return flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 export function refusal(result: Extract<CreateResult, { error: unknown }>): CliError {

@@ -1,3 +1,4 @@
+import { CATCH_UP_POLICIES, PRECISIONS } from '@belfry/protocol';
 import { type Command, Option } from 'commander';
 
 import type { CommonOptions, Run } from '../main.ts';
@@ -44,6 +45,19 @@ function withTaskFlags(command: Command, makes: boolean): Command {
       wholeNumber(1, 100),
     )
     .option('--timeout <duration>', `how long one attempt may run${byDefault('5m')}`)
+    .addOption(
+      new Option(
+        '--precision <tier>',
+        `how exact its instants are: ±100 ms, ±1 s, ±10 s${byDefault('normal')}`,
+      ).choices(PRECISIONS),
+    )
+    .addOption(
+      new Option(
+        '--catch-up <policy>',
+        `which of the fires run that were missed by 60 s or more${byDefault('latest; all of a one-time task')}`,
+      ).choices(CATCH_UP_POLICIES),
+    )
+    .option('--catch-up-window <duration>', 'of --catch-up all: how old a missed fire may be (default 1h)')
     .option('--label <name=value>', `label; may be given again${whole}`, labels);
 }
 
