@@ -75,6 +75,31 @@ export function leaseStoreConformance(name: string, make: () => Promise<LeaseSto
       expect(await store.renew('leader', second)).toMatchObject({ kind: 'ok' });
     });
 
+    it('is read by everybody', async () => {
+      expect(value(await store.read('leader'))).toBeUndefined();
+      const first = await acquire('a');
+      const second = value(await store.renew('leader', first));
+      expect(value(await store.read('leader'))).toMatchObject({ holder: 'a', term: second.term });
+      await store.release('leader', second);
+      expect(value(await store.read('leader'))).toBeUndefined();
+    });
+
+    it('is taken from a holder that is silent, by its term and with a higher one', async () => {
+      const first = value(await store.renew('leader', await acquire('a')));
+      expect(await store.acquire('leader', 'b', first.term + 1)).toEqual({ kind: 'refused', reason: 'held' });
+      const second = value(await store.acquire('leader', 'b', first.term));
+      expect(second.term).toBeGreaterThan(first.term);
+      expect(await store.renew('leader', first)).toEqual({ kind: 'refused', reason: 'lost' });
+      expect(await store.acquire('leader', 'c', first.term)).toEqual({ kind: 'refused', reason: 'held' });
+      expect(await store.renew('leader', second)).toMatchObject({ kind: 'ok' });
+    });
+
+    it('is taken from a silent holder by one of many', async () => {
+      const first = await acquire('a');
+      const outcomes = await Promise.all(['b', 'c', 'd', 'e'].map((it) => store.acquire('leader', it, first.term)));
+      expect(outcomes.filter(({ kind }) => kind === 'ok').length).toBe(1);
+    });
+
     it('expires when it is not renewed, also after renewals, and the next term is higher', async () => {
       const first = value(await store.renew('leader', await acquire('a')));
       await harness.expire('leader');

@@ -9,8 +9,10 @@ export interface Lease {
 
 /** A lease with a TTL, for quiet and not for safety: whoever acts on it carries its term. */
 export interface LeaseStore {
-  /** Refused: `held` by somebody else. */
-  acquire(name: string, holder: string): Promise<Outcome<Lease, 'held'>>;
+  /** Refused: `held` by somebody else. With `silentTerm`, a lease of that term is taken from its holder, unless it was just renewed. */
+  acquire(name: string, holder: string, silentTerm?: number): Promise<Outcome<Lease, 'held'>>;
+  /** The lease as it is held, by whomever; undefined when it is free. */
+  read(name: string): Promise<Outcome<Lease | undefined, never>>;
   /** Refused: `lost` when it is somebody else's, or gone. */
   renew(name: string, lease: Lease): Promise<Outcome<Lease, 'lost'>>;
   release(name: string, lease: Lease): Promise<void>;

@@ -18,11 +18,16 @@ export class MemoryLeaseStore implements LeaseStore {
     this.#ttlMs = options.ttlMs;
   }
 
-  acquire(name: string, holder: string): Promise<Outcome<Lease, 'held'>> {
+  acquire(name: string, holder: string, silentTerm?: number): Promise<Outcome<Lease, 'held'>> {
     const held = this.#held(name);
-    if (held !== undefined && held.holder !== holder) return Promise.resolve(refused('held'));
+    if (held !== undefined && held.holder !== holder && held.term !== silentTerm)
+      return Promise.resolve(refused('held'));
     const revision = ++this.#revision;
     return Promise.resolve(ok(this.#grant(name, { term: revision, holder, revision })));
+  }
+
+  read(name: string): Promise<Outcome<Lease | undefined, never>> {
+    return Promise.resolve(ok(this.#held(name)));
   }
 
   renew(name: string, lease: Lease): Promise<Outcome<Lease, 'lost'>> {

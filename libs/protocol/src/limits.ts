@@ -136,6 +136,8 @@ export const LIMITS = {
   leaseTtlMs: 20_000,
   leaseRenewMs: 4_000,
   leaseTrustMs: 12_000,
+  /** Silence of the leading supervisor after which a stand-by does not wait for its lease to end. */
+  leaderSilentMs: 3_000,
   /** How long a new owner waits for the old one's last checkpoint. */
   releaseMs: 3_000,
   /** How long a stopping program tries to hand its shards over; a gateway's last answers (`answerMs`) are part of it. */
@@ -173,6 +175,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     ],
     [l.workerHeartbeatMs * 3 <= l.workerSilentMs, 'a worker may miss two heartbeats'],
     [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
+    [l.nodeHeartbeatMs * 3 <= l.leaderSilentMs, 'a leader may miss two heartbeats'],
     [l.checkpointRows < l.checkpointBacklogRows, 'a checkpoint starts before reading stops'],
     [l.groupCommitRecords <= l.gatewayPending, 'a group commit fits what may wait'],
     [l.nodeSilentMs + l.releaseMs < l.catchUpAfterMs, 'a failover is over before the fires in it count as missed'],

@@ -43,6 +43,7 @@ export const subjects = {
   /** Where shards answer a gateway. */
   replies: (gateway: string) => `belfry.gateway.${gateway}.replies`,
   nodeHeartbeat: 'belfry.nodes.heartbeat',
+  leaderHeartbeat: 'belfry.supervisor.heartbeat',
 } as const;
 
 /** Name of the durable pull consumer of one queue. */

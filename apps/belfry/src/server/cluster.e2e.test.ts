@@ -47,4 +47,14 @@ describe('two scheduler processes', () => {
     await second.kill('SIGKILL');
     await vi.waitFor(async () => expect((await ownedBy(first)).length).toBe(256), PATIENCE);
   });
+
+  it('go on when the one that leads and owns is killed: the other does not wait for its lease', async () => {
+    await using heir = await startServerProcess(servers, '--node-id', 'heir');
+    await halvesAre(first, heir);
+    expect((await healthOf(first.http)).parts.supervisor?.leads).toBe(true);
+    await first.kill('SIGKILL');
+    await vi.waitFor(async () => expect((await ownedBy(heir)).length).toBe(256), PATIENCE);
+    expect((await healthOf(heir.http)).parts.supervisor?.leads).toBe(true);
+    expect(heir.stderr()).toContain('the leading supervisor is silent: its lease is taken over');
+  });
 });

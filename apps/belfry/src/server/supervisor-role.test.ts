@@ -1,6 +1,7 @@
 import type { Messenger } from '@belfry/actor-runtime';
 import { retry, type Placement } from '@belfry/ports';
 import { MemoryLeaseStore, MemoryPlacementStore } from '@belfry/ports/testing';
+import { subjects } from '@belfry/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { nodeHeartbeat, SupervisorRole } from './supervisor-role.ts';
@@ -30,22 +31,32 @@ class ShakyPlacements extends MemoryPlacementStore {
   }
 }
 
-let stop: () => Promise<void>;
-afterEach(() => stop());
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
 
-function start(placements: ShakyPlacements) {
+function start(
+  placements: ShakyPlacements,
+  leases = new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 20_000 }),
+  node = 'one',
+  tell: Messenger['tell'] = () => undefined,
+) {
   const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
-  let hear: (body: Uint8Array, subject: string) => void = () => undefined;
+  const listeners = new Map<string, (body: Uint8Array, subject: string) => void>();
   const messenger = {
-    listen: (_subject: string, handler: typeof hear) => {
-      hear = handler;
+    tell,
+    listen: (subject, handler) => {
+      listeners.set(subject, handler);
       return () => undefined;
     },
   } as Messenger;
+  const hear = (subject: string, text: string): void =>
+    listeners.get(subject)?.(new TextEncoder().encode(text), subject);
   const role = new SupervisorRole({
-    node: 'one',
+    node,
     shards: 16,
-    leases: new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 20_000 }),
+    leases,
     placements,
     messenger,
     clock,
@@ -53,8 +64,8 @@ function start(placements: ShakyPlacements) {
     housekeeping: () => Promise.resolve(),
   });
   role.start();
-  stop = () => role.stop();
-  return { role, log, beat: (node: string) => hear(new TextEncoder().encode(nodeHeartbeat(node, [], false)), '') };
+  stops.push(() => role.stop());
+  return { role, log, hear, beat: (of: string) => hear(subjects.nodeHeartbeat, nodeHeartbeat(of, [], false)) };
 }
 
 describe('the supervisor', () => {
@@ -76,5 +87,33 @@ describe('the supervisor', () => {
     await vi.waitFor(() => expect(placements.written.at(-1)?.nodes.length).toBe(4), PATIENCE);
     expect(placements.most).toBe(1);
     expect(role.leads).toBe(true);
+  });
+
+  it('tells while it leads, and a stand-by that hears it leaves its lease alone; once it is silent, the stand-by leads', async () => {
+    const placements = new ShakyPlacements();
+    const leases = new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 600_000 });
+    let deliver: (subject: string, text: string) => void = () => undefined;
+    let told = 0;
+    const first = start(placements, leases, 'one', (subject, body) => {
+      told++;
+      deliver(subject, String(body));
+    });
+    await vi.waitFor(() => expect(first.role.leads).toBe(true), PATIENCE);
+    const second = start(placements, leases, 'two');
+    deliver = second.hear;
+    const others = setInterval(() => second.beat('a'), 100);
+    try {
+      const before = told;
+      await vi.waitFor(() => expect(told - before).toBeGreaterThan(8), PATIENCE); // longer than a silence
+      expect(second.role.leads).toBe(false);
+      deliver = () => undefined;
+      await vi.waitFor(() => expect(second.role.leads).toBe(true), PATIENCE);
+      await vi.waitFor(() => expect(first.role.leads).toBe(false), PATIENCE);
+      expect(first.log.warn).toHaveBeenCalledWith('this supervisor leads no longer', {
+        why: 'somebody else holds its lease',
+      });
+    } finally {
+      clearInterval(others);
+    }
   });
 });

@@ -3,10 +3,12 @@ import type { Messenger } from '@belfry/actor-runtime';
 import type { Lease, LeaseStore, Placement, PlacementStore } from '@belfry/ports';
 import { isName, isObject, LIMITS, subjects } from '@belfry/protocol';
 import type { Clock, Log } from '@belfry/scheduler';
-import { Supervisor, type NodeHeartbeat, type SupervisorEffect } from '@belfry/supervisor';
+import { LeaderWatch, Supervisor, type NodeHeartbeat, type SupervisorEffect } from '@belfry/supervisor';
 
 const LEASE = 'supervisor';
 const TICK_MS = 250;
+/** How often a stand-by asks for the lease. */
+const STAND_BY_MS = 500;
 
 export interface SupervisorRoleOptions {
   readonly node: string;
@@ -26,10 +28,13 @@ export interface SupervisorRoleOptions {
  * Q1. A lease is trusted until `leaseTrustMs` after the last acknowledged renewal was *begun*, on the monotonic clock.
  * Q2. One placement is written at a time, the latest, until it is written or this supervisor follows.
  * Q3. Whoever holds the lease and does not lead yet, since the last placement could not be read, tries again each round.
+ * Q4. A leader tells that it is there. A stand-by that hears others and not the leader takes its lease without waiting for its end:
+ *     two that lead for a moment do no harm, as only the placement of the higher term counts.
  */
 export class SupervisorRole {
   readonly #options: SupervisorRoleOptions;
   readonly #core: Supervisor;
+  readonly #watch = new LeaderWatch();
   #lease: Lease | undefined;
   #trustedUntil = -Infinity;
   #renewAt = 0;
@@ -38,8 +43,8 @@ export class SupervisorRole {
   #writing = false;
   #busy = false;
   #stopped = false;
-  #timer: NodeJS.Timeout | undefined;
-  #unlisten: () => void = () => undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #unlisten: (() => void)[] = [];
 
   constructor(options: SupervisorRoleOptions) {
     this.#options = options;
@@ -55,15 +60,22 @@ export class SupervisorRole {
   }
 
   start(): void {
-    this.#unlisten = this.#options.messenger.listen(subjects.nodeHeartbeat, (body) => this.#onHeartbeat(body));
-    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+    const { messenger } = this.#options;
+    this.#unlisten = [
+      messenger.listen(subjects.nodeHeartbeat, (body) => this.#onHeartbeat(body)),
+      messenger.listen(subjects.leaderHeartbeat, (body) => this.#onLeader(body)),
+    ];
+    this.#timers = [
+      setInterval(() => void this.#tick(), TICK_MS),
+      setInterval(() => this.#tellLead(), LIMITS.nodeHeartbeatMs), // of its own: a round may take long
+    ];
     void this.#tick();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#timer);
-    this.#unlisten();
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const unlisten of this.#unlisten) unlisten();
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await this.#options.leases.release(LEASE, lease).catch(() => undefined);
@@ -92,15 +104,22 @@ export class SupervisorRole {
     const nowMs = this.#options.clock.monotonic();
     if (this.#lease !== undefined && nowMs >= this.#trustedUntil) this.#follow('its lease was not renewed in time'); // Q1
     if (nowMs >= this.#renewAt)
-      await (this.#lease === undefined ? this.#acquire(nowMs) : this.#renew(this.#lease, nowMs));
+      await (this.#lease === undefined
+        ? this.#acquire(nowMs, this.#watch.silentTerm(nowMs))
+        : this.#renew(this.#lease, nowMs));
     if (this.#lease !== undefined && !this.#core.leads) await this.#lead(this.#lease); // Q3
   }
 
-  async #acquire(nowMs: number): Promise<void> {
-    const { leases, node } = this.#options;
-    this.#renewAt = nowMs + 1_000;
-    const outcome = await leases.acquire(LEASE, node);
+  async #acquire(nowMs: number, silentTerm: number | undefined): Promise<void> {
+    const { clock, leases, log, node } = this.#options;
+    this.#renewAt = nowMs + STAND_BY_MS;
+    const outcome = await leases.acquire(LEASE, node, silentTerm);
+    if (outcome.kind === 'refused') {
+      const held = await leases.read(LEASE);
+      if (held.kind === 'ok' && held.value !== undefined) this.#watch.holds(held.value.term, clock.monotonic());
+    }
     if (outcome.kind !== 'ok') return;
+    if (silentTerm !== undefined) log.warn('the leading supervisor is silent: its lease is taken over', { silentTerm });
     if (this.#stopped) return await leases.release(LEASE, outcome.value);
     this.#lease = outcome.value;
     this.#trust(nowMs);
@@ -140,10 +159,24 @@ export class SupervisorRole {
     this.#options.log.warn('this supervisor leads no longer', { why });
   }
 
+  #tellLead(): void {
+    const { clock, messenger } = this.#options;
+    if (this.#lease === undefined || clock.monotonic() >= this.#trustedUntil) return;
+    messenger.tell(subjects.leaderHeartbeat, JSON.stringify({ term: this.#lease.term })); // Q4
+  }
+
+  #onLeader(body: Uint8Array): void {
+    const term = readLeaderHeartbeat(body);
+    if (term === undefined) return this.#options.log.warn("a leader's heartbeat that cannot be read");
+    this.#watch.leads(term, this.#options.clock.monotonic());
+  }
+
   #onHeartbeat(body: Uint8Array): void {
     const beat = readNodeHeartbeat(body);
     if (beat === undefined) return this.#options.log.warn('a node heartbeat that cannot be read');
-    this.#perform(this.#core.step({ kind: 'heartbeat', beat, nowMs: this.#options.clock.monotonic() }));
+    const nowMs = this.#options.clock.monotonic();
+    this.#watch.heard(nowMs);
+    this.#perform(this.#core.step({ kind: 'heartbeat', beat, nowMs }));
     void this.#write();
   }
 
@@ -172,6 +205,16 @@ export class SupervisorRole {
       this.#writing = false;
     }
   }
+}
+
+function readLeaderHeartbeat(body: Uint8Array): number | undefined {
+  let beat: unknown;
+  try {
+    beat = JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    return undefined;
+  }
+  return isObject(beat) && Number.isSafeInteger(beat['term']) ? (beat['term'] as number) : undefined;
 }
 
 function readNodeHeartbeat(body: Uint8Array): NodeHeartbeat | undefined {

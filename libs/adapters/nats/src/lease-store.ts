@@ -46,7 +46,7 @@ export class NatsLeaseStore implements LeaseStore {
   }
 
   /** A holder that asks for what it holds already gets it with a new term: it has forgotten the old one. */
-  async acquire(name: string, holder: string): Promise<Outcome<Lease, 'held'>> {
+  async acquire(name: string, holder: string, silentTerm?: number): Promise<Outcome<Lease, 'held'>> {
     const nonce = nuid.next();
     let error = new Error('the lease changes too fast');
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -56,13 +56,23 @@ export class NatsLeaseStore implements LeaseStore {
       if (value?.nonce === nonce && entry.kind === 'value') {
         return ok({ term: entry.seq, holder, revision: entry.seq }); // T3: the write before has won
       }
-      if (value !== undefined && value.holder !== holder) return refused('held');
+      // Whoever has renewed between the reading and the writing is not silent: only the first attempt takes a lease from somebody.
+      const isSilent = attempt === 0 && silentTerm !== undefined && (value?.term ?? entry.seq) === silentTerm;
+      if (value !== undefined && value.holder !== holder && !isSilent) return refused('held');
       const ack = await this.#write(name, entry.seq, { holder, nonce });
       if (ack.kind === 'stored') return ok({ term: ack.seq, holder, revision: ack.seq }); // T2
       error = errorOf(ack);
       if (!mayHaveChanged(ack)) break;
     }
     return retry(error);
+  }
+
+  async read(name: string): Promise<Outcome<Lease | undefined, never>> {
+    const entry = await this.#read(name);
+    if (entry.kind === 'unknown') return retry(entry.error);
+    const value = valueOf(entry);
+    if (value === undefined) return ok(undefined);
+    return ok({ term: value.term ?? entry.seq, holder: value.holder, revision: entry.seq });
   }
 
   async renew(name: string, lease: Lease): Promise<Outcome<Lease, 'lost'>> {
