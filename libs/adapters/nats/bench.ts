@@ -118,7 +118,7 @@ async function inbox({ link, names }: TestInstallation): Promise<void> {
         .read(from, 1, (message) => {
           count++;
           bytes += message.body.length;
-          if (message.seq === lastSeq) return resolve();
+          if (message.seq === lastSeq && message.more !== true) return resolve();
           clearTimeout(quiet);
           if (shards < SHARDS && message.seq > lastSeq - 2 * SHARDS) quiet = setTimeout(resolve, 50);
         })

@@ -75,19 +75,20 @@ export function inboxConformance(name: string, make: (options: { maxBytes: numbe
       const appends = Array.from({ length: 12 }, (_, a) =>
         append(...Array.from({ length: 40 }, (_, i): [number, string] => [(a + i) % 8, `${a}/${i}`])),
       );
-      const claimed = new Map<number, string>();
+      const claimed = new Map<string, string>();
       for (const [a, seqs] of (await Promise.all(appends)).entries()) {
-        for (const [i, seq] of seqs.entries()) claimed.set(seq, `${a}/${i}`);
+        for (const [i, seq] of seqs.entries()) claimed.set(`${seq} of ${(a + i) % 8}`, `${a}/${i}`);
       }
       expect(claimed.size).toBe(480);
       const messages = await readAll([0, 1, 2, 3, 4, 5, 6, 7], 1, 480);
-      for (const message of messages) expect(text(message)).toBe(claimed.get(message.seq));
+      for (const message of messages) expect(text(message)).toBe(claimed.get(`${message.seq} of ${message.shard}`));
     });
 
     it('reads only the shards asked for, from the sequence asked for, and goes on with what comes', async () => {
-      const seqs = await append([0, 'a'], [1, 'b'], [2, 'c'], [1, 'd'], [0, 'e']);
+      await append([0, 'a']);
+      const [seq] = await append([1, 'b'], [2, 'c'], [1, 'd'], [0, 'e']);
       const got = collector(4);
-      const reading = await inbox.read([0, 1], seqs[1] as number, got.add);
+      const reading = await inbox.read([0, 1], seq as number, got.add);
       await append([2, 'f'], [1, 'g']);
       await got.complete;
       await reading.stop();
@@ -99,6 +100,37 @@ export function inboxConformance(name: string, make: (options: { maxBytes: numbe
       const times = (await readAll([0], 1, 3)).map(({ timestamp }) => timestamp);
       expect(times.every(Number.isSafeInteger)).toBe(true);
       expect([...times].sort((a, b) => a - b)).toEqual(times);
+    });
+
+    it('says of messages that share a sequence whether another follows; a shard has one of each sequence', async () => {
+      await append([3, 'a'], [1, 'b'], [5, 'ç'], [3, 'd'], [4, 'e'], [1, 'f']);
+      for (const shards of [[0, 1, 2, 3, 4, 5, 6, 7], [1, 3], [5], [4, 3]]) {
+        const wanted = ['3a', '1b', '5ç', '3d', '4e', '1f'].filter((name) => shards.includes(Number(name[0])));
+        const messages = await readAll(shards, 1, wanted.length);
+        expect(messages.map((message) => `${message.shard}${text(message)}`)).toEqual(wanted);
+        expect(new Set(messages.map(({ shard, seq }) => `${shard}/${seq}`)).size).toBe(wanted.length);
+        for (const [at, { seq, timestamp, more }] of messages.entries()) {
+          const next = messages[at + 1];
+          expect(more === true).toBe(next?.seq === seq);
+          if (more === true) expect(next?.timestamp).toBe(timestamp);
+        }
+      }
+    });
+
+    it('hands out what shares a sequence to the end, though the receiver is busy and reading is stopped', async () => {
+      const seqs = await append([0, 'a'], [1, 'b'], [2, 'c'], [0, 'd']);
+      const texts: string[] = [];
+      const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const reading = await inbox.read([0, 1, 2], 1, async (message) => {
+        texts.push(text(message));
+        reached.resolve();
+        await gate.promise;
+      });
+      await reached.promise;
+      const stopped = reading.stop();
+      gate.resolve();
+      await stopped;
+      expect(texts).toEqual(['a', 'b', 'c'].filter((_, at) => seqs[at] === seqs[0]));
     });
 
     it('waits for a receiver that is busy, and keeps the order', async () => {

@@ -4,3 +4,4 @@ export * from './lease-store.ts';
 export * from './outcome.ts';
 export * from './queries.ts';
 export * from './work-queue.ts';
+export * from './inbox-bundles.ts';

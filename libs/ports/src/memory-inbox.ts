@@ -1,5 +1,6 @@
 import { LIMITS } from '@belfry/protocol';
 
+import { bundlesOf, sequencesOf } from './inbox-bundles.ts';
 import type { Inbox, InboxAppend, InboxMessage, InboxReading, InboxUsage } from './inbox.ts';
 import { ok, refused } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
@@ -16,14 +17,14 @@ export interface MemoryInboxOptions {
 /**
  * The inbox in memory: what the conformance suite and the simulator hold against the real one.
  *
- * M1. `#messages` is sorted by seq, and its first seq is `#firstSeq` (or the next one to come, when it is empty).
- * M2. A reading hands out each message once, in order, and waits for the receiver's promise.
+ * M1. `#stored` is sorted by seq, without holes; its first seq is `#firstSeq` (or the next one to come, when it is empty).
+ * M2. A reading hands out each message once, in order, and waits for the receiver's promise; a bundle whole.
  */
 export class MemoryInbox implements Inbox {
   readonly #now: () => number;
   readonly #maxBytes: number;
   readonly #encoder = new TextEncoder();
-  #messages: InboxMessage[] = [];
+  #stored: (readonly InboxMessage[])[] = [];
   #bytes = 0;
   #nextSeq = 1;
   readonly #wake = new Set<() => void>();
@@ -41,14 +42,18 @@ export class MemoryInbox implements Inbox {
     const bytes = bodies.reduce((sum, body) => sum + body.length + OVERHEAD_BYTES, 0);
     if (this.#bytes + bytes > this.#maxBytes) return Promise.resolve(refused('full'));
     const timestamp = this.#now();
-    const seqs = messages.map(({ shard }, i) => {
+    const first = this.#nextSeq;
+    const bundles = bundlesOf(
+      messages,
+      bodies.map(({ length }) => length),
+    );
+    for (const bundle of bundles) {
       const seq = this.#nextSeq++;
-      this.#messages.push({ shard, seq, timestamp, body: bodies[i] as Uint8Array });
-      return seq;
-    });
+      this.#stored.push(bundle.map(({ shard, body }) => ({ shard, seq, timestamp, body: this.#encoder.encode(body) })));
+    }
     this.#bytes += bytes;
     for (const wake of [...this.#wake]) wake();
-    return Promise.resolve(ok(seqs));
+    return Promise.resolve(ok(sequencesOf(bundles, first)));
   }
 
   read(
@@ -62,14 +67,18 @@ export class MemoryInbox implements Inbox {
     const follow = async (): Promise<void> => {
       let nextSeq = fromSeq;
       while (!stopped) {
-        const message = this.#at(nextSeq);
-        if (message === undefined) {
+        const stored = this.#at(nextSeq);
+        const [head] = stored;
+        if (head === undefined) {
           await new Promise<void>((resolve) => this.#wake.add((wake = resolve)));
           this.#wake.delete(wake);
           continue;
         }
-        nextSeq = message.seq + 1;
-        if (wanted.has(message.shard)) await onMessage(message); // M2
+        nextSeq = head.seq + 1;
+        const mine = stored.filter(({ shard }) => wanted.has(shard));
+        for (const [at, message] of mine.entries()) {
+          await onMessage(at < mine.length - 1 ? { ...message, more: true } : message); // M2
+        }
       }
     };
     const done = follow();
@@ -88,18 +97,18 @@ export class MemoryInbox implements Inbox {
   }
 
   trim(seq: number): Promise<void> {
-    const kept = this.#messages.filter((message) => message.seq >= seq);
-    for (const { seq: trimmed, body } of this.#messages) if (trimmed < seq) this.#bytes -= body.length + OVERHEAD_BYTES;
-    this.#messages = kept;
+    for (const { seq: trimmed, body } of this.#stored.flat())
+      if (trimmed < seq) this.#bytes -= body.length + OVERHEAD_BYTES;
+    this.#stored = this.#stored.filter(([message]) => (message?.seq ?? 0) >= seq);
     return Promise.resolve();
   }
 
   #firstSeq(): number {
-    return this.#messages[0]?.seq ?? this.#nextSeq; // M1
+    return this.#stored[0]?.[0]?.seq ?? this.#nextSeq; // M1
   }
 
-  /** The first message with seq >= `seq`. */
-  #at(seq: number): InboxMessage | undefined {
-    return this.#messages[Math.max(0, seq - this.#firstSeq())]; // M1: no holes
+  /** What is stored at the first sequence >= `seq`; nothing if there is none yet. */
+  #at(seq: number): readonly InboxMessage[] {
+    return this.#stored[Math.max(0, seq - this.#firstSeq())] ?? []; // M1
   }
 }

@@ -70,6 +70,8 @@ export const LIMITS = {
   groupCommitRecords: 4_000,
   /** Bytes of one envelope: it must fit a message. */
   envelopeBytes: 900_000,
+  /** Bytes of the envelopes of different shards that are stored as one inbox message. */
+  bundleBytes: 900_000,
   /** Bytes of one group commit. */
   groupCommitBytes: 16 * 1024 * 1024,
   /** Group commits in flight at one gateway. */
@@ -158,7 +160,9 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       2 * (l.payloadBytes + l.metadataBytes) + 16_384 < l.envelopeBytes,
       'a task with its payload and metadata must fit an envelope',
     ],
-    [l.envelopeBytes < l.messageBytes, 'an envelope must fit a message'],
+    [l.envelopeBytes <= l.bundleBytes, 'an envelope must fit a bundle'],
+    // A bundle's head has a shard and a length for each of its envelopes.
+    [l.bundleBytes + l.batchMessages * 16 + 4_096 < l.messageBytes, 'a bundle must fit a message'],
     [l.envelopeBytes <= l.groupCommitBytes, 'an envelope must fit a group commit'],
     [l.groupCommitBytes < l.gatewayPendingBytes * l.gatewayRefuseCreates, 'a group commit fits what may wait'],
     [l.batchItems < l.gatewayPending * l.gatewayRefuseCreates, 'a whole request fits what may wait'],

@@ -3,7 +3,7 @@
  * Public ones start with `belfry.v1.`; the others are between Belfry's own processes.
  */
 export const STREAMS = {
-  /** Commands and results, a subject per shard. File, limits retention, never deleted from but in front. */
+  /** Commands and results, a subject per shard and one for bundles. File, limits retention, never deleted from but in front. */
   inbox: 'BELFRY_INBOX',
   /** Dispatched executions and the shards' fences. Memory: it can be rebuilt from the shards. */
   work: 'BELFRY_WORK',
@@ -33,6 +33,8 @@ export const subjects = {
   event: (namespace: string, type: string, taskId: string) => `belfry.v1.${namespace}.events.${type}.${taskId}`,
 
   inbox: (shard: number) => `belfry.inbox.${shard}`,
+  /** Envelopes of several shards in one message. */
+  inboxBundle: 'belfry.inbox.bundle',
   fence: (shard: number) => `belfry.fence.${shard}`,
   work: (namespace: string, queue: string, shard: number, execution: string, attempt: number) =>
     `belfry.work.${namespace}.${queue}.${shard}.${execution}.${attempt}`,

@@ -99,6 +99,34 @@ describe('reading the inbox', () => {
     await reader.stop();
   });
 
+  it('counts a sequence as read when every shard has its message of it', async () => {
+    const hosts = [0, 1].map((shard) => {
+      const head = { shard, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+      const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
+      const none = (): void => undefined;
+      return new HostedShard(core, { shard, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
+    });
+    const [, second] = hosts as [HostedShard, HostedShard];
+    const gate = Promise.withResolvers<void>();
+    const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
+    const hosted = new Map(hosts.map((host) => [host.core.shard, host]));
+    const reader = new InboxReader(cluster.inbox, log, { hosted, pressure: () => undefined });
+    const [first] = hosts as [HostedShard];
+    const tell = vi.spyOn(first.cell, 'tell').mockImplementation(() => gate.promise); // its mailbox is full
+    const body = JSON.stringify({ v: 1, g: '', r: [] });
+    await cluster.inbox.append([
+      { shard: 0, body },
+      { shard: 1, body },
+    ]);
+    await reader.read();
+    await cluster.until(() => tell.mock.calls.length === 1, 'the first has its message');
+    expect([reader.seq, second.core.seq]).toEqual([0, 0]);
+    gate.resolve();
+    await cluster.until(() => second.core.seq === 1, 'the other has it too');
+    expect(reader.seq).toBe(1);
+    await reader.stop();
+  });
+
   it('does not go on after a stop that came while it was beginning', async () => {
     const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const ended = vi.fn(() => Promise.resolve());

@@ -2,6 +2,9 @@ import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
 import { pause, type Log } from './environment.ts';
 import type { HostedShard } from './hosted-shard.ts';
 
+/** Messages after which the node is asked whether it can take more: to ask looks through all its shards. */
+const ASK_EVERY = 64;
+
 /** What a reader needs of its node. */
 export interface InboxReaderNode {
   readonly hosted: ReadonlyMap<number, HostedShard>;
@@ -13,7 +16,7 @@ export interface InboxReaderNode {
  * Reads the inbox for all shards of a node, and gives each its messages.
  *
  * N1. A shard that is read (`isRead`) has been given every message of its own up to `seq`. One that has joined since is not read yet:
- *     what the others have been given says nothing of it.
+ *     what the others have been given says nothing of it. Messages of several shards may share a sequence: it counts when all are given.
  * N2. As long as the node hosts shards and has not stopped, it reads, or tries to.
  */
 export class InboxReader {
@@ -23,6 +26,8 @@ export class InboxReader {
   #reading: InboxReading | undefined;
   #rereading: Promise<void> = Promise.resolve();
   #seq = 0;
+  /** Messages since the node was asked whether it can take more. */
+  #unasked = 0;
   #stopped = false;
 
   constructor(inbox: Inbox, log: Log, node: InboxReaderNode) {
@@ -82,10 +87,13 @@ export class InboxReader {
   }
 
   #onMessage(message: InboxMessage): void | Promise<void> {
-    const host = this.#node.hosted.get(message.shard);
-    const full = host?.cell.tell(message);
-    if (message.seq > this.#seq) this.#seq = message.seq;
+    const { shard, seq, more } = message;
+    const full = this.#node.hosted.get(shard)?.cell.tell(message);
+    this.#seq = Math.max(this.#seq, more === true ? seq - 1 : seq); // N1
+    this.#unasked++;
     if (full !== undefined) return full;
-    return message.seq % 64 === 0 ? this.#node.pressure() : undefined;
+    if (this.#unasked < ASK_EVERY || more === true) return undefined;
+    this.#unasked = 0;
+    return this.#node.pressure();
   }
 }

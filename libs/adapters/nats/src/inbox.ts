@@ -1,10 +1,12 @@
 import { LIMITS, subjects } from '@belfry/protocol';
-import { ok, refused, retry } from '@belfry/ports';
+import { bundlesOf, ok, refused, retry, sequencesOf } from '@belfry/ports';
 import type { Inbox, InboxAppend, InboxMessage, InboxReading, InboxUsage, Outcome } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
 import { jsApiOrThrow, streamInfo } from './api.ts';
 import type { StreamInfo } from './api.ts';
+import { decodeBundle, encodeBundle } from './bundle.ts';
+import type { BundlePart } from './bundle.ts';
 import type { NatsLink } from './connection.ts';
 import { encodeText } from './encode-text.ts';
 import { JS } from './errors.ts';
@@ -23,6 +25,12 @@ const HEADER_BYTES = 512;
 
 const FULL: ReadonlySet<number> = new Set([JS.insufficientResources, JS.memoryExceeded, JS.storageExceeded]);
 
+/** One message as it is stored: a shard's own, or a bundle. */
+interface Stored {
+  readonly subject: string;
+  readonly body: Uint8Array;
+}
+
 export interface NatsInboxOptions {
   readonly names: NatsNames;
   /** Shards of the installation: reading all of them needs one filter. */
@@ -30,13 +38,15 @@ export interface NatsInboxOptions {
 }
 
 /**
- * The shards' inboxes: one stream, a subject per shard.
+ * The shards' inboxes: one stream, a subject per shard, and one for bundles: what an append has for several shards is one message.
  *
- * I1. `append` is one atomic batch: one fsync, all messages or none, at consecutive sequences ending at the acknowledged one.
+ * I1. `append` is one message or one atomic batch: one fsync, all or nothing, at consecutive sequences ending at the acknowledged one.
  * I2. A batch whose fate is unknown is sent again verbatim, with the same message id on its first message. If the server then
  *     says that it has the id (10201), it has the whole batch; a probe with the id tells where (`duplicate: true`, first sequence).
  * I3. After the last attempt the fate is unknown to the caller too: a new append may then double the records, which carry
  *     command ids for that.
+ * I4. Of a bundle, a reading hands out what its shards have in it, in one go: a receiver that is busy gets the rest before anything
+ *     else. One that cannot be read is handed to each shard of the reading as it is, so that each finds out for itself.
  */
 export class NatsInbox implements Inbox {
   readonly #link: NatsLink;
@@ -61,22 +71,22 @@ export class NatsInbox implements Inbox {
    */
   async append(messages: readonly InboxAppend[]): Promise<Outcome<readonly number[], 'full'>> {
     if (messages.length === 0) return ok([]);
-    const bodies = this.#encode(messages);
+    if (messages.length > LIMITS.batchMessages) throw new RangeError(`an append of ${messages.length} messages`);
+    const bytes = messages.map(({ body }) => Buffer.byteLength(body));
+    const bundles = bundlesOf(messages, bytes);
+    const stored = this.#stored(bundles, bytes);
     const id = nuid.next();
-    let ack: PubAck = await this.#send(id, messages, bodies);
+    let ack: PubAck = await this.#send(id, stored);
     for (let attempt = 2; attempt <= ATTEMPTS && isWorthRepeating(ack); attempt++) {
       if (!(await this.#link.whenConnected(RECONNECT_WAIT_MS))) break;
-      ack = await this.#send(id, messages, bodies); // I2
+      ack = await this.#send(id, stored); // I2
     }
-    if (ack.kind === 'denied' && ack.error.errCode === JS.duplicateInBatch)
-      ack = await this.#probe(id, messages, bodies);
+    if (ack.kind === 'denied' && ack.error.errCode === JS.duplicateInBatch) ack = await this.#probe(id, stored);
     switch (ack.kind) {
-      case 'stored': {
-        const first = ack.seq - messages.length + 1; // I1
-        return ok(messages.map((_, i) => first + i));
-      }
+      case 'stored':
+        return ok(sequencesOf(bundles, ack.seq - stored.length + 1)); // I1
       case 'denied':
-        return (await this.#isFull(ack.error.errCode, bodies)) ? refused('full') : retry(ack.error);
+        return (await this.#isFull(ack.error.errCode, stored)) ? refused('full') : retry(ack.error);
       case 'absent':
         return retry(new Error(`no stream takes ${this.#stream}'s subjects now`));
       case 'unknown':
@@ -92,13 +102,21 @@ export class NatsInbox implements Inbox {
   ): Promise<InboxReading> {
     if (shards.length === 0) throw new RangeError('a reading needs shards');
     const shardBegins = this.#names.subject('belfry.inbox.').length;
-    const all = new Set(shards).size === this.#shards;
+    const bundle = this.#names.subject(subjects.inboxBundle);
+    const wanted = new Set(shards);
+    const all = wanted.size === this.#shards;
     const reader = new OrderedReader(this.#link, {
       stream: this.#stream,
-      filterSubjects: all ? [this.#names.subject('belfry.inbox.*')] : shards.map((shard) => this.#subjectOf(shard)),
+      filterSubjects: all
+        ? [this.#names.subject('belfry.inbox.*')]
+        : [...shards.map((shard) => this.#subjectOf(shard)), bundle],
       start: { seq: fromSeq },
-      onMessage: ({ subject, seq, timestamp, data }) =>
-        onMessage({ shard: Number(subject.slice(shardBegins)), seq, timestamp, body: data }),
+      onMessage: ({ subject, seq, timestamp, data }) => {
+        if (subject !== bundle)
+          return onMessage({ shard: Number(subject.slice(shardBegins)), seq, timestamp, body: data });
+        const parts = decodeBundle(data) ?? shards.map((shard) => ({ shard, body: data }));
+        return inOneGo(messagesOf(parts, wanted, seq, timestamp), onMessage); // I4
+      },
     });
     return Promise.resolve(reader);
   }
@@ -122,44 +140,78 @@ export class NatsInbox implements Inbox {
     return subject;
   }
 
-  #encode(messages: readonly InboxAppend[]): Uint8Array[] {
-    if (messages.length > LIMITS.batchMessages) throw new RangeError(`an append of ${messages.length} messages`);
-    const bodies = messages.map(({ body }) => encodeText(body));
-    const largest = Math.max(...bodies.map((body) => body.length));
-    if (largest + HEADER_BYTES > LIMITS.messageBytes) throw new RangeError(`an inbox message of ${largest} bytes`);
-    return bodies;
+  #stored(bundles: readonly (readonly InboxAppend[])[], bytes: readonly number[]): Stored[] {
+    let at = 0;
+    return bundles.map((bundle) => {
+      const lengths = bytes.slice(at, (at += bundle.length));
+      const [message] = bundle as readonly [InboxAppend];
+      const isAlone = bundle.length === 1;
+      // Checks that the shards are known.
+      const subject = bundle.map(({ shard }) => this.#subjectOf(shard))[0] as string;
+      const body = isAlone ? encodeText(message.body) : encodeBundle(bundle, lengths);
+      if (body.length + HEADER_BYTES > LIMITS.messageBytes)
+        throw new RangeError(`an inbox message of ${body.length} bytes`);
+      return { subject: isAlone ? subject : this.#names.subject(subjects.inboxBundle), body };
+    });
   }
 
-  #send(id: string, messages: readonly InboxAppend[], bodies: readonly Uint8Array[]): Promise<PubAck> {
-    const outgoing = messages.map((_, i) => this.#outgoing(id, messages, bodies, i));
+  #send(id: string, stored: readonly Stored[]): Promise<PubAck> {
+    const outgoing = stored.map((one, at) => outgoingOf(id, one, at));
     const [single] = outgoing;
     if (single !== undefined && outgoing.length === 1) return this.#publisher.publish(single);
     return this.#publisher.batch(nuid.next(), outgoing);
   }
 
-  #outgoing(id: string, messages: readonly InboxAppend[], bodies: readonly Uint8Array[], i: number): Outgoing {
-    const headers = new HeaderBlock();
-    if (i === 0) headers.add(HEADERS.msgId, id);
-    return { subject: this.#subjectOf((messages[i] as InboxAppend).shard), headers, body: bodies[i] as Uint8Array };
-  }
-
   /** Where a batch lies that the server has (I2): the acknowledgement that was lost, as if it had come. */
-  async #probe(id: string, messages: readonly InboxAppend[], bodies: readonly Uint8Array[]): Promise<PubAck> {
-    const ack = await this.#publisher.publish(this.#outgoing(id, messages, bodies, 0));
+  async #probe(id: string, stored: readonly Stored[]): Promise<PubAck> {
+    const ack = await this.#publisher.publish(outgoingOf(id, stored[0] as Stored, 0));
     if (ack.kind !== 'stored') return ack;
-    if (ack.duplicate) return { ...ack, seq: ack.seq + messages.length - 1 };
+    if (ack.duplicate) return { ...ack, seq: ack.seq + stored.length - 1 };
     // The dedupe window closed between the two: the probe has just been stored, alone (I3).
     return { kind: 'unknown', sent: true, error: new Error('the batch was stored, but where it lies is not known') };
   }
 
   /** `storeFailed` stands for a full stream and for a failing disk alike; the stream's size tells which. */
-  async #isFull(errCode: number, bodies: readonly Uint8Array[]): Promise<boolean> {
+  async #isFull(errCode: number, stored: readonly Stored[]): Promise<boolean> {
     if (FULL.has(errCode)) return true;
     if (errCode !== JS.storeFailed) return false;
     const info = await streamInfo(this.#link, this.#stream);
     if (info.kind !== 'ok') return false;
-    const bytes = bodies.reduce((sum, body) => sum + body.length + HEADER_BYTES, 0);
+    const bytes = stored.reduce((sum, { body }) => sum + body.length + HEADER_BYTES, 0);
     return info.value.state.bytes + bytes > info.value.config.max_bytes;
+  }
+}
+
+function outgoingOf(id: string, { subject, body }: Stored, at: number): Outgoing {
+  const headers = new HeaderBlock();
+  if (at === 0) headers.add(HEADERS.msgId, id);
+  return { subject, headers, body };
+}
+
+function messagesOf(
+  parts: readonly BundlePart[],
+  wanted: ReadonlySet<number>,
+  seq: number,
+  timestamp: number,
+): InboxMessage[] {
+  const mine = parts.filter(({ shard }) => wanted.has(shard));
+  return mine.map(({ shard, body }, at) => ({
+    shard,
+    seq,
+    timestamp,
+    body,
+    ...(at < mine.length - 1 && { more: true as const }),
+  }));
+}
+
+/** Hands all out, and waits where the receiver is busy. */
+function inOneGo(
+  messages: readonly InboxMessage[],
+  onMessage: (message: InboxMessage) => void | Promise<void>,
+): void | Promise<void> {
+  for (const [at, message] of messages.entries()) {
+    const busy = onMessage(message);
+    if (busy !== undefined) return busy.then(() => inOneGo(messages.slice(at + 1), onMessage));
   }
 }
 
