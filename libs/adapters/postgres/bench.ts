@@ -159,7 +159,8 @@ class Bench {
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
-      counters: { fired: 0, finished: 0, dead: 0 },
+      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      gaps: [],
       ...change,
     };
   }

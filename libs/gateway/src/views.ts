@@ -196,8 +196,9 @@ function overView(stored: StoredExecution & { readonly kind: 'over' }, trace: bo
 
 type OverRow = (StoredExecution & { readonly kind: 'over' })['row'];
 
-/** The attempt that ended the execution; undefined when it was cancelled while it waited for one. */
+/** The attempt that ended the execution; undefined when it was cancelled while it waited for one, or skipped. */
 function lastAttempt(row: OverRow): AttemptFacts | undefined {
+  if (row.state === 'skipped') return undefined;
   const { attempt, worker, dispatchedAt, deliveredAt, startedAt, finishedAt, acceptedAt, error } = row;
   const ran = worker !== undefined && worker !== '';
   if (!ran && dispatchedAt === undefined && startedAt === undefined) return undefined;

@@ -119,7 +119,8 @@ export function deltaOf(head: ShardHead, change: Partial<ShardDelta> = {}): Shar
     history: [],
     commands: [],
     forgetCommandsBefore: 0,
-    counters: { fired: 0, finished: 0, dead: 0 },
+    counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+    gaps: [],
     ...change,
   };
 }

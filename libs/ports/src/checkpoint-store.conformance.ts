@@ -24,8 +24,8 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
 
     describe('epochs', () => {
       it('begin at 1, with nothing checkpointed', async () => {
-        const counters = { fired: 0, finished: 0, dead: 0 };
-        expect(await take(3)).toEqual({ shard: 3, epoch: 1, seq: 0, watermark: 0, counters });
+        const counters = { fired: 0, finished: 0, dead: 0, skipped: 0 };
+        expect(await take(3)).toEqual({ shard: 3, epoch: 1, seq: 0, watermark: 0, counters, gaps: [] });
       });
 
       it('grow past every epoch before, and past those that were seen elsewhere', async () => {
@@ -64,9 +64,16 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
       });
 
       it('carry on what was checkpointed', async () => {
-        const counters = { fired: 12, finished: 9, dead: 2 };
-        await commit(deltaOf(await take(2), { seq: 77, watermark: T0 + 5, counters }));
-        expect(await take(2, 0, harness.other)).toEqual({ shard: 2, epoch: 2, seq: 77, watermark: T0 + 5, counters });
+        const counters = { fired: 12, finished: 9, dead: 2, skipped: 7 };
+        const head = {
+          shard: 2,
+          seq: 77,
+          watermark: T0 + 5,
+          counters,
+          gaps: [[T0 - 9, T0 - 5] as const, [T0 - 2, T0] as const],
+        };
+        await commit(deltaOf(await take(2), head));
+        expect(await take(2, 0, harness.other)).toEqual({ ...head, epoch: 2 });
       });
     });
 

@@ -1,3 +1,4 @@
+import type { Precision } from '@belfry/protocol';
 import type { Outcome } from './outcome.ts';
 
 /** A task's definition as stored: written when it is created, patched by updates, deleted when it is forgotten. */
@@ -77,7 +78,8 @@ export interface HistoryRow {
   readonly namespace: string;
   readonly queue: string;
   readonly handler: string;
-  readonly state: 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'dead';
+  /** `skipped`: the fire of a one-time task that was missed; it has no attempt. */
+  readonly state: 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'dead' | 'skipped';
   readonly attempt: number;
   readonly dispatchedAt: number | undefined;
   readonly deliveredAt: number | undefined;
@@ -93,7 +95,21 @@ export interface HistoryRow {
   readonly epoch: number;
   readonly traceparent: string | undefined;
   readonly createdAt: number;
+  /** What its lateness is measured by; not stored. */
+  readonly precision?: Precision;
 }
+
+/** Counters of fires, for reconciliation. */
+export interface FireCounters {
+  readonly fired: number;
+  readonly finished: number;
+  readonly dead: number;
+  /** Missed fires that a catch-up policy did not keep; a lower bound. */
+  readonly skipped: number;
+}
+
+/** Spans of time in which nobody watched a shard, 60 s or longer after which they were found: (fromMs, untilMs], disjoint, in order. */
+export type UnwatchedSpans = readonly (readonly [fromMs: number, untilMs: number])[];
 
 /** Everything of one shard that has changed since its last checkpoint. Taken in one synchronous step. */
 export interface ShardDelta {
@@ -116,8 +132,8 @@ export interface ShardDelta {
   /** Commands to remember, by hash, and the time before which commands are forgotten. */
   readonly commands: readonly { readonly hash: number; readonly at: number }[];
   readonly forgetCommandsBefore: number;
-  /** Counters of fires, for reconciliation. */
-  readonly counters: { readonly fired: number; readonly finished: number; readonly dead: number };
+  readonly counters: FireCounters;
+  readonly gaps: UnwatchedSpans;
 }
 
 export interface ShardHead {
@@ -126,7 +142,8 @@ export interface ShardHead {
   /** 0 before the first checkpoint. */
   readonly seq: number;
   readonly watermark: number;
-  readonly counters: { readonly fired: number; readonly finished: number; readonly dead: number };
+  readonly counters: FireCounters;
+  readonly gaps: UnwatchedSpans;
 }
 
 /** What a dispatch needs besides the core's state. */

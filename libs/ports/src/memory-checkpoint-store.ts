@@ -36,7 +36,14 @@ export class MemoryCheckpointStore implements CheckpointStore {
 
   constructor(options: { readonly shards: number }) {
     this.#shards = Array.from({ length: options.shards }, (_, shard) => ({
-      head: { shard, epoch: 0, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } },
+      head: {
+        shard,
+        epoch: 0,
+        seq: 0,
+        watermark: 0,
+        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        gaps: [],
+      },
       lastAttempt: undefined,
       tasks: new Map(),
       pointers: new Map(),
@@ -156,8 +163,8 @@ function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void 
   stored.history.push(...delta.history);
   const { forgetCommandsBefore } = delta;
   stored.commands = [...stored.commands, ...delta.commands].filter(({ at }) => at >= forgetCommandsBefore);
-  const { shard, epoch, seq, watermark, counters } = delta;
-  stored.head = { shard, epoch, seq, watermark, counters };
+  const { shard, epoch, seq, watermark, counters, gaps } = delta;
+  stored.head = { shard, epoch, seq, watermark, counters, gaps };
   stored.lastAttempt = attemptId;
 }
 

@@ -50,8 +50,10 @@ export const LIMITS = {
   catchUpMaxWindowMs: 30 * 86_400_000,
   /** Missed fires that one node dispatches a second, beside what is punctual. */
   lateFiresASecond: 2_000,
-  /** Missed fires that are counted one by one when they are skipped; beyond, the count is a lower bound unless the schedule is a fixed interval. */
-  countedSkips: 1_000,
+  /** Missed fires that are counted one by one when a task skips them; beyond, the count is a lower bound unless the schedule is a fixed interval. */
+  countedSkips: 100,
+  /** Spans of time that a shard remembers as unwatched. */
+  gaps: 8,
   /** Grid on which fires of precision normal, and of low, are dispatched. */
   normalGridMs: 100,
   lowGridMs: 1_000,

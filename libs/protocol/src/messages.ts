@@ -1,7 +1,7 @@
 import type { WireError } from './errors.ts';
 import type { ExecutionId, TaskId } from './ids.ts';
 import type { Outcome } from './records.ts';
-import type { CatchUpSpec, Json, Precision, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
+import type { CatchUpPolicy, CatchUpSpec, Json, Precision, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
 
 /** Replies of every request subject: `{"error": …}` when the request as a whole is refused. */
 export type Reply<T> = T | { readonly error: WireError };
@@ -102,6 +102,7 @@ export const EXECUTION_STATES = [
   'cancelled',
   'lost',
   'dead',
+  'skipped',
 ] as const;
 export type ExecutionState = (typeof EXECUTION_STATES)[number];
 
@@ -238,7 +239,16 @@ export interface WorkerHeartbeat {
   readonly stopping?: boolean;
 }
 
-export const EVENT_TYPES = ['created', 'updated', 'cancelled', 'succeeded', 'failed', 'retrying', 'dead'] as const;
+export const EVENT_TYPES = [
+  'created',
+  'updated',
+  'cancelled',
+  'succeeded',
+  'failed',
+  'retrying',
+  'dead',
+  'skipped',
+] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** `belfry.v1.<namespace>.events.<type>.<task id>`. */
@@ -249,6 +259,13 @@ export interface LifecycleEvent {
   readonly execution?: ExecutionId;
   readonly attempt?: number;
   readonly error?: string;
+  /** Of `skipped`: the policy, the first and last of the skipped fires, and how many. */
+  readonly policy?: CatchUpPolicy;
+  readonly first?: string;
+  readonly last?: string;
+  readonly count?: number;
+  /** There may be more than `count`: beyond 100, only those of fixed intervals are counted. */
+  readonly atLeast?: true;
 }
 
 /** A shard's own answer to `belfry.shard.<n>.get` `{"id": …, "namespace": …}`: the task as its owner knows it. */

@@ -166,8 +166,13 @@ export class Checkpointer {
 
   #observe(deltas: readonly ShardDelta[]): void {
     for (const { history } of deltas) {
-      for (const { state, startedAt, scheduledAt } of history) {
-        this.#env.metrics.executionOver(state, startedAt === undefined ? undefined : startedAt - scheduledAt);
+      for (const { state, startedAt, scheduledAt, precision = 'normal' } of history) {
+        if (state === 'skipped') continue;
+        this.#env.metrics.executionOver(
+          state,
+          precision,
+          startedAt === undefined ? undefined : startedAt - scheduledAt,
+        );
       }
     }
   }

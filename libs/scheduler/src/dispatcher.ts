@@ -1,6 +1,7 @@
 import { LIMITS } from '@belfry/protocol';
 import type { Body } from '@belfry/ports';
 import type { Dispatch, Execution } from '@belfry/shard';
+import { Allowance } from './allowance.ts';
 import type { Bodies } from './bodies.ts';
 import type { Demand } from './demand.ts';
 import { pause, type Environment, type OpenSpan } from './environment.ts';
@@ -20,11 +21,14 @@ export interface DispatcherNode {
 
 const PRIORITIES = [0, 1, 2] as const;
 
+type Take = (core: HostedShard['core'], queue: string, priority: 0 | 1 | 2, limit: number) => Dispatch[];
+
 /**
  * Moves due fires from the shards' backlogs into the work stream, as many as the workers can take.
  *
  * F1. Of a queue, at most `dispatchWindow` times its workers' slots are dispatched and not over, over all nodes.
- * F2. A higher priority goes first, across all shards of the node.
+ * F2. A higher priority goes first, across all shards of the node. Missed fires go after all that is punctual, by priority among
+ *     themselves, and at most `LIMITS.lateFiresASecond`.
  * F3. Nothing is dispatched while the inbox is at `LIMITS.inboxStopDispatch` of its bytes or above: what is left is for results.
  */
 export class Dispatcher {
@@ -33,6 +37,7 @@ export class Dispatcher {
   readonly #demand: Demand;
   readonly #node: DispatcherNode;
   #scheduled = false;
+  readonly #lateAllowance = new Allowance(LIMITS.lateFiresASecond);
   #turn = 0;
   #inboxIsFull = false;
   stopped = false;
@@ -75,42 +80,60 @@ export class Dispatcher {
       (host) => host.publishing === undefined && !host.leaving && !host.gone,
     );
     const [turned, waiting] = [this.#turn++ % (hosts.length || 1), new Map<string, HostedShard[]>()];
+    const nowMs = this.#env.clock.now();
     for (let at = 0; at < hosts.length; at++) {
       const host = hosts[(at + turned) % hosts.length] as HostedShard;
       if (host.core.backlog === 0) continue;
-      for (const queue of host.core.dueQueues()) {
+      for (const queue of host.core.readyQueues(nowMs)) {
         const others = waiting.get(queue);
         if (others === undefined) waiting.set(queue, [host]);
         else others.push(host);
       }
     }
     const taken = new Map<HostedShard, Dispatch[]>();
-    for (const [queue, owners] of waiting) this.#fill(queue, owners, taken);
+    const punctual: Take = (core, queue, priority, limit) => core.take(queue, priority, limit, nowMs);
+    for (const [queue, owners] of waiting) this.#fill(queue, owners, taken, punctual, Infinity);
+    for (const [queue, owners] of waiting) this.#fillLate(queue, owners, taken);
     for (const [host, dispatches] of taken) this.#prepare(host, dispatches);
     for (const host of hosts) if (host.ready.length > 0 && host.publishing === undefined) this.#publish(host);
   }
 
-  #fill(queue: string, owners: readonly HostedShard[], taken: Map<HostedShard, Dispatch[]>): void {
-    let window = this.#window(queue);
+  #fillLate(queue: string, owners: readonly HostedShard[], taken: Map<HostedShard, Dispatch[]>): void {
+    const nowMs = this.#env.clock.monotonic();
+    const late: Take = (core, name, priority, limit) => core.takeLate(name, priority, limit);
+    this.#lateAllowance.use(this.#fill(queue, owners, taken, late, this.#lateAllowance.at(nowMs)));
+  }
+
+  /** Takes at most `most`, as far as the window goes; returns how many. */
+  #fill(
+    queue: string,
+    owners: readonly HostedShard[],
+    taken: Map<HostedShard, Dispatch[]>,
+    take: Take,
+    most: number,
+  ): number {
+    let window = Math.min(most, this.#window(queue));
+    const before = window;
     for (const priority of PRIORITIES) {
       for (const host of owners) {
-        if (window <= 0) return;
+        if (window <= 0) return Math.max(0, before - window);
         const mine = taken.get(host) ?? [];
         const limit = Math.min(
           window,
           LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies.size,
         );
         if (limit <= 0 || host.core.waiting(queue, priority) === 0) continue;
-        const more = this.#take(host, queue, priority, limit);
+        const more = this.#take(host, () => take(host.core, queue, priority, limit));
         window -= more.length;
         taken.set(host, mine.length === 0 ? more : mine.concat(more));
       }
     }
+    return before - window;
   }
 
-  #take(host: HostedShard, queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+  #take(host: HostedShard, take: () => Dispatch[]): Dispatch[] {
     try {
-      return host.core.take(queue, priority, limit);
+      return take();
     } catch (error) {
       this.#node.onFault(host, error);
       return [];

@@ -1,3 +1,4 @@
+import type { CatchUpPolicy, Precision } from '@belfry/protocol';
 import type { Messenger } from '@belfry/actor-runtime';
 import type { CheckpointStore, Inbox, WorkQueue } from '@belfry/ports';
 import type { Body } from '@belfry/ports';
@@ -19,7 +20,8 @@ export interface Log {
 /** What the scheduler tells about its work, in the names of `docs/telemetry.md`. */
 export interface SchedulerMetrics {
   dispatched(count: number): void;
-  executionOver(state: string, latenessMs: number | undefined): void;
+  executionOver(state: string, precision: Precision, latenessMs: number | undefined): void;
+  skipped(policy: CatchUpPolicy, count: number): void;
   checkpoint(rows: number, durationMs: number): void;
   takeover(shards: number, durationMs: number): void;
   quarantined(): void;

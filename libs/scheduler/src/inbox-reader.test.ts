@@ -70,7 +70,14 @@ describe('reading the inbox', () => {
     const hosted = new Map<number, HostedShard>();
     const applied = new Set<string>();
     const join = (shard: number, seq: number): void => {
-      const head = { shard, epoch: 1, seq, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+      const head = {
+        shard,
+        epoch: 1,
+        seq,
+        watermark: 0,
+        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        gaps: [],
+      };
       const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
       const fence = { shard, epoch: 1, seq: 1, incarnation: 1 };
       const none = (): void => undefined;
@@ -101,7 +108,14 @@ describe('reading the inbox', () => {
 
   it('counts a sequence as read when every shard has its message of it', async () => {
     const hosts = [0, 1].map((shard) => {
-      const head = { shard, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+      const head = {
+        shard,
+        epoch: 1,
+        seq: 0,
+        watermark: 0,
+        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        gaps: [],
+      };
       const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
       const none = (): void => undefined;
       return new HostedShard(core, { shard, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
@@ -138,7 +152,14 @@ describe('reading the inbox', () => {
         return { done: new Promise<void>(() => undefined), stop: ended };
       },
     } as unknown as TestCluster['inbox'];
-    const head = { shard: 0, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+    const head = {
+      shard: 0,
+      epoch: 1,
+      seq: 0,
+      watermark: 0,
+      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      gaps: [],
+    };
     const core = new Shard({ shard: 0, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
     const none = (): void => undefined;
     const host = new HostedShard(core, { shard: 0, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);

@@ -14,10 +14,9 @@ import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { countCrash, takeOver, type Crashes } from './takeover.ts';
+import { Turns } from './turns.ts';
 
 const TICK_MS = 2;
-/** Timers that one tick of one shard takes at most: a million due in one instant come in slices. */
-const TIMERS_A_TICK = 2_000;
 
 /** What a node tells about itself. */
 export interface NodeStatus {
@@ -48,6 +47,7 @@ export class SchedulerNode {
   readonly #reader: InboxReader;
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
+  readonly #turns: Turns;
   /** Of the work stream that was lost: what was not in it. */
   #unsent: ReadonlySet<string> = new Set();
   readonly #crashes: Crashes;
@@ -70,6 +70,7 @@ export class SchedulerNode {
     this.#crashes = crashes;
     this.#bodies = new Bodies(env.store, env.log);
     this.#replies = new ReplyOutbox(env.messenger);
+    this.#turns = new Turns(env.clock);
     const node = {
       hosted: () => this.#hosted.values(),
       ownedShare: () => this.#hosted.size / env.shards,
@@ -357,18 +358,22 @@ export class SchedulerNode {
 
   #tick(): void {
     const nowMs = this.#env.clock.now();
+    const hosts = [...this.#hosted.values()];
+    this.#turns.take(hosts, nowMs, (host, act) => this.#guard(host, act));
     let due = false;
-    for (const host of this.#hosted.values()) {
+    for (const host of hosts) {
       if (host.leaving) continue;
-      this.#guard(host, () => host.core.advance(nowMs, TIMERS_A_TICK));
-      if (host.core.backlog > 0 || host.ready.length > 0) due = true;
+      if (host.ready.length > 0 || (host.core.backlog > 0 && !host.core.readyQueues(nowMs).next().done)) due = true;
       this.#tellEvents(host);
     }
     if (due) this.#dispatcher.round();
   }
 
   #tellEvents({ core }: HostedShard): void {
-    for (const event of core.takeEvents()) this.#env.messenger.tell(...eventMessage(event));
+    for (const event of core.takeEvents()) {
+      if (event.skipped !== undefined) this.#env.metrics.skipped(event.skipped.policy, event.skipped.count);
+      this.#env.messenger.tell(...eventMessage(event));
+    }
   }
 
   #everySecond(): void {

@@ -94,6 +94,7 @@ export class TestNode {
       metrics: {
         dispatched: (count) => cluster.count('dispatched', count),
         executionOver: (state) => cluster.count(`over ${state}`, 1),
+        skipped: (policy, count) => cluster.count(`skipped ${policy}`, count),
         checkpoint: () => cluster.count('checkpoint', 1),
         takeover: (shards) => cluster.count('takeover', shards),
         quarantined: () => cluster.count('quarantined', 1),

@@ -12,6 +12,7 @@ const COLOURS: { readonly [state: string]: Parameters<Paint>[0] } = {
   lost: 'red',
   dead: ['bold', 'red'],
   cancelled: 'yellow',
+  skipped: 'yellow',
   retrying: 'yellow',
 };
 

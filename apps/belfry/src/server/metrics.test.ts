@@ -57,8 +57,9 @@ describe('the metrics', () => {
     const metrics = new Metrics();
     const { scheduler } = metrics;
     scheduler.dispatched(5);
-    scheduler.executionOver('succeeded', 30);
-    scheduler.executionOver('cancelled', undefined);
+    scheduler.executionOver('succeeded', 'high', 30);
+    scheduler.executionOver('cancelled', 'normal', undefined);
+    scheduler.skipped('latest', 7);
     scheduler.checkpoint(40, 250);
     scheduler.takeover(256, 1_500);
     scheduler.quarantined();
@@ -67,8 +68,9 @@ describe('the metrics', () => {
         'belfry_dispatched_total 5',
         'belfry_executions_total{state="succeeded"} 1',
         'belfry_executions_total{state="cancelled"} 1',
-        'belfry_lateness_seconds_sum 0.03',
-        'belfry_lateness_seconds_count 1',
+        'belfry_lateness_seconds_sum{precision="high"} 0.03',
+        'belfry_lateness_seconds_count{precision="high"} 1',
+        'belfry_skipped_fires_total{policy="latest"} 7',
         'belfry_checkpoint_rows_total 40',
         'belfry_checkpoint_seconds_sum 0.25',
         'belfry_shard_takeovers_total 256',

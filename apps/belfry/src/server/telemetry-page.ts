@@ -10,6 +10,7 @@ const EVENTS: { readonly [Type in EventType]: string } = {
   failed: 'An execution of a cancelled task ended with a failure.',
   retrying: 'An attempt failed or timed out, and there will be another; `error` says why.',
   dead: 'An execution is over without success.',
+  skipped: 'Missed fires of a task were skipped by its catch-up policy: from `first` to `last`, `count` of them.',
 };
 
 /** `docs/telemetry.md`: what Belfry tells about itself, from the tables that the code works with. */

@@ -36,8 +36,17 @@ class ExecutionLine {
   }
 }
 
+/** Punctual fires of precision high, normal and low, and missed ones that run all the same. */
+export type Lane = 0 | 1 | 2 | 3;
+export const LATE_LANE: Lane = 3;
+const LANES = [0, 1, 2, 3] as const;
+
+type Lines = readonly [SlotList, SlotList, SlotList, SlotList];
+const newLines = (): Lines => [new SlotList(), new SlotList(), new SlotList(), new SlotList()];
+
 class QueueBacklog {
-  readonly slots = [new SlotList(), new SlotList(), new SlotList()] as const;
+  /** Slots by priority and lane. */
+  readonly slots = [newLines(), newLines(), newLines()] as const;
   readonly executions: readonly [ExecutionLine, ExecutionLine, ExecutionLine];
   /** Waiting in each priority. */
   readonly waiting: [number, number, number] = [0, 0, 0];
@@ -55,7 +64,8 @@ type Priority = 0 | 1 | 2;
 const PRIORITIES = [0, 1, 2] as const;
 
 /**
- * What is due and not dispatched, by queue and priority: first executions that ran before, then tasks whose next fire is due.
+ * What is due and not dispatched, by queue and priority: executions that ran before, and tasks whose next fire is due, in lines by the
+ * precision of their tasks, with one more for missed fires.
  *
  * B1. `waiting` counts the slots in the lists and the pending executions, exactly.
  */
@@ -68,15 +78,15 @@ export class Backlog {
     this.#links = links;
   }
 
-  addSlot(queue: string, priority: Priority, slot: number): void {
+  addSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
-    this.#links.pushBack(backlog.slots[priority], slot);
+    this.#links.pushBack(backlog.slots[priority][lane], slot);
     this.#count(backlog, priority, 1);
   }
 
-  removeSlot(queue: string, priority: Priority, slot: number): void {
+  removeSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
-    this.#links.remove(backlog.slots[priority], slot);
+    this.#links.remove(backlog.slots[priority][lane], slot);
     this.#count(backlog, priority, -1);
   }
 
@@ -96,43 +106,41 @@ export class Backlog {
     return this.#queues.get(queue)?.executions[priority].shift();
   }
 
-  /** A task whose next fire is due, or -1. */
-  takeSlot(queue: string, priority: Priority): number {
-    const backlog = this.#queues.get(queue);
-    if (backlog === undefined || backlog.slots[priority].size === 0) return -1;
-    const slot = this.#links.shift(backlog.slots[priority]);
-    this.#count(backlog, priority, -1);
-    return slot;
+  /** The task that has waited longest in a line, or -1. */
+  firstSlot(queue: string, priority: Priority, lane: Lane): number {
+    return this.#queues.get(queue)?.slots[priority][lane].head ?? -1;
   }
 
   waiting(queue: string, priority: Priority): number {
     return this.#queues.get(queue)?.waiting[priority] ?? 0;
   }
 
-  /** Queues with something waiting. */
-  *queues(): IterableIterator<string> {
-    for (const [queue, { waiting }] of this.#queues) if (waiting[0] + waiting[1] + waiting[2] > 0) yield queue;
+  /** Queues with something waiting that may go: executions, or the first task of a line if `isReady` says so. */
+  *queues(isReady: (lane: Lane, slot: number) => boolean): IterableIterator<string> {
+    for (const [queue, backlog] of this.#queues) if (mayGo(backlog, isReady)) yield queue;
   }
 
   /** Throws where B1 does not hold, or where it differs from the pending executions and the due slots by queue and priority. */
   assertInvariants(
-    expected: ReadonlyMap<string, { readonly slots: Set<number>; readonly executions: Set<Execution> }>,
+    expected: ReadonlyMap<string, { readonly slots: readonly Set<number>[]; readonly executions: Set<Execution> }>,
   ): void {
     let total = 0;
     for (const queue of new Set([...this.#queues.keys(), ...[...expected.keys()].map((line) => line.slice(0, -2))])) {
       for (const priority of PRIORITIES) {
         const line = `${queue}/${priority}`;
         const backlog = this.#of(queue);
-        const slots = new Set(this.#links.slots(backlog.slots[priority]));
         const executions = backlog.executions[priority].waiting();
         const due = expected.get(line);
-        check(sameSet(slots, due?.slots ?? new Set()), `B1: ${line} holds slots ${[...slots].join(' ')}`);
         check(sameSet(executions, due?.executions ?? new Set()), `B1: ${line} holds ${executions.size} executions`);
-        check(
-          backlog.waiting[priority] === slots.size + executions.size,
-          `B1: ${line} counts ${backlog.waiting[priority]}`,
-        );
-        total += slots.size + executions.size;
+        let waiting = executions.size;
+        for (const lane of LANES) {
+          const slots = new Set(this.#links.slots(backlog.slots[priority][lane]));
+          const wanted = due?.slots[lane] ?? new Set();
+          check(sameSet(slots, wanted), `B1: ${line}, lane ${lane} holds slots ${[...slots].join(' ')}`);
+          waiting += slots.size;
+        }
+        check(backlog.waiting[priority] === waiting, `B1: ${line} counts ${backlog.waiting[priority]}`);
+        total += waiting;
       }
     }
     check(total === this.total, `B1: ${this.total} waiting, ${total} found`);
@@ -145,7 +153,10 @@ export class Backlog {
       for (const priority of PRIORITIES) {
         if (waiting[priority] === 0) continue;
         const ids = [...executions[priority].waiting()].map(({ id }) => id);
-        lines.push(`backlog ${queue}/${priority}: ${[...this.#links.slots(slots[priority]), ...ids].join(' ')}`);
+        const punctual = slots[priority].slice(0, LATE_LANE).flatMap((list) => [...this.#links.slots(list)]);
+        const late = [...this.#links.slots(slots[priority][LATE_LANE])];
+        const words = [...punctual, ...ids, ...(late.length === 0 ? [] : ['late', ...late])];
+        lines.push(`backlog ${queue}/${priority}: ${words.join(' ')}`);
       }
     }
     return lines;
@@ -164,6 +175,20 @@ export class Backlog {
     backlog.waiting[priority] += by;
     this.total += by;
   }
+}
+
+function mayGo({ slots, waiting }: QueueBacklog, isReady: (lane: Lane, slot: number) => boolean): boolean {
+  for (const priority of PRIORITIES) {
+    if (waiting[priority] === 0) continue;
+    let inLines = 0;
+    for (const lane of LANES) {
+      const { head, size } = slots[priority][lane];
+      if (head >= 0 && isReady(lane, head)) return true;
+      inLines += size;
+    }
+    if (waiting[priority] > inLines) return true; // executions (B1)
+  }
+  return false;
 }
 
 function sameSet<T>(one: ReadonlySet<T>, other: ReadonlySet<T>): boolean {

@@ -14,7 +14,7 @@ import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { idHash, NEVER_MS, type ShardState } from './state.ts';
 import { hash64 } from './hash64.ts';
-import { FLAG_POINTER, FLAG_STORED, TASK_DUE, TASK_ENDED, TASK_HELD } from './task-table.ts';
+import { FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_HELD } from './task-table.ts';
 
 type Row = Parameters<ShardState['addTask']>[0];
 
@@ -140,7 +140,7 @@ function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): 
 function retarget(state: ShardState, slot: number, text: string): void {
   const { table, interned } = state;
   if (interned.targets.text(table.target[slot] as number) === text) return;
-  const due = table.state[slot] === TASK_DUE;
+  const due = state.isInBacklog(slot);
   const pointer = state.pointerOf(slot);
   if (due) state.disarm(slot);
   const ref = interned.targets.take(text);
@@ -160,7 +160,7 @@ function retarget(state: ShardState, slot: number, text: string): void {
  */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
-  if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp);
+  if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp, timestamp);
   noteDoubt(state, slot, timestamp, undefined);
   state.disarm(slot);
   state.changeSchedule(slot, text);

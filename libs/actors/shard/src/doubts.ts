@@ -2,8 +2,8 @@ import { LIMITS } from '@belfry/protocol';
 import type { ShardState } from './state.ts';
 
 /**
- * Coming fires that a replayed update or cancel took from a task, and of which a worker may speak all the same: the checkpoint need not
- * know every dispatch that was made before that message.
+ * Coming fires that a replayed update or cancel took from a task, or that were skipped during the replay, and of which a worker may speak
+ * all the same: the checkpoint need not know every dispatch that was made before that message.
  */
 export interface Doubt {
   readonly fromMs: number;
@@ -13,6 +13,8 @@ export interface Doubt {
   readonly next: (afterMs: number) => number;
   /** Fires that have become executions since, for this doubt or otherwise: whoever speaks of them later speaks of what is over. */
   readonly opened: Set<number>;
+  /** Its fires were counted as skipped. */
+  readonly skipped: boolean;
 }
 
 /** Before a task's pointer goes: notes what may have been dispatched of its coming fires. After the replay there is no such doubt. */
@@ -24,8 +26,18 @@ export function noteDoubt(state: ShardState, slot: number, timestamp: number, ca
   const fromMs = state.pointerOf(slot);
   const toMs = timestamp + LIMITS.clockSlackMs;
   if (fromMs > toMs) return;
-  const doubt = { fromMs, toMs, cancelledAt, next: state.firesOf(slot), opened: new Set<number>() };
-  state.doubts.set(state.table.idOf(slot), [...others, doubt]);
+  addDoubt(state, slot, { fromMs, toMs, cancelledAt, skipped: false });
+}
+
+/** Fires of a task are skipped during a replay: an owner before this one may have seen them come due in time. */
+export function noteSkipDoubt(state: ShardState, slot: number, fromMs: number, toMs: number): void {
+  if (state.doubts !== undefined) addDoubt(state, slot, { fromMs, toMs, cancelledAt: undefined, skipped: true });
+}
+
+function addDoubt(state: ShardState, slot: number, doubt: Omit<Doubt, 'next' | 'opened'>): void {
+  const id = state.table.idOf(slot);
+  const others = state.doubts?.get(id) ?? [];
+  state.doubts?.set(id, [...others, { ...doubt, next: state.firesOf(slot), opened: new Set() }]);
 }
 
 /** The latest doubt about a fire; undefined if there is none. */

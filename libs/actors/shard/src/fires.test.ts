@@ -65,11 +65,11 @@ describe('fires', () => {
     expect(shard.core.advance(T0 + 5, 2_000)).toBe(true);
     expect(shard.core.backlog).toBe(2_000);
     while (shard.core.advance(T0 + 5, 2_000));
-    expect([shard.core.backlog, [...shard.core.dueQueues()]]).toEqual([20_000, ['acme.mail']]);
+    expect([shard.core.backlog, [...shard.core.readyQueues(shard.nowMs)]]).toEqual([20_000, ['acme.mail']]);
     const first = shard.take(5_000);
     const rest = shard.take(Infinity);
     expect([first.length, rest.length, shard.core.outstanding('acme.mail')]).toEqual([5_000, 15_000, 20_000]);
-    expect([...shard.core.dueQueues()]).toEqual([]);
+    expect([...shard.core.readyQueues(shard.nowMs)]).toEqual([]);
     for (const { execution } of [...first, ...rest]) {
       shard.append({ k: 'result', c: 0, x: execution.id, ns: 'acme', a: 1, o: 'returned', w: '', dl: 0, st: 0, fi: 0 });
     }
@@ -77,7 +77,7 @@ describe('fires', () => {
     expect(shard.core.advance(T0 + 5, 2_000)).toBe(true);
     expect([shard.core.backlog, shard.core.outstanding('acme.mail')]).toEqual([2_000, 0]);
     shard.pass(5);
-    expect(shard.core.counters).toEqual({ fired: 20_000, finished: 0, dead: 0 });
+    expect(shard.core.counters).toEqual({ fired: 20_000, finished: 0, dead: 0, skipped: 0 });
   });
 
   it('tell which bodies will be needed', async () => {
@@ -119,7 +119,8 @@ describe('print', () => {
     const text = ids.reduce((printed, id) => printed.replaceAll(id, names.get(id) as string), shard.core.print());
     expect(text).toMatchInlineSnapshot(`
       "shard 0, epoch 1, seq 9, watermark 1790000001005
-      5 tasks, 3 under way; fired 3, finished 0, dead 0
+      5 tasks, 3 under way; fired 3, finished 0, dead 0, skipped 0
+      nobody watched from 0: missed until 1789999940005
       task-2 cancelled 1790086400005 a1790000000000 acme.mail/1
         1790000000000 dispatched attempt 1 cancelled 1790000000005
       task-0 waiting 1790000009000 a1790000009000 acme.mail/1

@@ -1,9 +1,13 @@
+import { LIMITS } from '@belfry/protocol';
 import type { WorkRef } from '@belfry/ports';
+import { LATE_LANE, type Lane } from './backlog.ts';
 import { carriedAttempt, type Execution } from './execution.ts';
 import { openFire, proveDispatch } from './proofs.ts';
 import { closeAs, markDispatched } from './results.ts';
 import { TICK_MS, type ShardState } from './state.ts';
-import { TASK_DUE, TASK_ENDED, TASK_HELD } from './task-table.ts';
+import { isMissed, keptFrom } from './catch-up.ts';
+import { skip, skipOnce } from './skips.ts';
+import { TASK_ENDED, TASK_HELD } from './task-table.ts';
 
 /** One attempt to put into the work stream. */
 export interface Dispatch {
@@ -13,9 +17,13 @@ export interface Dispatch {
 
 /** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
-  let taken = state.wheel.advance(nowMs, (slot) => due(state, slot), limit);
+  state.gaps.look(nowMs);
+  let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit);
   // What is due within the running tick is still in the wheel: a fraction of a millisecond.
-  if (taken < limit) state.watermark = Math.max(state.watermark, nowMs - (nowMs % TICK_MS));
+  if (taken < limit) {
+    state.watermark = Math.max(state.watermark, nowMs - (nowMs % TICK_MS));
+    if (state.backlog.total === 0) state.gaps.forget(); // G2
+  }
   for (; taken < limit; taken++) {
     const execution = state.retries.popDue(nowMs);
     if (execution === undefined) return false;
@@ -25,33 +33,73 @@ export function advance(state: ShardState, nowMs: number, limit: number): boolea
   return true;
 }
 
-function due(state: ShardState, slot: number): void {
+/** A task's next fire has come. Here, and for what follows here on a message, is decided what of its missed fires runs. */
+function due(state: ShardState, slot: number, nowMs: number): void {
   if (state.table.state[slot] === TASK_ENDED) {
     state.forgetTask(slot);
     return;
   }
-  state.table.state[slot] = TASK_DUE;
-  const target = state.targetOf(slot);
-  state.backlog.addSlot(target.queueKey, target.priority, slot);
-  if (state.isRecurring(slot)) state.changes.lagging.add(slot);
+  state.table.state[slot] = TASK_HELD;
+  const pointer = state.wheel.dueOf(slot);
+  const kept = keptFrom(state, slot, pointer, nowMs);
+  if (kept > pointer) {
+    if (!state.isRecurring(slot)) return skipOnce(state, slot, pointer, nowMs);
+    skip(state, slot, pointer, kept, nowMs);
+  }
+  if (kept <= nowMs) return state.enterBacklog(slot, kept, isMissed(state, slot, kept, nowMs));
+  state.arm(slot, kept);
+  state.endIfOver(slot, nowMs);
+}
+
+const LANES = [0, 1, 2] as const;
+/** By lane. */
+const GRID_MS = [TICK_MS, LIMITS.normalGridMs, LIMITS.lowGridMs, TICK_MS] as const;
+
+/** Whether the first task of a line may be dispatched: the grid of its precision has come to its fire. */
+function isReady(state: ShardState, lane: Lane, slot: number, nowMs: number): boolean {
+  const gridMs = GRID_MS[lane];
+  return gridMs === TICK_MS || state.wheel.dueOf(slot) <= nowMs - (nowMs % gridMs);
+}
+
+export function readyQueues(state: ShardState, nowMs: number): IterableIterator<string> {
+  return state.backlog.queues((lane, slot) => isReady(state, lane, slot, nowMs));
 }
 
 /** Takes up to `limit` attempts of one queue and priority out of the backlog: they are dispatched as far as this state is concerned. */
-export function take(state: ShardState, queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+export function take(state: ShardState, queue: string, priority: 0 | 1 | 2, limit: number, nowMs: number): Dispatch[] {
   const taken: Dispatch[] = [];
   while (taken.length < limit) {
     const waiting = state.backlog.nextExecution(queue, priority);
-    if (waiting !== undefined) {
-      markDispatched(state, waiting, waiting.attempt);
-      waiting.epoch = state.epoch;
-      taken.push({ execution: waiting, attempt: waiting.attempt });
-      continue;
-    }
-    const slot = state.backlog.takeSlot(queue, priority);
-    if (slot < 0) break;
+    if (waiting === undefined) break;
+    markDispatched(state, waiting, waiting.attempt);
+    waiting.epoch = state.epoch;
+    taken.push({ execution: waiting, attempt: waiting.attempt });
+  }
+  for (const lane of LANES)
+    takeFires(state, queue, priority, lane, limit, taken, (slot) => isReady(state, lane, slot, nowMs));
+  return taken;
+}
+
+/** The same of missed fires: they have lines of their own, behind all that is punctual. */
+export function takeLate(state: ShardState, queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+  return takeFires(state, queue, priority, LATE_LANE, limit, [], () => true);
+}
+
+function takeFires(
+  state: ShardState,
+  queue: string,
+  priority: 0 | 1 | 2,
+  lane: Lane,
+  limit: number,
+  taken: Dispatch[],
+  isReady: (slot: number) => boolean,
+): Dispatch[] {
+  while (taken.length < limit) {
+    const slot = state.backlog.firstSlot(queue, priority, lane);
+    if (slot < 0 || !isReady(slot)) break;
+    state.backlog.removeSlot(queue, priority, lane, slot);
     const execution = openDue(state, slot);
-    if (execution === undefined) continue;
-    taken.push({ execution, attempt: 1 });
+    if (execution !== undefined) taken.push({ execution, attempt: 1 });
   }
   return taken;
 }

@@ -8,6 +8,7 @@ import {
   TASK_ENDED,
   TASK_FREE,
   TASK_HELD,
+  TASK_LATE,
   TASK_WAITING,
 } from './task-table.ts';
 
@@ -15,6 +16,7 @@ import {
 export function assertInvariants(state: ShardState): void {
   state.table.assertInvariants();
   state.wheel.assertInvariants();
+  state.gaps.assertInvariants();
   for (const slot of slotsOf(state)) assertTask(state, slot);
   assertExecutions(state);
   assertBacklog(state);
@@ -73,15 +75,15 @@ function isWithWorker({ state }: Execution): boolean {
 }
 
 function assertBacklog(state: ShardState): void {
-  const lines = new Map<string, { slots: Set<number>; executions: Set<Execution> }>();
+  const lines = new Map<string, { slots: Set<number>[]; executions: Set<Execution> }>();
   const line = ({ queueKey, priority }: Execution['target']) => {
     const name = `${queueKey}/${priority}`;
-    const known = lines.get(name) ?? { slots: new Set(), executions: new Set() };
+    const known = lines.get(name) ?? { slots: [0, 1, 2, 3].map(() => new Set<number>()), executions: new Set() };
     lines.set(name, known);
     return known;
   };
   for (const slot of slotsOf(state)) {
-    if (state.table.state[slot] === TASK_DUE) line(state.targetOf(slot)).slots.add(slot);
+    if (state.isInBacklog(slot)) line(state.targetOf(slot)).slots[state.laneOf(slot)]?.add(slot);
   }
   for (const execution of state.executions.values()) {
     if (execution.state === 'pending') line(execution.target).executions.add(execution);
@@ -96,16 +98,18 @@ function check(holds: boolean, what: string): void {
 const PLACES: Readonly<Record<number, string>> = {
   [TASK_WAITING]: 'waiting',
   [TASK_DUE]: 'due',
+  [TASK_LATE]: 'late',
   [TASK_HELD]: 'held',
   [TASK_ENDED]: 'ended',
 };
 
 /** The state as text: a line per task by id, its executions under it, then the backlog by queue and priority. */
 export function printState(state: ShardState): string {
-  const { table, executions, fired, finished, dead } = state;
+  const { table, executions, fired, finished, dead, skipped } = state;
   const lines = [
     `shard ${state.shard}, epoch ${state.epoch}, seq ${state.seq}, watermark ${state.watermark}`,
-    `${table.size} tasks, ${executions.size} under way; fired ${fired}, finished ${finished}, dead ${dead}`,
+    `${table.size} tasks, ${executions.size} under way; fired ${fired}, finished ${finished}, dead ${dead}, skipped ${skipped}`,
+    ...state.gaps.spans.map(([fromMs, untilMs]) => `nobody watched from ${fromMs}: missed until ${untilMs}`),
   ];
   const slots = [...slotsOf(state)].sort((a, b) => (table.idOf(a) < table.idOf(b) ? -1 : 1));
   for (const slot of slots) {

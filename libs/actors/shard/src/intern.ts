@@ -1,5 +1,6 @@
-import { decodeTarget, type Target } from '@belfry/protocol';
+import { decodeTarget, PRECISIONS, type Target } from '@belfry/protocol';
 import { nextFire, parseCanonical, type Schedule } from '@belfry/timing';
+import type { Lane } from './backlog.ts';
 
 /**
  * Texts that many tasks share, kept once per process, with a count of their users.
@@ -81,6 +82,8 @@ class SharedSchedule {
 export interface SharedTarget extends Target {
   /** Names the queue within the installation. */
   readonly queueKey: string;
+  /** The line of punctual fires of its precision. */
+  readonly lane: Lane;
 }
 
 /** One per process, shared by its shards: it holds nothing but what their texts say. */
@@ -89,7 +92,11 @@ export class Interned {
   readonly schedules = new Pool<SharedSchedule>((text) => new SharedSchedule(parseCanonical(text)));
   readonly targets = new Pool<SharedTarget>((text) => {
     const target = decodeTarget(text);
-    return { ...target, queueKey: queueKey(target.namespace, target.queue) };
+    return {
+      ...target,
+      queueKey: queueKey(target.namespace, target.queue),
+      lane: PRECISIONS.indexOf(target.precision) as Lane,
+    };
   });
 }
 

@@ -2,6 +2,8 @@ import { executionId, LIMITS, parseExecutionId } from '@belfry/protocol';
 import { doubtOf } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { isExecution, markDispatched, over, unknown } from './results.ts';
+import { skip } from './skips.ts';
+import { keptFrom } from './catch-up.ts';
 import { NEVER_MS, type Refusal, type ShardState } from './state.ts';
 
 /** What speaks of an execution: a record of a worker, or a message of the work stream. */
@@ -28,6 +30,7 @@ export function proveDispatch(state: ShardState, witness: Witness, timestamp: nu
   if (doubt === undefined) return proven;
   const execution = state.open(slot, fire.scheduledAt);
   execution.cancelledAt = doubt.cancelledAt;
+  if (doubt.skipped) state.skipped--;
   markDispatched(state, execution, 1);
   return execution;
 }
@@ -46,17 +49,25 @@ function proveComing(
     : scheduledAt === pointer;
   if (!real || scheduledAt > timestamp + LIMITS.clockSlackMs) return unknown('the task has no such fire');
   if (attempt !== 1) return unknown(`there is no attempt ${attempt} of it yet`);
-  enqueueDue(state, slot, scheduledAt - 1);
+  enqueueDue(state, slot, scheduledAt - 1, timestamp);
   state.disarm(slot);
   const execution = openFire(state, slot, scheduledAt);
   markDispatched(state, execution, execution.attempt);
   return execution;
 }
 
-/** Makes pending executions of a task's coming fires up to `untilMs`. */
-export function enqueueDue(state: ShardState, slot: number, untilMs: number): void {
+/** Makes pending executions of those of a task's coming fires up to `untilMs` that its policy keeps at `nowMs`. */
+export function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number): void {
   for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
+    const kept = keptFrom(state, slot, pointer, nowMs);
     state.disarm(slot);
+    if (kept > pointer) {
+      // What comes after `untilMs` is not for this call to skip.
+      const next = kept <= untilMs ? kept : state.nextAfter(slot, untilMs);
+      skip(state, slot, pointer, next, nowMs);
+      state.arm(slot, next);
+      continue;
+    }
     const execution = openFire(state, slot, pointer);
     if (execution.state === 'opened') state.enqueue(execution);
   }

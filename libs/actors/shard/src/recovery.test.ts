@@ -55,7 +55,7 @@ describe('a shard that is taken over', () => {
     await shard.crash();
     expect(shard.dispatch()).toEqual([`${fire(id, 0)}.1`]);
     shard.result(fire(id, 0), 1, 'succeeded');
-    expect(shard.core.counters).toEqual({ fired: 1, finished: 1, dead: 0 });
+    expect(shard.core.counters).toEqual({ fired: 1, finished: 1, dead: 0, skipped: 0 });
   });
 
   it('takes a result for the proof of a dispatch that the checkpoint does not know', async () => {

@@ -192,6 +192,7 @@ function close(
     epoch: execution.epoch,
     traceparent: execution.traceparent,
     createdAt: execution.createdAt,
+    precision: target.precision,
   });
 }
 

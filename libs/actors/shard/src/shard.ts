@@ -11,12 +11,12 @@ import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, WorkRef } from '@bel
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
-import { advance, reconcile, setAdrift, take, type Dispatch } from './fires.ts';
+import { advance, readyQueues, reconcile, setAdrift, take, takeLate, type Dispatch } from './fires.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
 import { applyRedelivered, applyResult } from './results.ts';
 import { NEVER_MS, ShardState, type ShardEvent } from './state.ts';
-import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_DUE, TASK_ENDED } from './task-table.ts';
+import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED } from './task-table.ts';
 
 /** An answer on its way to a gateway. */
 export interface Reply {
@@ -55,15 +55,8 @@ export class Shard {
   readonly #state: ShardState;
 
   constructor(options: { shard: number; interned: Interned; head: ShardHead; nowMs: number; rememberMs: number }) {
-    const { head } = options;
     this.shard = options.shard;
-    this.#state = new ShardState(options.shard, options.interned, options.nowMs, options.rememberMs);
-    this.#state.epoch = head.epoch;
-    this.#state.seq = head.seq;
-    this.#state.watermark = head.watermark;
-    this.#state.fired = head.counters.fired;
-    this.#state.finished = head.counters.finished;
-    this.#state.dead = head.counters.dead;
+    this.#state = new ShardState(options.head, options.interned, options.nowMs, options.rememberMs);
   }
 
   get epoch(): number {
@@ -88,8 +81,8 @@ export class Shard {
   }
 
   get counters(): ShardDelta['counters'] {
-    const { fired, finished, dead } = this.#state;
-    return { fired, finished, dead };
+    const { fired, finished, dead, skipped } = this.#state;
+    return { fired, finished, dead, skipped };
   }
 
   get changedRows(): number {
@@ -221,11 +214,12 @@ export class Shard {
     return advance(this.#state, nowMs, limit);
   }
 
-  /** Queues with due work, as `<namespace>.<queue>`. */
-  dueQueues(): IterableIterator<string> {
-    return this.#state.backlog.queues();
+  /** Queues with work that may be dispatched at `nowMs`, as `<namespace>.<queue>`. */
+  readyQueues(nowMs: number): IterableIterator<string> {
+    return readyQueues(this.#state, nowMs);
   }
 
+  /** What is due of a queue and priority. */
   waiting(queue: string, priority: 0 | 1 | 2): number {
     return this.#state.backlog.waiting(queue, priority);
   }
@@ -241,9 +235,17 @@ export class Shard {
     return this.#state.out.get(queue) ?? 0;
   }
 
-  /** Takes attempts to dispatch. From here on they count as dispatched: a host that cannot publish them loads the shard again. */
-  take(queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
-    return take(this.#state, queue, priority, limit);
+  /**
+   * Takes attempts to dispatch, of fires as far as the grid of their precision has come at `nowMs`. From here on they count as dispatched:
+   * a host that cannot publish them loads the shard again.
+   */
+  take(queue: string, priority: 0 | 1 | 2, limit: number, nowMs: number): Dispatch[] {
+    return take(this.#state, queue, priority, limit, nowMs);
+  }
+
+  /** The same of missed fires that their tasks' policies keep: for when there is room beside what is punctual. */
+  takeLate(queue: string, priority: 0 | 1 | 2, limit: number): Dispatch[] {
+    return takeLate(this.#state, queue, priority, limit);
   }
 
   /** The work messages that carry these executions, if they are dispatched in their first delivery. */
@@ -330,6 +332,7 @@ export class Shard {
       commands: changes.commands,
       forgetCommandsBefore: state.lastTimestamp - state.rememberMs,
       counters: this.counters,
+      gaps: state.gaps.spans,
     };
   }
 
@@ -362,7 +365,7 @@ function stateOf(state: ShardState, slot: number): TaskState {
   if (executions.some((execution) => execution.state === 'dispatched' || execution.state === 'adrift'))
     return 'running';
   if (executions.length > 0) return 'retrying';
-  return state.table.state[slot] === TASK_DUE ? 'due' : 'waiting';
+  return state.isInBacklog(slot) ? 'due' : 'waiting';
 }
 
 function glanceExecution(execution: Execution): ExecutionGlance {

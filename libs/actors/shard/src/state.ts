@@ -1,12 +1,14 @@
 import { executionId, type EventType, type WireError } from '@belfry/protocol';
-import type { HistoryRow, TaskRow } from '@belfry/ports';
+import type { HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
 import { TimingWheel } from '@belfry/timing';
-import { Backlog } from './backlog.ts';
+import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
 import type { Doubt } from './doubts.ts';
 import { RetryHeap, type Execution, type ExecutionPhase } from './execution.ts';
+import { Gaps } from './gaps.ts';
 import type { Interned, SharedTarget } from './intern.ts';
 import { RecentSet } from './recent-set.ts';
+import type { Skipped } from './catch-up.ts';
 import {
   FLAG_CANCELLED,
   FLAG_KEYED,
@@ -16,6 +18,7 @@ import {
   TASK_DUE,
   TASK_ENDED,
   TASK_HELD,
+  TASK_LATE,
   TASK_WAITING,
   TaskTable,
 } from './task-table.ts';
@@ -29,6 +32,7 @@ export interface ShardEvent {
   readonly execution?: string;
   readonly attempt?: number;
   readonly error?: string;
+  readonly skipped?: Skipped;
 }
 
 /** Pointer of a task that will not fire again while its executions go on. */
@@ -39,8 +43,8 @@ export const TICK_MS = 1;
 /**
  * The state of one shard. It derives from messages and their stored timestamps alone.
  *
- * S1. A task in state `waiting` or `ended` is in the wheel; in state `due` it is in the backlog list of its target; `held` in neither.
- * S2. The wheel's due time of a waiting or due task is its pointer: the first of its fires that has not been dispatched.
+ * S1. A task in state `waiting` or `ended` is in the wheel; in state `due` or `late` it is in a backlog list of its target; `held` in neither.
+ * S2. The wheel's due time of a waiting, due or late task is its pointer: the first of its fires that was neither dispatched nor skipped.
  * S3. Every execution stands in `executions`, and in `bySlot` under its slot. A task with executions is not forgotten.
  * S4. A task that is held has executions, or during a replay doubts; when the last is over, it ends.
  * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
@@ -48,6 +52,8 @@ export const TICK_MS = 1;
  * S6. Every fire that became an execution was counted as fired: `fired` is `finished` plus the executions under way.
  * S7. A cancelled execution is dispatched or adrift: one that no worker can have ends with the cancel, or at the end of the replay.
  * S8. `out` counts the dispatched executions by the queue of their own target.
+ * S9. A fire is skipped only by moving the pointer past it, so that none is skipped that has become an execution. What a worker or the work
+ *     stream then proves of it all the same, during a replay, is a doubt like any other.
  */
 export class ShardState {
   readonly shard: number;
@@ -78,9 +84,16 @@ export class ShardState {
   fired = 0;
   finished = 0;
   dead = 0;
+  skipped = 0;
+  readonly gaps: Gaps;
 
-  constructor(shard: number, interned: Interned, startMs: number, rememberMs: number) {
-    this.shard = shard;
+  constructor(head: ShardHead, interned: Interned, startMs: number, rememberMs: number) {
+    this.shard = head.shard;
+    this.epoch = head.epoch;
+    this.seq = head.seq;
+    this.watermark = head.watermark;
+    this.gaps = new Gaps(head.gaps, head.watermark);
+    ({ fired: this.fired, finished: this.finished, dead: this.dead, skipped: this.skipped } = head.counters);
     this.interned = interned;
     this.rememberMs = rememberMs;
     this.wheel = new TimingWheel({ tickMs: TICK_MS, startMs, capacity: this.table.capacity });
@@ -105,6 +118,12 @@ export class ShardState {
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
     const createdAt = this.table.createdAt[slot] as number;
     return (afterMs) => schedule.next(afterMs, createdAt);
+  }
+
+  /** The distance of a task's fires where it is always the same. */
+  periodOf(slot: number): number | undefined {
+    const { schedule } = this.interned.schedules.get(this.table.schedule[slot] as number);
+    return schedule.kind === 'every' ? schedule.everyMs : undefined;
   }
 
   isRecurring(slot: number): boolean {
@@ -146,7 +165,7 @@ export class ShardState {
   /** The task's pointer; Infinity when it has none. */
   pointerOf(slot: number): number {
     const state = this.table.state[slot];
-    return state === TASK_WAITING || state === TASK_DUE ? this.wheel.dueOf(slot) : Infinity;
+    return state === TASK_WAITING || this.isInBacklog(slot) ? this.wheel.dueOf(slot) : Infinity;
   }
 
   /** Puts a task without a place into the wheel at `dueMs`, or holds it when there is no coming fire. */
@@ -162,13 +181,36 @@ export class ShardState {
     else this.changes.lagging.delete(slot);
   }
 
+  isInBacklog(slot: number): boolean {
+    const state = this.table.state[slot];
+    return state === TASK_DUE || state === TASK_LATE;
+  }
+
+  /** The backlog's line for a task that is due or late, within its queue and priority. */
+  laneOf(slot: number): Lane {
+    return this.table.state[slot] === TASK_LATE ? LATE_LANE : this.targetOf(slot).lane;
+  }
+
+  /** Puts a task without a place into the backlog with its fire at `dueMs`. */
+  enterBacklog(slot: number, dueMs: number, late: boolean): void {
+    if (this.wheel.dueOf(slot) !== dueMs) {
+      // S2: the wheel keeps the due time of what is in no bucket.
+      this.wheel.insert(slot, dueMs);
+      this.wheel.cancel(slot);
+    }
+    this.table.state[slot] = late ? TASK_LATE : TASK_DUE;
+    const target = this.targetOf(slot);
+    this.backlog.addSlot(target.queueKey, target.priority, this.laneOf(slot), slot);
+    if (this.isRecurring(slot)) this.changes.lagging.add(slot);
+  }
+
   /** Takes a task out of wheel or backlog (S1). */
   disarm(slot: number): void {
     const state = this.table.state[slot];
     if (state === TASK_WAITING || state === TASK_ENDED) this.wheel.cancel(slot);
-    else if (state === TASK_DUE) {
+    else if (this.isInBacklog(slot)) {
       const target = this.targetOf(slot);
-      this.backlog.removeSlot(target.queueKey, target.priority, slot);
+      this.backlog.removeSlot(target.queueKey, target.priority, this.laneOf(slot), slot);
     }
     this.table.state[slot] = TASK_HELD;
   }
@@ -347,7 +389,7 @@ export class ShardState {
       if (!told) this.storePointer(slot, pointer);
       else if (this.table.has(slot, FLAG_POINTER)) this.storePointer(slot, undefined);
       // The watermark is about to pass the fire of a due task: nothing but this says that its pointer is to be stored then.
-      if (!told || this.table.state[slot] !== TASK_DUE) this.changes.lagging.delete(slot);
+      if (!told || !this.isInBacklog(slot)) this.changes.lagging.delete(slot);
     }
   }
 

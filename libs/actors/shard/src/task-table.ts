@@ -17,6 +17,9 @@ export const TASK_HELD = 3;
 /** Finished or cancelled; in the wheel until it is forgotten. */
 export const TASK_ENDED = 4;
 
+/** In the backlog, behind what is punctual: its next fire was missed, and its policy keeps it. */
+export const TASK_LATE = 5;
+
 /** The task has a client key. */
 export const FLAG_KEYED = 1;
 /** Postgres holds a pointer row of it. */

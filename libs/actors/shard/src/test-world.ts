@@ -31,6 +31,8 @@ export const TARGET: Target = {
 export const target = (change: Partial<Target> = {}): string => encodeTarget({ ...TARGET, ...change });
 export const keyed = (key: string): string => taskIdOfKey('acme', key);
 
+const PRIORITIES = [0, 1, 2] as const;
+
 type Change<K extends InboxRecord['k']> = Partial<Extract<InboxRecord, { k: K }>>;
 
 export interface Crash {
@@ -51,7 +53,14 @@ export class TestShard {
   readonly rememberMs: number;
   #commands = 1;
   #attempts = 0;
-  #head: ShardHead = { shard: 0, epoch: 1, seq: 0, watermark: 0, counters: { fired: 0, finished: 0, dead: 0 } };
+  #head: ShardHead = {
+    shard: 0,
+    epoch: 1,
+    seq: 0,
+    watermark: 0,
+    counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+    gaps: [],
+  };
 
   private constructor(rememberMs: number) {
     this.rememberMs = rememberMs;
@@ -124,7 +133,16 @@ export class TestShard {
   }
 
   take(limit = Infinity, queue = 'acme.mail'): Dispatch[] {
-    const taken = ([0, 1, 2] as const).flatMap((priority) => this.core.take(queue, priority, limit));
+    const taken = PRIORITIES.flatMap((priority) => this.core.take(queue, priority, limit, this.nowMs));
+    return this.#taken(taken);
+  }
+
+  /** Missed fires that run all the same. */
+  takeLate(limit = Infinity, queue = 'acme.mail'): Dispatch[] {
+    return this.#taken(PRIORITIES.flatMap((priority) => this.core.takeLate(queue, priority, limit)));
+  }
+
+  #taken(taken: Dispatch[]): Dispatch[] {
     for (const { execution } of taken) execution.dispatchedAt = this.nowMs;
     this.core.assertInvariants();
     return taken;
@@ -137,9 +155,9 @@ export class TestShard {
     }
   }
 
-  /** Takes and publishes all that is due. Returns `<execution>.<attempt>` of each. */
+  /** Takes and publishes all that is due, what was missed last. Returns `<execution>.<attempt>` of each. */
   dispatch(queue?: string): string[] {
-    const taken = this.take(Infinity, queue);
+    const taken = [...this.take(Infinity, queue), ...this.takeLate(Infinity, queue)];
     this.publish(taken);
     return taken.map(({ execution, attempt }) => `${execution.id}.${attempt}`);
   }

@@ -21,19 +21,26 @@ export async function takeEpochs(
   node: string,
   seen: readonly number[],
 ): Promise<readonly ShardHead[]> {
-  const { rows } = await session.query<ShardHead & ShardHead['counters']>(
+  const { rows } = await session.query<Omit<ShardHead, 'gaps'> & ShardHead['counters'] & { readonly gaps: string }>(
     `WITH wanted AS (SELECT * FROM unnest($1::smallint[], $2::bigint[]) AS w (shard, seen)),
      locked AS MATERIALIZED (
        SELECT s.shard, w.seen FROM belfry.shard s JOIN wanted w USING (shard) ORDER BY s.shard FOR NO KEY UPDATE OF s
      )
      UPDATE belfry.shard s SET epoch = greatest(s.epoch, l.seen) + 1, node = $3 FROM locked l WHERE s.shard = l.shard
-     RETURNING s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead`,
+     RETURNING s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead, s.skipped, s.gaps`,
     [plainArray(shards), plainArray(shards.map((_, at) => seen[at] ?? 0)), node],
   );
   const heads = new Map(
-    rows.map(({ shard, epoch, seq, watermark, fired, finished, dead }) => [
+    rows.map(({ shard, epoch, seq, watermark, fired, finished, dead, skipped, gaps }): [number, ShardHead] => [
       shard,
-      { shard, epoch, seq, watermark, counters: { fired, finished, dead } },
+      {
+        shard,
+        epoch,
+        seq,
+        watermark,
+        counters: { fired, finished, dead, skipped },
+        gaps: JSON.parse(gaps) as ShardHead['gaps'],
+      },
     ]),
   );
   return shards.map((shard) => {
@@ -79,9 +86,11 @@ export async function writeHeads(
   await session.prepared(
     'belfry_write_heads',
     `UPDATE belfry.shard s SET seq = u.seq, watermark = u.watermark, fired = u.fired, finished = u.finished, dead = u.dead,
-       commands_since = u.commands_since, checkpointed_at = greatest(s.checkpointed_at, $8), last_attempt = $9
-     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-       AS u (shard, seq, watermark, fired, finished, dead, commands_since)
+       skipped = u.skipped, gaps = u.gaps, commands_since = u.commands_since,
+       checkpointed_at = greatest(s.checkpointed_at, $10), last_attempt = $11
+     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+         $9::bigint[])
+       AS u (shard, seq, watermark, fired, finished, dead, skipped, gaps, commands_since)
      WHERE s.shard = u.shard`,
     [
       column(({ shard }) => shard),
@@ -90,6 +99,8 @@ export async function writeHeads(
       column(({ counters }) => counters.fired),
       column(({ counters }) => counters.finished),
       column(({ counters }) => counters.dead),
+      column(({ counters }) => counters.skipped),
+      deltas.map(({ gaps }) => JSON.stringify(gaps)),
       column(({ forgetCommandsBefore }) => Math.max(0, forgetCommandsBefore)),
       checkpointedAt,
       attemptId,

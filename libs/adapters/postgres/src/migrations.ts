@@ -1,10 +1,12 @@
 import { SchemaTooNew } from './errors.ts';
 import { initial } from './migrations/0001-initial.ts';
+import { catchUp } from './migrations/0002-catch-up.ts';
 import type { Session } from './sessions.ts';
 
 /** Forward only: what is released is never edited, only followed by the next number. */
 const MIGRATIONS: readonly { readonly version: number; readonly name: string; readonly sql: string }[] = [
   { version: 1, name: 'initial', sql: initial },
+  { version: 2, name: 'catch-up', sql: catchUp },
 ];
 
 /** Advisory locks of Belfry in its database; the first number is the same for all of them ("bel"). */

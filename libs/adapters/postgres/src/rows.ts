@@ -28,6 +28,7 @@ export const HISTORY_STATES = codes<HistoryRow['state']>({
   cancelled: 'c',
   lost: 'l',
   dead: 'd',
+  skipped: 'k',
 });
 export const ACTIVE_STATES = codes<ActiveRow['state']>({ dispatched: 'd', retrying: 'r' });
 export const ENDED_STATES = codes<NonNullable<LoadedTask['ended']>['state']>({ finished: 'f', cancelled: 'c' });

@@ -135,7 +135,8 @@ export class Owner {
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
-      counters: { fired: 0, finished: 0, dead: 0 },
+      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      gaps: [],
       ...place(some),
     }));
   }

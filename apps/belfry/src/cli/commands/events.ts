@@ -36,6 +36,13 @@ export function eventLine(cli: Cli, event: LifecycleEvent): string {
   const what = event.execution ?? event.task;
   const attempt = event.attempt === undefined ? '' : ` attempt ${event.attempt}`;
   const error = event.error === undefined ? '' : `  ${printable(event.error)}`;
+  const skipped = event.count === undefined ? '' : `  ${skippedText(cli, event)}`;
   const type = stateText(event.type, cli.paint) + ' '.repeat(Math.max(0, TYPE_WIDTH - event.type.length));
-  return `${cli.paint('dim', instant(Date.parse(event.at), cli.clock, true))}  ${type}  ${what}${attempt}${error}`;
+  return `${cli.paint('dim', instant(Date.parse(event.at), cli.clock, true))}  ${type}  ${what}${attempt}${error}${skipped}`;
+}
+
+function skippedText(cli: Cli, { count, atLeast, first = '', last = '' }: LifecycleEvent): string {
+  const fires = `${atLeast ? 'at least ' : ''}${count} ${count === 1 ? 'fire' : 'fires'}`;
+  const at = (iso: string): string => instant(Date.parse(iso), cli.clock);
+  return first === last ? `${fires} at ${at(first)}` : `${fires} from ${at(first)} to ${at(last)}`;
 }
