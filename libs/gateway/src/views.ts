@@ -255,5 +255,20 @@ function traceId(traceparent: string | undefined): { traceId?: string } {
 
 /** RFC 3339 in UTC; beyond what has a date, the last instant that has one. */
 export function iso(ms: number): string {
-  return new Date(Math.max(0, Math.min(LIMITS.latestMs, Math.trunc(ms) || 0))).toISOString();
+  const at = Math.max(0, Math.min(LIMITS.latestMs, Math.trunc(ms) || 0));
+  const day = Math.floor(at / 86_400_000);
+  // The date is what takes long to make, and neighbouring instants share it.
+  if (day !== dateDay) [dateDay, dateText] = [day, new Date(day * 86_400_000).toISOString().slice(0, 11)];
+  const second = Math.floor((at % 86_400_000) / 1_000);
+  const minute = Math.floor(second / 60);
+  const time = `${two(Math.floor(minute / 60))}:${two(minute % 60)}:${two(second % 60)}`;
+  return `${dateText}${time}.${String(1_000 + (at % 1_000)).slice(1)}Z`;
+}
+
+/** The day of the last instant that was told, and its date. */
+let dateDay = NaN;
+let dateText = '';
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : String(value);
 }

@@ -3,8 +3,8 @@ import type { Messenger } from '@belfry/actor-runtime';
 import type { Reply } from '@belfry/shard';
 
 const FLUSH_AT = 2_000;
-/** Far below the largest message: one answer may be long, and a character may take three bytes. */
-const FLUSH_CHARS = 128 * 1024;
+/** Far below the largest message: one answer may be long, and a character may take three bytes. And texts of this size are cheap. */
+const FLUSH_CHARS = 60 * 1024;
 
 /** Answers to gateways, gathered for one turn of the event loop: one message instead of hundreds. */
 export class ReplyOutbox {

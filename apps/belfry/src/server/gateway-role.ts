@@ -46,7 +46,7 @@ export async function startGateway(options: {
     ensureConsumer: (namespace, queue) => platform.work.ensureConsumer(namespace, queue),
     publishRejected: (namespace, body, id) => rejected.publish(subjects.rejected(namespace), body, id),
   });
-  const unlisten = messenger.listen(subjects.replies(gatewayId), (body) => gateway.onReplies(body));
+  const unlisten = messenger.listen(subjects.replies(gatewayId), (body) => gateway.onReplies(body), { sole: true });
   const timers = [
     setInterval(() => gateway.tick(), TICK_MS),
     setInterval(() => void inbox.usage().then((usage) => gateway.onInboxUsage(usage), ignoreWhileAway), USAGE_MS),

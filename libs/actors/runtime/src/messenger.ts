@@ -9,6 +9,10 @@ export interface Messenger {
   ask(subject: string, body: string, timeoutMs: number): Promise<Uint8Array>;
   /** Serves an address until the returned function is called. What the handler throws is answered as an internal error. */
   serve(subject: string, handler: (body: Uint8Array, subject: string) => Promise<string> | string): () => void;
-  /** Listens without answering. */
-  listen(subject: string, handler: (body: Uint8Array, subject: string) => void): () => void;
+  /** Listens without answering. `sole`: nobody else listens to this subject, so what this process tells it need not leave it. */
+  listen(
+    subject: string,
+    handler: (body: Uint8Array, subject: string) => void,
+    options?: { readonly sole?: boolean },
+  ): () => void;
 }

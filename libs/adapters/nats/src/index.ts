@@ -18,5 +18,6 @@ export { publishCore, requestJson, requestText, serve } from './requests.ts';
 export type { RequestOptions, ServedRequest, ServeHandler, ServeOptions, Serving } from './requests.ts';
 export { ensureStreams } from './streams.ts';
 export type { StreamSettings } from './streams.ts';
+export { TurnWriter } from './turn-writer.ts';
 export { NatsWorkQueue } from './work-queue.ts';
 export type { NatsWorkQueueOptions } from './work-queue.ts';
