@@ -21,7 +21,7 @@ const OBJECT_BYTES = 200;
 /**
  * The parts of tasks that shards do not keep: payload, labels, key, trace context.
  *
- * P1. A body that no checkpoint has written is found with its shard or among the deltas under way, never in Postgres.
+ * P1. A body that no checkpoint has written is found with its shard, which keeps what its delta under way holds, never in Postgres.
  * P2. Cached bodies are whole and current: a patch drops them, and they count as long as the shard has the epoch that it had then.
  *     A query that a checkpoint has overtaken is asked again.
  * P3. The cache holds at most `LIMITS.payloadCacheBytes`.
@@ -32,7 +32,6 @@ export class Bodies {
   readonly #log: Log;
   readonly #cache = new Map<string, Held>();
   #cachedBytes = 0;
-  #committing = new Map<string, Held>();
   #patching = new Map<string, TaskPatch>();
   #wanted: Waiting[] = [];
   #queries = 0;
@@ -52,7 +51,9 @@ export class Bodies {
   peek(shard: Shard, id: string): Body | undefined {
     const unsaved = shard.unsavedRow(id);
     if (unsaved !== undefined) return unsaved;
-    const held = this.#committing.get(id) ?? this.#cache.get(id);
+    const committing = shard.committingRow(id);
+    if (committing !== undefined) return this.#patched(shard, id, committing);
+    const held = this.#cache.get(id);
     return held?.epoch === shard.epoch ? this.#patched(shard, id, held.body) : undefined; // P2
   }
 
@@ -69,28 +70,28 @@ export class Bodies {
     if (this.peek(shard, id) === undefined) void this.#fetch(shard, id);
   }
 
-  /** A checkpoint begins: what it writes stays at hand until it is done (P1). */
-  committing(deltas: readonly ShardDelta[]): void {
-    for (const { epoch, inserts, patches, deletes } of deltas) {
-      for (const id of deletes) this.#drop(id);
-      for (const { id, payload, metadata, key, traceparent, createdAt } of inserts) {
-        this.#committing.set(id, { epoch, body: { payload, metadata, key, traceparent, createdAt } });
-      }
-      for (const patch of patches) {
-        this.#drop(patch.id);
-        this.#patching.set(patch.id, patch);
-      }
+  /** A checkpoint begins: what it changes of bodies that are stored counts until it is done (P1). */
+  committing({ deletes, patches }: ShardDelta): void {
+    for (const id of deletes) this.#drop(id);
+    for (const patch of patches) {
+      this.#drop(patch.id);
+      this.#patching.set(patch.id, patch);
     }
   }
 
-  /** A checkpoint is done. Bodies that `keep` names will be needed soon. */
-  committed(keep: (id: string) => boolean): void {
-    const committed = this.#committing;
+  /** A checkpoint is done. New tasks that fire until `soonMs` keep their bodies at hand. */
+  committed(deltas: Iterable<readonly [Shard, ShardDelta]>, soonMs: number): void {
     const patched = this.#patching;
-    this.#committing = new Map();
     this.#patching = new Map();
-    for (const ids of this.#overtaken) for (const id of [...committed.keys(), ...patched.keys()]) ids.add(id); // P2
-    for (const [id, held] of committed) if (!patched.has(id) && keep(id)) this.#keep(id, held);
+    for (const [shard, { epoch, inserts }] of deltas) {
+      shard.settled();
+      for (const { id, payload, metadata, key, traceparent, createdAt } of inserts) {
+        for (const ids of this.#overtaken) ids.add(id); // P2
+        if (patched.has(id) || shard.pointerOf(id) > soonMs) continue;
+        this.#keep(id, { epoch, body: { payload, metadata, key, traceparent, createdAt } });
+      }
+    }
+    for (const ids of this.#overtaken) for (const id of patched.keys()) ids.add(id); // P2
   }
 
   #patched(shard: Shard, id: string, body: Body): Body {

@@ -98,7 +98,11 @@ export class Checkpointer {
     span.end();
     this.#env.metrics.checkpoint(rows, this.#env.clock.monotonic() - startedAt);
     this.#observe(written);
-    this.#keepSoonDue(deltas);
+    const soonMs = this.#env.clock.now() + 2 * LIMITS.payloadAheadMs;
+    this.#bodies.committed(
+      Array.from(deltas, ([{ core }, delta]) => [core, delta] as const),
+      soonMs,
+    );
   }
 
   /** Commits until the fate of every delta is known (K1). Returns those that were written. */
@@ -141,7 +145,7 @@ export class Checkpointer {
       host.lastDeltaSeq = Math.max(delta.seq, host.lastDeltaSeq, this.#seqWithoutMessages(host)); // K4
       const current = { ...delta, seq: host.lastDeltaSeq };
       deltas.set(host, current);
-      this.#bodies.committing([current]);
+      this.#bodies.committing(current);
       rows += rowsOf(delta) + 1;
       if (rows < DELTA_ROWS_A_TURN) continue;
       rows = 0;
@@ -175,13 +179,6 @@ export class Checkpointer {
         );
       }
     }
-  }
-
-  #keepSoonDue(deltas: ReadonlyMap<HostedShard, ShardDelta>): void {
-    const soon = this.#env.clock.now() + 2 * LIMITS.payloadAheadMs;
-    const owners = new Map<string, HostedShard>();
-    for (const [host, { inserts }] of deltas) for (const { id } of inserts) owners.set(id, host);
-    this.#bodies.committed((id) => (owners.get(id)?.core.pointerOf(id) ?? Infinity) <= soon);
   }
 }
 

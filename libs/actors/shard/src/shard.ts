@@ -7,7 +7,7 @@ import {
   type InboxRecord,
   type TaskState,
 } from '@belfry/protocol';
-import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, WorkRef } from '@belfry/ports';
+import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
@@ -53,6 +53,7 @@ export interface ExecutionGlance {
 export class Shard {
   readonly shard: number;
   readonly #state: ShardState;
+  #committing: ReadonlyMap<string, TaskRow> = new Map();
 
   constructor(options: { shard: number; interned: Interned; head: ShardHead; nowMs: number; rememberMs: number }) {
     this.shard = options.shard;
@@ -274,6 +275,11 @@ export class Shard {
     return events;
   }
 
+  /** A task's row that stands in the delta that was taken last, until `settled`. Patches since then are not in it. */
+  committingRow(id: string): TaskRow | undefined {
+    return this.#committing.get(id);
+  }
+
   /** What a dispatch or a query needs of a task that no checkpoint has yet: undefined for one that is stored. */
   unsavedRow(id: string): ReturnType<Changes['inserts']['get']> {
     return this.#state.changes.inserts.get(id);
@@ -310,6 +316,7 @@ export class Shard {
     if (changes.rows === 0 && !always) return undefined;
     state.changes = new Changes();
     state.changes.lagging = changes.lagging;
+    this.#committing = changes.inserts;
     const inserts = [...changes.inserts.values()];
     for (const { id } of inserts) state.table.set(state.table.find(id), FLAG_STORED, true);
     const active: ActiveRow[] = [];
@@ -334,6 +341,11 @@ export class Shard {
       counters: this.counters,
       gaps: state.gaps.spans,
     };
+  }
+
+  /** The delta that was taken last is written, or will never be. */
+  settled(): void {
+    this.#committing = new Map();
   }
 
   /** Throws where an invariant does not hold. Visits every task. */
