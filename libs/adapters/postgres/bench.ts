@@ -156,6 +156,7 @@ class Bench {
       pointers: [],
       active: [],
       activeDone: [],
+      calendars: [],
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
@@ -236,7 +237,7 @@ async function loads(link: PostgresLink, bench: Bench, rows: number): Promise<vo
   await bench.measure(
     'load',
     rows,
-    async () => void value(await link.checkpoints.load(ALL, nothing, nothing, onTasks)),
+    async () => void value(await link.checkpoints.load(ALL, nothing, nothing, nothing, onTasks)),
   );
   say(`${loaded} tasks loaded`);
 }

@@ -2,6 +2,7 @@ import type { Answer, Envelope, InboxRecord, Replies, WireError } from '@belfry/
 import { MemoryInbox } from '@belfry/ports/testing';
 import {
   ok,
+  type CalendarRow,
   type ExecutionFilter,
   type InboxAppend,
   type Outcome,
@@ -48,6 +49,8 @@ export function plainShards(): ShardBehaviour {
         return { ok: true, status: 'updated', next: [T0 + 5] };
       case 'cancel':
         return { ok: true, status: 'cancelled', running: [] };
+      case 'calendar':
+        return { ok: true, status: 'calendar', outcome: 'set', version: record.v, rearmed: 0 };
       case 'result':
         return { ok: true, status: 'accepted' };
       case 'redelivered':
@@ -75,6 +78,7 @@ export class TestWorld {
   ensureConsumer: GatewayEnvironment['ensureConsumer'] = () => Promise.resolve();
   tasks: readonly StoredTask[] = [];
   executions: readonly StoredExecution[] = [];
+  calendars: readonly CalendarRow[] = [];
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
   queryError: Error | undefined;
@@ -184,6 +188,10 @@ export class TestWorld {
         guard();
         this.executionFilters.push(filter);
         return { ...firstPage(this.executions, filter.limit), asOf: this.nowMs };
+      },
+      calendars: async (namespace) => {
+        guard();
+        return { items: this.calendars.filter((row) => row.namespace === namespace), asOf: this.nowMs };
       },
       execution: async (_namespace, task, scheduledAt) => {
         guard();

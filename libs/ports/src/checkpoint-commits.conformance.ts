@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import {
   activeRow,
+  calendarRow,
   deltaOf,
   handsOn,
   historyRow,
@@ -249,6 +250,22 @@ export function checkpointCommits(now: () => CheckpointStoreHarness): void {
       const kept = (await load(5)).commands.get(5)?.toSorted((x, y) => x.at - y.at);
       expect(kept).toEqual([commands[2], later]);
       expect((await load(4)).commands.size).toBe(0);
+    });
+
+    it('keeps the calendars of each shard, as they were set last', async () => {
+      const [one, two] = [await take(0), await take(1)];
+      const christmas = calendarRow('christmas', { definition: '{"exclude":["12-24","\\"quoted\\""]}' });
+      const [freeze, later] = [
+        calendarRow('freeze'),
+        calendarRow('freeze', { version: 2, definition: '{}', setAt: T0 + 9 }),
+      ];
+      const elsewhere = calendarRow('freeze', { namespace: 'zeta' });
+      await commit(deltaOf(one, { calendars: [christmas, freeze, elsewhere] }), deltaOf(two, { calendars: [freeze] }));
+      await commit(deltaOf(one, { seq: 2, calendars: [later] }));
+      const { calendars } = await load(0, 1, 2);
+      expect(new Set(calendars.get(0))).toEqual(new Set([christmas, later, elsewhere]));
+      expect(calendars.get(1)).toEqual([freeze]);
+      expect(calendars.has(2)).toBe(false);
     });
 
     it('is not written twice when it is repeated with the same attempt', async () => {

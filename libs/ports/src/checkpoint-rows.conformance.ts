@@ -5,6 +5,7 @@ import { encodeTarget, type Target } from '@belfry/protocol';
 import type {
   ActiveRow,
   Body,
+  CalendarRow,
   CheckpointStore,
   HistoryRow,
   LoadedTask,
@@ -104,6 +105,10 @@ export function historyRow(task: string, change: Partial<HistoryRow> = {}): Hist
   };
 }
 
+export function calendarRow(name: string, change: Partial<CalendarRow> = {}): CalendarRow {
+  return { namespace: 'acme', name, version: 1, definition: '{"exclude":["2026-12-25"]}', setAt: T0, ...change };
+}
+
 export function deltaOf(head: ShardHead, change: Partial<ShardDelta> = {}): ShardDelta {
   return {
     shard: head.shard,
@@ -116,6 +121,7 @@ export function deltaOf(head: ShardHead, change: Partial<ShardDelta> = {}): Shar
     pointers: [],
     active: [],
     activeDone: [],
+    calendars: [],
     history: [],
     commands: [],
     forgetCommandsBefore: 0,
@@ -138,6 +144,7 @@ export interface CheckpointStoreHarness {
 export interface Loaded {
   readonly active: Map<number, ActiveRow[]>;
   readonly commands: Map<number, { hash: number; at: number }[]>;
+  readonly calendars: Map<number, CalendarRow[]>;
   readonly tasks: Map<string, LoadedTask & { readonly shard: number }>;
 }
 
@@ -154,13 +161,14 @@ export function handsOn(now: () => CheckpointStoreHarness): {
   const commit = async (...deltas: ShardDelta[]): Promise<readonly number[]> =>
     value(await now().store.commit(deltas, randomBytes(8).toString('hex'))).fenced;
   const load = async (...shards: number[]): Promise<Loaded> => {
-    const loaded: Loaded = { active: new Map(), commands: new Map(), tasks: new Map() };
+    const loaded: Loaded = { active: new Map(), commands: new Map(), calendars: new Map(), tasks: new Map() };
     const append = <T>(map: Map<number, T[]>, shard: number, rows: readonly T[]): void =>
       void map.set(shard, [...(map.get(shard) ?? []), ...rows]);
     const outcome = await now().store.load(
       shards,
       (shard, rows) => append(loaded.active, shard, rows),
       (shard, rows) => append(loaded.commands, shard, rows),
+      (shard, rows) => append(loaded.calendars, shard, rows),
       (shard, rows) => {
         for (const row of rows) loaded.tasks.set(row.id, { ...row, shard });
       },

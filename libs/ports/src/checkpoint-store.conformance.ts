@@ -123,6 +123,7 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
           [0, 2],
           () => void order.push('active'),
           () => void order.push('commands'),
+          () => void order.push('calendars'),
           async (shard, rows) => {
             if (order.at(-1) !== 'tasks') order.push('tasks');
             await new Promise((resolve) => setImmediate(resolve));
@@ -149,6 +150,7 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
         await commit(deltaOf(head, { inserts: [taskRow(taskId(0))] }));
         const failing = store.load(
           [0],
+          () => undefined,
           () => undefined,
           () => undefined,
           () => {

@@ -53,6 +53,18 @@ export interface LoadedTask {
   readonly pointer: number | undefined;
 }
 
+/** A calendar of a namespace, as one shard has it: every shard has all of them, since its tasks' fires derive from them. */
+export interface CalendarRow {
+  readonly namespace: string;
+  readonly name: string;
+  /** Grows with every change; of two definitions, the one with the greater version counts. */
+  readonly version: number;
+  /** JSON text. */
+  readonly definition: string;
+  /** Stored time of the message that set it. */
+  readonly setAt: number;
+}
+
 /** An execution that is not over: dispatched, or waiting for a retry. */
 export interface ActiveRow {
   readonly task: string;
@@ -128,6 +140,8 @@ export interface ShardDelta {
   readonly pointers: readonly { readonly task: string; readonly next: number | undefined }[];
   readonly active: readonly ActiveRow[];
   readonly activeDone: readonly { readonly task: string; readonly scheduledAt: number }[];
+  /** Calendars that were set, each once; they replace those of the same namespace and name. */
+  readonly calendars: readonly CalendarRow[];
   readonly history: readonly HistoryRow[];
   /** Commands to remember, by hash, and the time before which commands are forgotten. */
   readonly commands: readonly { readonly hash: number; readonly at: number }[];
@@ -159,11 +173,12 @@ export interface Body {
 export interface CheckpointStore {
   /** Takes the next epoch of each shard, greater than `seen` and than any before; from now on older owners can't commit. */
   takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>>;
-  /** Loads shards: active rows and commands first, then tasks in slices, the soonest due first as far as the store knows. */
+  /** Loads shards: active rows, commands and calendars first, then tasks in slices, the soonest due first as far as the store knows. */
   load(
     shards: readonly number[],
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
   ): Promise<Outcome<void>>;
   /**

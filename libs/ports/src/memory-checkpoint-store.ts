@@ -1,6 +1,7 @@
 import type {
   ActiveRow,
   Body,
+  CalendarRow,
   CheckpointStore,
   HistoryRow,
   LoadedTask,
@@ -22,6 +23,8 @@ interface StoredShard {
   readonly pointers: Map<string, number>;
   readonly active: Map<string, ActiveRow>;
   readonly history: HistoryRow[];
+  /** By `<namespace>/<name>`. */
+  readonly calendars: Map<string, CalendarRow>;
   commands: { readonly hash: number; readonly at: number }[];
 }
 
@@ -49,6 +52,7 @@ export class MemoryCheckpointStore implements CheckpointStore {
       pointers: new Map(),
       active: new Map(),
       history: [],
+      calendars: new Map(),
       commands: [],
     }));
   }
@@ -70,12 +74,14 @@ export class MemoryCheckpointStore implements CheckpointStore {
     shards: readonly number[],
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
   ): Promise<Outcome<void>> {
     for (const shard of shards) {
-      const { active, commands } = this.#shard(shard);
+      const { active, commands, calendars } = this.#shard(shard);
       if (active.size > 0) onActive(shard, [...active.values()]);
       if (commands.length > 0) onCommands(shard, [...commands]);
+      if (calendars.size > 0) onCalendars(shard, [...calendars.values()]);
     }
     for (const shard of shards) {
       const { tasks, pointers } = this.#shard(shard);
@@ -160,6 +166,7 @@ function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void 
   }
   for (const { task, scheduledAt } of delta.activeDone) active.delete(`${task}-${scheduledAt}`);
   for (const row of delta.active) active.set(`${row.task}-${row.scheduledAt}`, row);
+  for (const row of delta.calendars) stored.calendars.set(`${row.namespace}/${row.name}`, row);
   stored.history.push(...delta.history);
   const { forgetCommandsBefore } = delta;
   stored.commands = [...stored.commands, ...delta.commands].filter(({ at }) => at >= forgetCommandsBefore);

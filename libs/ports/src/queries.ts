@@ -1,4 +1,4 @@
-import type { ActiveRow, HistoryRow, TaskRow } from './checkpoint-store.ts';
+import type { ActiveRow, CalendarRow, HistoryRow, TaskRow } from './checkpoint-store.ts';
 
 export interface StoredTask extends Omit<TaskRow, 'bodyHash'> {
   readonly shard: number;
@@ -50,4 +50,6 @@ export interface Queries {
     filter: ExecutionFilter,
   ): Promise<{ items: readonly StoredExecution[]; cursor: string | undefined; asOf: number }>;
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined>;
+  /** By name; of each the latest definition that any shard has checkpointed. */
+  calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }>;
 }

@@ -15,7 +15,7 @@ export interface Envelope {
 }
 
 export type InboxRecord =
-  CreateRecord | UpdateRecord | CancelRecord | ResultRecord | RedeliveredRecord | OwnershipRecord;
+  CreateRecord | UpdateRecord | CancelRecord | CalendarRecord | ResultRecord | RedeliveredRecord | OwnershipRecord;
 
 interface Addressed {
   /** Correlation of the answer at its gateway; 0 when nobody waits. */
@@ -75,6 +75,17 @@ export interface CancelRecord extends Command {
   readonly ns: string;
 }
 
+/** A calendar, in the inbox of every shard: what their tasks' fires derive from must stand in their own logs. */
+export interface CalendarRecord extends Command {
+  readonly k: 'calendar';
+  readonly ns: string;
+  readonly name: string;
+  /** Of two definitions, the one with the greater version counts, in whichever order they come. */
+  readonly v: number;
+  /** Definition as JSON text. */
+  readonly d: string;
+}
+
 export const OUTCOMES = ['succeeded', 'failed', 'timed_out', 'cancelled', 'lost', 'returned'] as const;
 /** How an attempt ended. `returned`: the worker gave it back unrun (a graceful stop); it counts as no attempt. */
 export type Outcome = (typeof OUTCOMES)[number];
@@ -122,6 +133,16 @@ export type Answer =
   | { readonly ok: true; readonly status: 'created' | 'updated' | 'unchanged'; readonly next: readonly number[] }
   | { readonly ok: true; readonly status: 'cancelled'; readonly running: readonly ExecutionId[] }
   | { readonly ok: true; readonly status: 'accepted' }
+  | {
+      readonly ok: true;
+      readonly status: 'calendar';
+      /** `superseded`: a greater version was there, or another definition of the same. */
+      readonly outcome: 'set' | 'repeated' | 'superseded';
+      /** The version that holds now. */
+      readonly version: number;
+      /** Tasks that wait for another instant now. */
+      readonly rearmed: number;
+    }
   | { readonly ok: true; readonly status: 'run'; readonly attempt: number }
   | { readonly ok: true; readonly status: 'skip'; readonly reason: string }
   | { readonly ok: false; readonly error: WireError };

@@ -183,7 +183,7 @@ export class Checkpointer {
 }
 
 function rowsOf(delta: ShardDelta): number {
-  const { inserts, patches, deletes, pointers, active, activeDone, history, commands } = delta;
+  const { inserts, patches, deletes, pointers, active, activeDone, calendars, history, commands } = delta;
   return (
     inserts.length +
     patches.length +
@@ -191,6 +191,7 @@ function rowsOf(delta: ShardDelta): number {
     pointers.length +
     active.length +
     activeDone.length +
+    calendars.length +
     history.length +
     commands.length
   );

@@ -179,6 +179,6 @@ describe('an owner that was replaced without being told', () => {
 async function stored(shard: number): Promise<number[]> {
   const counts = new Map<number, number>();
   const none = (): void => undefined;
-  await cluster.store.load([shard, 3], none, none, (of, rows) => void counts.set(of, rows.length));
+  await cluster.store.load([shard, 3], none, none, none, (of, rows) => void counts.set(of, rows.length));
   return [counts.get(shard) ?? 0, counts.get(3) ?? 0];
 }

@@ -173,6 +173,7 @@ async function loadCores(
         for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
       },
       (shard, commands) => load(shard, (core) => core.loadCommands(commands)),
+      (shard, rows) => load(shard, (core) => core.loadCalendars(rows)),
       (shard, rows) => load(shard, (core) => core.loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>)),
     );
   });

@@ -1,4 +1,4 @@
-import type { ActiveRow, HistoryRow, ShardDelta, TaskPatch, TaskRow } from '@belfry/ports';
+import type { ActiveRow, CalendarRow, HistoryRow, ShardDelta, TaskPatch, TaskRow } from '@belfry/ports';
 import { attemptsText, type Execution } from './execution.ts';
 
 export type Patch = { -readonly [K in keyof TaskPatch]: TaskPatch[K] };
@@ -19,6 +19,8 @@ export class Changes {
   pointers = new Map<string, number | undefined>();
   active = new Set<Execution>();
   activeDone: { task: string; scheduledAt: number }[] = [];
+  /** By qualified name. */
+  calendars = new Map<string, CalendarRow>();
   history: HistoryRow[] = [];
   commands: { hash: number; at: number }[] = [];
 
@@ -32,6 +34,7 @@ export class Changes {
       this.pointers.size +
       this.active.size +
       this.activeDone.length +
+      this.calendars.size +
       this.history.length +
       this.commands.length
     );

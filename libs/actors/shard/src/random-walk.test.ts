@@ -167,6 +167,7 @@ class Walk {
         return record.ns === 'acme' && this.#model.result(record.x, record.a, record.o) ? 'accepted' : 'refused';
       case 'redelivered':
         return this.#model.redelivered(record.x, record.a, record.n as number);
+      case 'calendar':
       case 'ownership':
         throw new Error('the walk says no such record');
     }

@@ -7,7 +7,8 @@ import {
   type InboxRecord,
   type TaskState,
 } from '@belfry/protocol';
-import type { ActiveRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
+import type { ActiveRow, CalendarRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
+import { applyCalendar, qualifiedName } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
@@ -94,10 +95,15 @@ export class Shard {
     return this.#state.table.memoryBytes + this.#state.wheel.memoryBytes;
   }
 
-  // — Loading: commands, tasks, then executions; then messages are applied, and `reconcile` ends it.
+  // — Loading: commands, calendars, tasks, then executions; then messages are applied, and `reconcile` ends it.
 
   loadCommands(commands: readonly { readonly hash: number; readonly at: number }[]): void {
     for (const { hash, at } of commands) this.#state.recent.add(hash, at);
+  }
+
+  /** Before the tasks: their fires depend on them. */
+  loadCalendars(rows: readonly CalendarRow[]): void {
+    for (const row of rows) this.#state.calendars.set(qualifiedName(row.namespace, row.name), row);
   }
 
   /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */
@@ -193,6 +199,8 @@ export class Shard {
         return applyUpdate(this.#state, record, timestamp);
       case 'cancel':
         return applyCancel(this.#state, record, timestamp);
+      case 'calendar':
+        return applyCalendar(this.#state, record, timestamp);
       case 'result':
         return applyResult(this.#state, record, timestamp);
       case 'redelivered':
@@ -335,6 +343,7 @@ export class Shard {
       pointers: [...changes.pointers].map(([task, next]) => ({ task, next })),
       active,
       activeDone: changes.activeDone,
+      calendars: [...changes.calendars.values()],
       history: changes.history,
       commands: changes.commands,
       forgetCommandsBefore: state.lastTimestamp - state.rememberMs,

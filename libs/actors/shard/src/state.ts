@@ -1,5 +1,5 @@
 import { executionId, type EventType, type WireError } from '@belfry/protocol';
-import type { HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
+import type { CalendarRow, HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
 import { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
@@ -68,6 +68,8 @@ export class ShardState {
   /** Dispatched executions by queue. */
   readonly out = new Map<string, number>();
   readonly recent = new RecentSet();
+  /** By qualified name. */
+  readonly calendars = new Map<string, CalendarRow>();
   changes = new Changes();
   events: ShardEvent[] = [];
   epoch = 0;

@@ -201,6 +201,7 @@ export class TestShard {
         for (const row of rows) active.set(row.task, [...(active.get(row.task) ?? []), row]);
       },
       (_shard, commands) => core.loadCommands(commands),
+      (_shard, rows) => core.loadCalendars(rows),
       (_shard, rows) => core.loadTasks(rows, active),
     );
     const surviving = [...this.work.values()];

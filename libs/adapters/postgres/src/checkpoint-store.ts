@@ -1,6 +1,16 @@
-import type { ActiveRow, Body, CheckpointStore, LoadedTask, Outcome, ShardDelta, ShardHead } from '@belfry/ports';
+import type {
+  ActiveRow,
+  Body,
+  CalendarRow,
+  CheckpointStore,
+  LoadedTask,
+  Outcome,
+  ShardDelta,
+  ShardHead,
+} from '@belfry/ports';
 
 import { plainArray } from './arrays.ts';
+import { loadCalendars, writeCalendars } from './calendars.ts';
 import {
   referredTexts,
   writeActive,
@@ -82,6 +92,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
         await writeActive(session, open, targets);
         await writeHistory(session, open, routes, checkpointedAt);
         await writeCommands(session, open);
+        await writeCalendars(session, open);
         await writeHeads(session, open, attemptId, checkpointedAt); // K2
       }
       await session.query('COMMIT');
@@ -93,6 +104,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
     shards: readonly number[],
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+    onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
   ): Promise<Outcome<void>> {
     const lookup = async (ids: ReadonlySet<number>): Promise<ReadonlyMap<number, string>> =>
@@ -104,6 +116,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
       await this.#targets.prefetch(session);
       await loadActive(session, shards, this.#targets, onActive);
       await loadCommands(session, shards, onCommands);
+      await loadCalendars(session, shards, onCalendars);
       const pointers = await loadPointers(session, shards);
       await loadTasks(session, lookup, shards, pointers, onTasks);
     });

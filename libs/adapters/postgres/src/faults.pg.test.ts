@@ -112,6 +112,7 @@ describe('a checkpoint when the network breaks', () => {
         shards,
         () => undefined,
         () => undefined,
+        () => undefined,
         () => {
           if (calls++ === 0) network.cutAll();
         },

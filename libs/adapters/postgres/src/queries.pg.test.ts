@@ -1,4 +1,4 @@
-import type { ActiveRow, StoredExecution, StoredTask, TaskRow } from '@belfry/ports';
+import type { ActiveRow, CalendarRow, ShardDelta, StoredExecution, StoredTask, TaskRow } from '@belfry/ports';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InvalidCursor } from './cursors.ts';
@@ -227,5 +227,24 @@ describe('queries', () => {
     const { asOf } = await fresh.link.queries.tasks('acme', { limit: 1 });
     expect(asOf).toBeGreaterThanOrEqual(first);
     expect(asOf).toBeLessThanOrEqual(first + 1_000);
+  });
+
+  it('show the calendars of a namespace, of each the latest definition that any shard has', async () => {
+    const row = (name: string, version: number, namespace = 'dates') => ({
+      namespace,
+      name,
+      version,
+      definition: JSON.stringify({ exclude: [`${version}`] }),
+      setAt: T0 + version,
+    });
+    const place = (shard: number, ...calendars: CalendarRow[]): ShardDelta[] =>
+      owner.deltas([shard.toString(16).padStart(8, '0').padEnd(32, '0')], String, () => ({ calendars }));
+    const none = { items: [], asOf: expect.any(Number) };
+    expect(await installed.link.queries.calendars('dates')).toEqual(none);
+    await owner.write(place(0, row('holidays', 1), row('freeze', 4), row('holidays', 1, 'else')));
+    await owner.write(place(1, row('holidays', 3)));
+    await owner.write(place(2, row('holidays', 2)));
+    const { items } = await installed.link.queries.calendars('dates');
+    expect(items).toEqual([row('freeze', 4), row('holidays', 3)]);
   });
 });

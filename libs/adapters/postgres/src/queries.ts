@@ -1,6 +1,15 @@
-import type { ExecutionFilter, HistoryRow, Queries, StoredExecution, StoredTask, TaskFilter } from '@belfry/ports';
+import type {
+  CalendarRow,
+  ExecutionFilter,
+  HistoryRow,
+  Queries,
+  StoredExecution,
+  StoredTask,
+  TaskFilter,
+} from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 
+import { latestCalendars } from './calendars.ts';
 import { decodeCursor, encodeCursor, type PageEnd } from './cursors.ts';
 import { QueryTooWide, sqlState } from './errors.ts';
 import { unpackPayload } from './payload.ts';
@@ -64,6 +73,10 @@ export class PostgresQueries implements Queries {
       const [over] = await readOver(session, namespace, filter, 1);
       return over ?? (await readActive(session, namespace, filter, 1))[0];
     });
+  }
+
+  calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }> {
+    return this.#read(async (session, asOf) => ({ items: await latestCalendars(session, namespace), asOf }));
   }
 
   /** One snapshot for all of it: an execution that ends meanwhile is found once, not twice or never. */

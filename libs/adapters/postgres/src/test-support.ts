@@ -132,6 +132,7 @@ export class Owner {
       pointers: [],
       active: [],
       activeDone: [],
+      calendars: [],
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
