@@ -11,4 +11,6 @@ export {
   type ScheduleSpec,
 } from './schedule.ts';
 export { SlotLinks, SlotList } from './slot-links.ts';
+export { grownColumn, newColumn } from './columns.ts';
+export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
 export { TimingWheel, type TimingWheelOptions } from './wheel.ts';

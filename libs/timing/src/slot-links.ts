@@ -1,3 +1,5 @@
+import { grownColumn, newColumn } from './columns.ts';
+
 /** `prev` of a slot that is in no list. */
 export const FREE = -0x8000_0000;
 /** A link below 0 and above FREE is the end of a list: the complement of the list's number. */
@@ -21,12 +23,12 @@ export class SlotList {
  */
 export class SlotLinks {
   /** For the wheel's buckets; callers use the methods. */
-  next: Int32Array;
-  prev: Int32Array;
+  next: Int32Array<ArrayBuffer>;
+  prev: Int32Array<ArrayBuffer>;
 
   constructor(capacity: number) {
-    this.next = new Int32Array(capacity);
-    this.prev = new Int32Array(capacity).fill(FREE);
+    this.next = newColumn(Int32Array<ArrayBuffer>, 4, capacity);
+    this.prev = newColumn(Int32Array<ArrayBuffer>, 4, capacity).fill(FREE);
   }
 
   get capacity(): number {
@@ -43,13 +45,9 @@ export class SlotLinks {
 
   grow(capacity: number): void {
     const used = this.capacity;
-    const next = new Int32Array(capacity);
-    const prev = new Int32Array(capacity);
-    next.set(this.next);
-    prev.set(this.prev);
-    prev.fill(FREE, used);
-    this.next = next;
-    this.prev = prev;
+    this.next = grownColumn(this.next, 4, capacity);
+    this.prev = grownColumn(this.prev, 4, capacity);
+    this.prev.fill(FREE, used);
   }
 
   /** Appends a slot that is in no list; throws if it is in one. */
@@ -94,9 +92,4 @@ export class SlotLinks {
     if (slot >= 0) this.remove(list, slot);
     return slot;
   }
-}
-
-/** The capacity to grow to when `wanted` slots are needed: steps of an eighth, because spare slots count as bytes per task. */
-export function grownCapacity(capacity: number, wanted: number): number {
-  return Math.max(wanted, capacity + Math.max(64, capacity >>> 3));
 }

@@ -223,12 +223,22 @@ describe('TimingWheel', () => {
     wheel.assertInvariants();
   });
 
-  it('takes no more than 8 KB empty and 16 bytes a slot, and grows by an eighth', () => {
+  it('takes no more than 8 KB empty and 16 bytes a slot, and grows by an eighth at most, in place', () => {
     expect(new TimingWheel({ tickMs: 10, startMs: 0, capacity: 0 }).memoryBytes).toBeLessThan(8_000);
     const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 80_000 });
+    const { due } = wheel;
+    wheel.insert(79_999, 5);
     expect(wheel.memoryBytes).toBeLessThan(80_000 * 16 + 8_000);
     wheel.ensureCapacity(80_001);
-    expect(wheel.capacity).toBe(90_000);
+    expect(wheel.capacity).toBe(88_192);
+    expect(wheel.due === due).toBe(true);
+    wheel.insert(88_191, 7);
+    expect([wheel.dueOf(79_999), wheel.dueOf(88_190), wheel.links.isFree(88_190), wheel.links.isFree(88_191)]).toEqual([
+      5,
+      NaN,
+      true,
+      false,
+    ]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { BUCKETS, Buckets } from './buckets.ts';
-import { grownCapacity, SlotLinks } from './slot-links.ts';
+import { grownCapacity, grownColumn, newColumn } from './columns.ts';
+import { SlotLinks } from './slot-links.ts';
 
 /** Half of a level's buckets: the ratio between levels. */
 const RATIO = 32;
@@ -38,9 +39,10 @@ export class TimingWheel {
   readonly tickMs: number;
   /** To queue fired slots in `SlotList`s without further memory. */
   readonly links: SlotLinks;
+  /** By slot, as W1 says. To be read; only `TimerTable.load` writes, before `restore`. */
+  due: Float64Array<ArrayBuffer>;
   readonly #levels: number;
   readonly #buckets: Buckets;
-  #due: Float64Array;
   #tick: number;
   #nextTick = Infinity;
   #draining = 0;
@@ -53,7 +55,7 @@ export class TimingWheel {
     this.#levels = Math.ceil(Math.log2(MAX_DUE_MS / tickMs) / Math.log2(RATIO) + 0.01);
     this.links = new SlotLinks(capacity);
     this.#buckets = new Buckets(this.links, this.#levels);
-    this.#due = new Float64Array(capacity).fill(NaN);
+    this.due = newColumn(Float64Array<ArrayBuffer>, 8, capacity).fill(NaN);
     this.#tick = Math.floor(startMs / tickMs);
   }
 
@@ -63,11 +65,11 @@ export class TimingWheel {
   }
 
   get capacity(): number {
-    return this.#due.length;
+    return this.due.length;
   }
 
   get memoryBytes(): number {
-    return this.#due.byteLength + this.links.memoryBytes + this.#buckets.memoryBytes;
+    return this.due.byteLength + this.links.memoryBytes + this.#buckets.memoryBytes;
   }
 
   /** Nothing fires before this instant (ms); Infinity when nothing is armed. The true first fire may be later. */
@@ -80,20 +82,19 @@ export class TimingWheel {
   ensureCapacity(slots: number): void {
     if (slots <= this.capacity) return;
     const capacity = grownCapacity(this.capacity, slots);
-    const due = new Float64Array(capacity);
-    due.set(this.#due);
-    due.fill(NaN, this.#due.length);
-    this.#due = due;
+    const before = this.capacity;
+    this.due = grownColumn(this.due, 8, capacity);
+    this.due.fill(NaN, before);
     this.links.grow(capacity);
   }
 
   has(slot: number): boolean {
-    return (this.#due[slot] as number) >= 0;
+    return (this.due[slot] as number) >= 0;
   }
 
   /** The due time of an armed slot, or the last one of a slot that has fired or was cancelled; NaN if there was none. */
   dueOf(slot: number): number {
-    const due = this.#due[slot] as number;
+    const due = this.due[slot] as number;
     return due < 0 ? -1 - due : due;
   }
 
@@ -104,17 +105,23 @@ export class TimingWheel {
   insert(slot: number, dueMs: number): void {
     if (!(dueMs >= 0 && dueMs <= MAX_DUE_MS)) throw new RangeError(`slot ${slot}: a due time of ${dueMs} ms`);
     if (!this.links.isFree(slot)) throw new Error(`slot ${slot} is in a list already, or beyond the capacity`);
-    this.#due[slot] = dueMs;
+    this.due[slot] = dueMs;
     this.#size++;
     this.#place(slot, Math.ceil(dueMs / this.tickMs));
   }
 
+  /** Arms a slot that is in no list, if its due time in the column says that it was armed (W1). */
+  restore(slot: number): void {
+    const due = this.due[slot] as number;
+    if (due >= 0) this.insert(slot, due);
+  }
+
   /** Returns whether the slot was armed. */
   cancel(slot: number): boolean {
-    const due = this.#due[slot] as number;
+    const due = this.due[slot] as number;
     if (!(due >= 0)) return false;
     this.#buckets.unlink(slot);
-    this.#due[slot] = -1 - due;
+    this.due[slot] = -1 - due;
     this.#size--;
     return true;
   }
@@ -156,7 +163,7 @@ export class TimingWheel {
     this.#eachBucket((bucket, start, span) => {
       if (bucket !== this.#buckets.extra && (start > last || start + span <= first)) return;
       for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) {
-        const due = this.#due[slot] as number;
+        const due = this.due[slot] as number;
         if (due > fromMs && due <= toMs) visit(slot);
       }
     });
@@ -179,7 +186,7 @@ export class TimingWheel {
   }
 
   #placeAgain(slot: number): void {
-    this.#place(slot, Math.ceil((this.#due[slot] as number) / this.tickMs));
+    this.#place(slot, Math.ceil((this.due[slot] as number) / this.tickMs));
   }
 
   #fire(onDue: (slot: number) => void, limit: number): number {
@@ -188,7 +195,7 @@ export class TimingWheel {
     let fired = 0;
     while (fired < limit && !buckets.isEmpty(list)) {
       const slot = buckets.shift(list);
-      this.#due[slot] = -1 - (this.#due[slot] as number);
+      this.due[slot] = -1 - (this.due[slot] as number);
       this.#size--;
       fired++;
       onDue(slot);
@@ -200,7 +207,7 @@ export class TimingWheel {
   #fireBefore(nowMs: number, onDue: (slot: number) => void, limit: number): number {
     const due: number[] = [];
     for (let slot = this.#buckets.head(this.#buckets.extra); slot >= 0; slot = this.links.next[slot] as number)
-      if ((this.#due[slot] as number) <= nowMs && due.length < limit) due.push(slot);
+      if ((this.due[slot] as number) <= nowMs && due.length < limit) due.push(slot);
     let fired = 0;
     for (const slot of due) {
       if (!this.has(slot) || this.dueOf(slot) > nowMs) continue;
@@ -298,7 +305,7 @@ export class TimingWheel {
       let before = ~bucket;
       let held = 0;
       for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) {
-        const tick = Math.ceil((this.#due[slot] as number) / this.tickMs);
+        const tick = Math.ceil((this.due[slot] as number) / this.tickMs);
         check(this.has(slot) && this.links.prev[slot] === before, `W1: slot ${slot} in bucket ${bucket}`);
         check(
           isDueList || (tick >= start && tick < start + span),
@@ -312,7 +319,7 @@ export class TimingWheel {
       armed += held;
     });
     let marked = 0;
-    for (const due of this.#due) if (due >= 0) marked++;
+    for (const due of this.due) if (due >= 0) marked++;
     check(armed === this.#size && marked === this.#size, `W1: ${this.#size} armed, ${armed} found, ${marked} marked`);
   }
 

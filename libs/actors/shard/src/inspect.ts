@@ -15,7 +15,6 @@ import {
 /** Throws where an invariant of the state or of one of its parts does not hold. */
 export function assertInvariants(state: ShardState): void {
   state.table.assertInvariants();
-  state.wheel.assertInvariants();
   state.gaps.assertInvariants();
   for (const slot of slotsOf(state)) assertTask(state, slot);
   assertExecutions(state);

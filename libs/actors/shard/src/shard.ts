@@ -92,7 +92,7 @@ export class Shard {
   }
 
   get memoryBytes(): number {
-    return this.#state.table.memoryBytes + this.#state.wheel.memoryBytes;
+    return this.#state.table.memoryBytes;
   }
 
   // — Loading: commands, calendars, tasks, then executions; then messages are applied, and `reconcile` ends it.
@@ -116,7 +116,6 @@ export class Shard {
       if (row.ended !== undefined) {
         state.table.state[slot] = TASK_ENDED;
         state.table.set(slot, FLAG_CANCELLED, row.ended.state === 'cancelled');
-        state.wheel.ensureCapacity(state.table.capacity);
         state.wheel.insert(slot, row.ended.at + state.rememberMs);
       } else {
         state.arm(slot, row.pointer ?? loadedPointer(state, slot, row, active));

@@ -1,6 +1,6 @@
 import { executionId, type EventType, type WireError } from '@belfry/protocol';
 import type { CalendarRow, HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
-import { TimingWheel } from '@belfry/timing';
+import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
 import type { Doubt } from './doubts.ts';
@@ -59,7 +59,7 @@ export class ShardState {
   readonly shard: number;
   readonly rememberMs: number;
   readonly interned: Interned;
-  readonly table = new TaskTable();
+  readonly table: TaskTable;
   readonly wheel: TimingWheel;
   readonly backlog: Backlog;
   readonly executions = new Map<string, Execution>();
@@ -98,7 +98,8 @@ export class ShardState {
     ({ fired: this.fired, finished: this.finished, dead: this.dead, skipped: this.skipped } = head.counters);
     this.interned = interned;
     this.rememberMs = rememberMs;
-    this.wheel = new TimingWheel({ tickMs: TICK_MS, startMs, capacity: this.table.capacity });
+    this.table = new TaskTable({ tickMs: TICK_MS, startMs });
+    this.wheel = this.table.wheel;
     this.backlog = new Backlog(this.wheel.links);
   }
 
@@ -176,7 +177,6 @@ export class ShardState {
       this.table.state[slot] = TASK_HELD;
     } else {
       this.table.state[slot] = TASK_WAITING;
-      this.wheel.ensureCapacity(this.table.capacity);
       this.wheel.insert(slot, dueMs);
     }
     if (this.isRecurring(slot)) this.changes.lagging.add(slot);
@@ -275,7 +275,6 @@ export class ShardState {
     this.disarm(slot);
     this.table.state[slot] = TASK_ENDED;
     this.table.set(slot, FLAG_CANCELLED, how === 'cancelled');
-    this.wheel.ensureCapacity(this.table.capacity);
     this.wheel.insert(slot, atMs + this.rememberMs);
     this.changes.lagging.delete(slot);
     this.patch(slot).ended = { state: how, at: atMs };

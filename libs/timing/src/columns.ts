@@ -1,0 +1,48 @@
+/** More slots than this a table cannot have: the index keeps a slot in 24 bits. */
+export const MAX_SLOTS = 2 ** 24 - 1;
+/** Up to here, growth copies (an array of 64 KiB at most); from here on, address space is reserved, which takes 0.1 ms a column. */
+const RESERVED_FROM = 4_096;
+/** A column grows by no more slots than this: spare slots count as bytes per task. */
+const LARGEST_STEP = 8_192;
+
+/** A typed array with an entry, or some, for each slot. */
+export type Column =
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
+
+/** A column with room for `capacity` slots, all 0. */
+export function newColumn<C extends Column>(
+  type: new (buffer: ArrayBuffer) => C,
+  bytesPerSlot: number,
+  capacity: number,
+): C {
+  return new type(
+    capacity > RESERVED_FROM
+      ? new ArrayBuffer(bytesPerSlot * capacity, { maxByteLength: bytesPerSlot * MAX_SLOTS })
+      : new ArrayBuffer(bytesPerSlot * capacity),
+  );
+}
+
+/**
+ * The column with room for `capacity` slots; what is new is 0. A big one grows in place: its memory is taken within address space
+ * that was reserved for `MAX_SLOTS`, nothing is copied, and its views follow.
+ */
+export function grownColumn<C extends Column>(column: C, bytesPerSlot: number, capacity: number): C {
+  if (column.buffer.resizable) {
+    column.buffer.resize(bytesPerSlot * capacity);
+    return column;
+  }
+  const bigger = newColumn(column.constructor as new (buffer: ArrayBuffer) => C, bytesPerSlot, capacity);
+  bigger.set(column);
+  return bigger;
+}
+
+/** The capacity to grow to when `wanted` slots are needed. */
+export function grownCapacity(capacity: number, wanted: number): number {
+  if (wanted > MAX_SLOTS) throw new RangeError(`${wanted} slots: a table has at most ${MAX_SLOTS}`);
+  const step = Math.min(LARGEST_STEP, Math.max(64, capacity >>> 3));
+  return Math.min(MAX_SLOTS, Math.max(wanted, capacity + step));
+}

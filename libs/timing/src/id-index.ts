@@ -1,0 +1,156 @@
+const EMPTY = 0xffff_ffff;
+const SEGMENTS = 64;
+const FIRST_SIZE = 16;
+/** A segment grows from 4/5 full by 2/5: 5 to 7 bytes an id, and neighbours are still few. */
+const FULLEST = 0.8;
+const GROWTH = 1.4;
+const SLOT_BITS = 24;
+const SLOT_MASK = 2 ** SLOT_BITS - 1;
+
+/** Whoever keeps the ids, four words a slot. */
+export interface IdTable {
+  readonly ids: Uint32Array;
+}
+
+/**
+ * Finds the slot of a 16-byte id: open addressing with linear probing, over ids that somebody else keeps.
+ * Ids must be random in their third and fourth words, as UUIDs are; the first may tell the shard.
+ *
+ * The low bits of the fourth word choose one of 64 segments, which grow on their own: no insertion pays for the whole index.
+ * A place holds the slot and 8 bits of the third word, so that neighbours are passed over without looking at their ids.
+ *
+ * D1. An indexed slot stands in one place: in its segment, at its home or after it, with no empty place between.
+ * D2. A segment is at most 4/5 full, and never holds deleted marks: removal shifts the run back.
+ */
+export class IdIndex {
+  readonly #table: IdTable;
+  readonly #segments: Uint32Array[];
+  readonly #counts = new Uint32Array(SEGMENTS);
+
+  /** @param expected ids to make room for at first */
+  constructor(table: IdTable, expected: number) {
+    this.#table = table;
+    // A segment gets a little more or less than its share.
+    const size = Math.max(FIRST_SIZE, Math.ceil((expected / SEGMENTS / FULLEST) * 1.1));
+    this.#segments = Array.from({ length: SEGMENTS }, () => new Uint32Array(size).fill(EMPTY));
+  }
+
+  get memoryBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.byteLength, this.#counts.byteLength);
+  }
+
+  /** The slot of an id, or -1. */
+  find(a: number, b: number, c: number, d: number): number {
+    const segment = this.#segments[d & (SEGMENTS - 1)] as Uint32Array;
+    const ids = this.#table.ids;
+    const size = segment.length;
+    const tag = c & 0xff;
+    for (let at = home(d, size); ;) {
+      const place = segment[at] as number;
+      if (place === EMPTY) return -1;
+      if (place >>> SLOT_BITS === tag) {
+        const base = (place & SLOT_MASK) * 4;
+        if (ids[base + 3] === d && ids[base] === a && ids[base + 1] === b && ids[base + 2] === c)
+          return place & SLOT_MASK;
+      }
+      if (++at === size) at = 0;
+    }
+  }
+
+  /** Indexes a slot whose id is in the column, and in no other slot. */
+  add(slot: number): void {
+    const d = this.#table.ids[slot * 4 + 3] as number;
+    const at = d & (SEGMENTS - 1);
+    let segment = this.#segments[at] as Uint32Array;
+    const count = (this.#counts[at] as number) + 1;
+    if (count > segment.length * FULLEST) segment = this.#grow(at);
+    put(segment, d, (((this.#table.ids[slot * 4 + 2] as number) << SLOT_BITS) | slot) >>> 0);
+    this.#counts[at] = count;
+  }
+
+  /** Takes out a slot that is indexed; its id is still in the column. */
+  remove(slot: number): void {
+    const d = this.#table.ids[slot * 4 + 3] as number;
+    const segment = this.#segments[d & (SEGMENTS - 1)] as Uint32Array;
+    const size = segment.length;
+    const after = (at: number): number => (at + 1 === size ? 0 : at + 1);
+    let hole = home(d, size);
+    while (((segment[hole] as number) & SLOT_MASK) !== slot || segment[hole] === EMPTY) hole = after(hole);
+    for (let at = after(hole); segment[at] !== EMPTY; at = after(at)) {
+      const place = segment[at] as number;
+      const first = home(this.#table.ids[(place & SLOT_MASK) * 4 + 3] as number, size);
+      // D1: an entry may move back to the hole only if the hole is not before its home.
+      if (gap(first, at, size) >= gap(hole, at, size)) {
+        segment[hole] = place;
+        hole = at;
+      }
+    }
+    segment[hole] = EMPTY;
+    this.#counts[d & (SEGMENTS - 1)] = (this.#counts[d & (SEGMENTS - 1)] as number) - 1;
+  }
+
+  /** The most neighbouring places that are all taken: what a search may have to look through. */
+  longestRun(): number {
+    let longest = 0;
+    for (const segment of this.#segments) {
+      let run = 0;
+      for (const place of segment) {
+        run = place === EMPTY ? 0 : run + 1;
+        longest = Math.max(longest, run);
+      }
+    }
+    return longest;
+  }
+
+  /** Throws where D1 or D2 does not hold. Returns the slots that are indexed. */
+  assertInvariants(): Set<number> {
+    const slots = new Set<number>();
+    for (const [at, segment] of this.#segments.entries()) {
+      const places = segment.filter((place) => place !== EMPTY);
+      check(places.length === this.#counts[at], `D2: segment ${at} counts ${this.#counts[at]}, holds ${places.length}`);
+      check(places.length <= segment.length * FULLEST, `D2: segment ${at} holds ${places.length} of ${segment.length}`);
+      for (const place of places) {
+        const slot = place & SLOT_MASK;
+        const [a, b, c, d] = this.#table.ids.subarray(slot * 4, slot * 4 + 4) as unknown as [
+          number,
+          number,
+          number,
+          number,
+        ];
+        check(!slots.has(slot) && this.find(a, b, c, d) === slot, `D1: slot ${slot} is not found by its id`);
+        slots.add(slot);
+      }
+    }
+    return slots;
+  }
+
+  #grow(at: number): Uint32Array {
+    const old = this.#segments[at] as Uint32Array;
+    const segment = new Uint32Array(Math.ceil(old.length * GROWTH)).fill(EMPTY);
+    for (const place of old)
+      if (place !== EMPTY) put(segment, this.#table.ids[(place & SLOT_MASK) * 4 + 3] as number, place);
+    this.#segments[at] = segment;
+    return segment;
+  }
+}
+
+/** By the high bits: the low ones are alike within a segment. */
+function home(d: number, size: number): number {
+  return (d * size * 2 ** -32) | 0;
+}
+
+/** Places from `from` on to `to`, round the end. */
+function gap(from: number, to: number, size: number): number {
+  return to >= from ? to - from : to - from + size;
+}
+
+function put(segment: Uint32Array, d: number, place: number): void {
+  const size = segment.length;
+  let at = home(d, size);
+  while (segment[at] !== EMPTY) if (++at === size) at = 0;
+  segment[at] = place;
+}
+
+function check(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`id index: ${what}`);
+}
