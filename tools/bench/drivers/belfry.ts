@@ -12,7 +12,10 @@ export async function openBelfry(config: { natsUrl: string; queue: string; concu
     async create(jobs) {
       const now = Date.now();
       const results = await belfry.scheduleMany(
-        jobs.map((job) => noop.spec({ at: job.dueMs ?? now, payload: payloadOf(job) })),
+        jobs.map((job) => {
+          const when = job.dueMs === undefined ? { at: now } : { at: job.dueMs, precision: 'high' as const };
+          return noop.spec({ ...when, payload: payloadOf(job) });
+        }),
       );
       for (const result of results) {
         if ('error' in result) throw new Error(`a task was refused: ${result.error.code}: ${result.error.message}`);

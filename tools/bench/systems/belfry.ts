@@ -98,7 +98,8 @@ export function belfry(profileDir: string | undefined): System {
   return {
     name: 'Belfry',
     settings:
-      'one server process with all roles, NATS with sync_interval always, Postgres with fsync and synchronous_commit on',
+      'one server process with all roles, NATS with sync_interval always, Postgres with fsync and synchronous_commit on; ' +
+      'tasks that come due have precision high',
     isPeer: false,
     inFlight: 4,
     async start(cleanup): Promise<RunningSystem> {

@@ -24,7 +24,9 @@ describe('the schema', () => {
 
   it('is made once by programs that start at the same time', async () => {
     const applied = await Promise.all(links.map((link) => link.migrate()));
-    expect(applied.flat()).toEqual([1, 2, 3]);
+    const versions = applied.flat();
+    expect(versions.length).toBeGreaterThan(1);
+    expect(versions).toEqual(versions.map((_, at) => at + 1));
     expect(await links[0]?.migrate()).toEqual([]);
   });
 
