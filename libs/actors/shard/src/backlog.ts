@@ -36,7 +36,7 @@ class ExecutionLine {
   }
 }
 
-/** Punctual fires of precision high, normal and low, and missed ones that run all the same. */
+/** Fires that wait for no grid, those of precision normal and low that do, and missed ones that run all the same. */
 export type Lane = 0 | 1 | 2 | 3;
 export const LATE_LANE: Lane = 3;
 const LANES = [0, 1, 2, 3] as const;
@@ -64,8 +64,8 @@ type Priority = 0 | 1 | 2;
 const PRIORITIES = [0, 1, 2] as const;
 
 /**
- * What is due and not dispatched, by queue and priority: executions that ran before, and tasks whose next fire is due, in lines by the
- * precision of their tasks, with one more for missed fires.
+ * What is due and not dispatched, by queue and priority: executions that ran before, and tasks whose next fire is due, in lines by
+ * what they wait for.
  *
  * B1. `waiting` counts the slots in the lists and the pending executions, exactly.
  */

@@ -7,7 +7,7 @@ import { closeAs, markDispatched } from './results.ts';
 import { TICK_MS, type ShardState } from './state.ts';
 import { isMissed, keptFrom } from './catch-up.ts';
 import { skip, skipOnce } from './skips.ts';
-import { TASK_ENDED, TASK_HELD } from './task-table.ts';
+import { TASK_DUE, TASK_ENDED, TASK_HELD, TASK_LATE, TASK_READY } from './task-table.ts';
 
 /** One attempt to put into the work stream. */
 export interface Dispatch {
@@ -46,7 +46,11 @@ function due(state: ShardState, slot: number, nowMs: number): void {
     if (!state.isRecurring(slot)) return skipOnce(state, slot, pointer, nowMs);
     skip(state, slot, pointer, kept, nowMs);
   }
-  if (kept <= nowMs) return state.enterBacklog(slot, kept, isMissed(state, slot, kept, nowMs));
+  if (kept <= nowMs) {
+    // One that came due behind another of its task has waited long enough: the lines of the grid hold what waits for its next instant.
+    const ready = isOnGrid(state.targetOf(slot).lane, kept, nowMs) ? TASK_READY : TASK_DUE;
+    return state.enterBacklog(slot, kept, isMissed(state, slot, kept, nowMs) ? TASK_LATE : ready);
+  }
   state.arm(slot, kept);
   state.endIfOver(slot, nowMs);
 }
@@ -55,10 +59,15 @@ const LANES = [0, 1, 2] as const;
 /** By lane. */
 const GRID_MS = [TICK_MS, LIMITS.normalGridMs, LIMITS.lowGridMs, TICK_MS] as const;
 
-/** Whether the first task of a line may be dispatched: the grid of its precision has come to its fire. */
-function isReady(state: ShardState, lane: Lane, slot: number, nowMs: number): boolean {
+/** Whether the grid of a line has come to a fire. */
+function isOnGrid(lane: Lane, fireMs: number, nowMs: number): boolean {
   const gridMs = GRID_MS[lane];
-  return gridMs === TICK_MS || state.wheel.dueOf(slot) <= nowMs - (nowMs % gridMs);
+  return gridMs === TICK_MS || fireMs <= nowMs - (nowMs % gridMs);
+}
+
+/** Whether the first task of a line may be dispatched. */
+function isReady(state: ShardState, lane: Lane, slot: number, nowMs: number): boolean {
+  return isOnGrid(lane, state.wheel.dueOf(slot), nowMs);
 }
 
 export function readyQueues(state: ShardState, nowMs: number): IterableIterator<string> {

@@ -9,6 +9,7 @@ import {
   TASK_FREE,
   TASK_HELD,
   TASK_LATE,
+  TASK_READY,
   TASK_WAITING,
 } from './task-table.ts';
 
@@ -98,6 +99,7 @@ const PLACES: Readonly<Record<number, string>> = {
   [TASK_WAITING]: 'waiting',
   [TASK_DUE]: 'due',
   [TASK_LATE]: 'late',
+  [TASK_READY]: 'ready',
   [TASK_HELD]: 'held',
   [TASK_ENDED]: 'ended',
 };

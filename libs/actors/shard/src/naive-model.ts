@@ -1,4 +1,12 @@
-import { executionId, LIMITS, type CreateRecord, type Outcome, type UpdateRecord } from '@belfry/protocol';
+import {
+  catchUpOf,
+  decodeTarget,
+  executionId,
+  LIMITS,
+  type CreateRecord,
+  type Outcome,
+  type UpdateRecord,
+} from '@belfry/protocol';
 import { backoffDelayMs, nextFire, parseCanonical } from '@belfry/timing';
 import { TARGET } from './test-world.ts';
 
@@ -13,6 +21,8 @@ interface ModelTask {
   endedAt: number;
   /** The first fire that is not due yet. */
   next: number;
+  /** When it got its present schedule. */
+  since: number;
 }
 
 export interface ModelFire {
@@ -36,6 +46,15 @@ export interface ModelFire {
   moved: boolean;
   /** The last attempt that the inbox proves to be with a worker. */
   proven: number;
+  /** When the schedule that it is of was taken. */
+  readonly since: number;
+}
+
+/** Something in the inbox by which a new owner knows that a task's fires before `beforeMs` were decided about at `atMs`. */
+interface Witness {
+  readonly task: string;
+  readonly beforeMs: number;
+  readonly atMs: number;
 }
 
 /** What a checkpoint tells, and what it settles. */
@@ -43,15 +62,23 @@ export interface Snapshot {
   readonly begun: ReadonlyMap<string, number>;
   readonly takenBack: readonly [string, ModelFire][];
   readonly moved: readonly [string, number][];
+  readonly skips: readonly [string, number][];
+  readonly witnesses: number;
+  /** Up to where the checkpoint says that somebody watched: the shard's own word. */
+  readonly watermark: number;
 }
 
 /**
  * What the contract says of one shard, in plain objects: every fire of a live task is open, running, retrying or over, and each is run
- * once, retries and lost workers aside. It knows no wheel, no backlog and no pointers, and nothing is replayed: what is acknowledged stays
+ * once, retries and lost workers aside, but for what came due unseen for a minute or more and is not kept by its task's policy. It knows no wheel, no backlog and no pointers, and nothing is replayed: what is acknowledged stays
  * as it is when the owner dies.
  *
  * Only of dispatches is less than all known after a crash: they stand in no inbox. A new owner has the work stream, the inbox, and the last
  * checkpoint that was written. The model keeps what these tell, to say which fires a new owner must take for running.
+ *
+ * And fires that nobody is known to have dispatched, and that came due since that checkpoint, may have been missed for a new owner: their policy
+ * decides anew. Where the inbox holds a word on later fires, a new owner may have decided as of then; either is right, and the model
+ * takes what the shard has.
  */
 export class NaiveModel {
   readonly tasks = new Map<string, ModelTask>();
@@ -68,21 +95,32 @@ export class NaiveModel {
   /** Since that checkpoint: fires that were taken back, and tasks whose fires were taken back or moved, with the instant. */
   readonly #takenBack = new Map<string, ModelFire>();
   readonly #moved = new Map<string, number>();
+  /** One-time tasks that were skipped since. */
+  readonly #skips = new Map<string, number>();
+  #witnesses: Witness[] = [];
+  #watermark: number;
+  /** Fires that are over, or of one-time tasks and skipped. */
+  readonly #ran = new Set<string>();
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, watermark: number) {
     this.#now = nowMs;
+    this.#watermark = watermark;
   }
 
   /** Time comes to `nowMs`. */
   roll(nowMs: number): void {
+    const seenMs = this.#now;
     this.#now = nowMs;
-    for (const task of this.tasks.values()) {
-      for (; task.state === 'live' && task.next <= nowMs; task.next = this.#after(task, task.next)) {
-        const id = executionId(task.id, task.next);
+    for (const task of [...this.tasks.values()]) {
+      const due: number[] = [];
+      for (; task.state === 'live' && task.next <= nowMs; task.next = this.#after(task, task.next)) due.push(task.next);
+      for (const atMs of due) {
+        const id = executionId(task.id, atMs);
         const underWay = this.fires.get(id);
         // One that a cancelled task has left is the present task's: it is not run beside it.
-        if (underWay === undefined) this.fires.set(id, newFire(task, task.next));
-        else underWay.cancelled = false;
+        if (underWay !== undefined) underWay.cancelled = false;
+        else if (isKept(task, atMs, due, seenMs, nowMs)) this.fires.set(id, newFire(task, atMs));
+        else if (isOnce(task)) this.#skipOnce(task, atMs);
       }
     }
     for (const fire of this.fires.values()) {
@@ -105,7 +143,7 @@ export class NaiveModel {
       return 'updated';
     }
     const definition = { id, keyed, schedule: s, target: t, payload: p, createdAt: this.#now };
-    const made: ModelTask = { ...definition, state: 'live', endedAt: 0, next: 0 };
+    const made: ModelTask = { ...definition, state: 'live', endedAt: 0, next: 0, since: this.#now };
     this.tasks.set(id, made);
     this.#arm(made);
     return 'created';
@@ -144,6 +182,7 @@ export class NaiveModel {
   result(execution: string, attempt: number, outcome: Outcome): boolean {
     const fire = this.fires.get(execution);
     if (fire === undefined || !isRunning(fire) || attempt !== fire.attempt) return false;
+    this.#witnesses.push({ task: fire.task, beforeMs: fire.scheduledAt, atMs: this.#now });
     const returned = outcome === 'returned';
     if (outcome !== 'succeeded' && !returned) fire.failures++;
     if (outcome === 'succeeded') this.#close(execution, 'succeeded');
@@ -163,6 +202,7 @@ export class NaiveModel {
     const askedBefore = fire.phase === 'running' && attempt < fire.attempt;
     if (askedBefore && deliveries === fire.asked) return `run ${fire.attempt}`;
     if (askedBefore && deliveries < fire.asked) return 'skip';
+    this.#witnesses.push({ task: fire.task, beforeMs: fire.scheduledAt, atMs: this.#now });
     fire.lost++;
     if (fire.cancelled || fire.lost >= LIMITS.lostAttempts) {
       this.#close(execution, fire.cancelled ? 'cancelled' : 'dead');
@@ -175,12 +215,14 @@ export class NaiveModel {
 
   // — The shard
 
-  /** The shard has dispatched this. Says what is wrong with that; undefined for nothing. */
-  dispatched(execution: string, attempt: number, target: string): string | undefined {
+  /** The shard has dispatched this, `onGrid` if it was no execution before. Says what is wrong with that; undefined for nothing. */
+  dispatched(execution: string, attempt: number, target: string, onGrid: boolean): string | undefined {
     const fire = this.fires.get(execution);
     if (fire === undefined) return `there is no fire ${execution}`;
     if (fire.phase !== 'open' || fire.cancelled) return `${execution} is ${fire.phase}`;
     if (fire.scheduledAt > this.#now) return `${execution} is early`;
+    const gridMs = GRID_MS[decodeTarget(target).precision];
+    if (onGrid && Math.ceil(fire.scheduledAt / gridMs) * gridMs > this.#now) return `${execution} is before its grid`;
     if (fire.attempt !== attempt) return `${execution} has attempt ${attempt}, not ${fire.attempt}`;
     if (this.tasks.get(fire.task)?.target !== target) return `${execution} has another target`;
     Object.assign(fire, { phase: 'running', begun: true, carried: attempt, asked: 0 });
@@ -188,28 +230,39 @@ export class NaiveModel {
   }
 
   /** What a checkpoint that is taken now tells, once it is written. */
-  snapshot(): Snapshot {
+  snapshot(watermark: number): Snapshot {
     const begun = [...this.fires].filter(([, fire]) => fire.begun);
     return {
       begun: new Map(begun.map(([execution, fire]) => [execution, isRunning(fire) ? fire.attempt : 0])),
       takenBack: [...this.#takenBack],
       moved: [...this.#moved],
+      skips: [...this.#skips],
+      witnesses: this.#witnesses.length,
+      watermark,
     };
   }
 
-  written({ begun, takenBack, moved }: Snapshot): void {
+  written({ begun, takenBack, moved, skips, witnesses, watermark }: Snapshot): void {
     this.#stored = begun;
+    this.#witnesses.splice(0, witnesses);
+    this.#watermark = watermark;
     for (const [execution, fire] of takenBack) {
       if (this.#takenBack.get(execution) === fire) this.#takenBack.delete(execution);
     }
     for (const [task, atMs] of moved) if (this.#moved.get(task) === atMs) this.#moved.delete(task);
+    for (const [task, atMs] of skips) if (this.#skips.get(task) === atMs) this.#skips.delete(task);
   }
 
   /**
    * The owner has died, and another has taken the shard over. What has no message in the work stream was not run, so that it waits again.
    * When the stream itself is lost, that cannot be told of what is known to have been dispatched: it may be with a worker.
    */
-  crashed(hasMessage: (execution: string, fire: ModelFire) => boolean, streamLost: boolean): void {
+  crashed(
+    hasMessage: (execution: string, fire: ModelFire) => boolean,
+    streamLost: boolean,
+    nowMs: number,
+    isThere: (task: string, atMs: number) => boolean,
+  ): void {
     if (streamLost) this.#recall();
     for (const [execution, fire] of [...this.fires]) {
       if (fire.phase !== 'running' && fire.phase !== 'open') continue;
@@ -222,7 +275,53 @@ export class NaiveModel {
       if (fire.cancelled || (fire.moved && !begun)) this.#takeBack(execution, fire);
       else Object.assign(fire, { phase: 'open', begun });
     }
-    this.roll(this.#now);
+    for (const task of [...this.tasks.values()]) if (task.state === 'live') this.#decideAnew(task, nowMs, isThere);
+    this.roll(nowMs);
+  }
+
+  /** What came due since the checkpoint, and nobody is known to have dispatched, is looked at for the first time as far as the new owner knows. */
+  #decideAnew(task: ModelTask, nowMs: number, isThere: (task: string, atMs: number) => boolean): void {
+    const open = this.#firesOf(task.id).filter(([, { phase, begun }]) => phase === 'open' && !begun);
+    for (const [execution, { scheduledAt, since }] of open) {
+      if (scheduledAt <= this.#watermark) continue;
+      // Of a schedule before, what came due in the minute before it was changed has become an execution with that.
+      const old = since !== task.since;
+      if (!old || (!isThere(task.id, scheduledAt) && this.#wasLate(task, scheduledAt))) this.fires.delete(execution);
+    }
+    const due = isOnce(task)
+      ? [this.#after(task, -Infinity)]
+      : this.#firesBetween(task, Math.max(this.#watermark, task.since), nowMs);
+    for (const atMs of due) {
+      const execution = executionId(task.id, atMs);
+      if (atMs > nowMs || atMs <= this.#watermark || this.fires.has(execution) || this.#ran.has(execution)) continue;
+      const kept = isKept(task, atMs, due, this.#watermark, nowMs);
+      const may = this.#witnesses.some(
+        (seen) => seen.task === task.id && atMs < seen.beforeMs && isKept(task, atMs, due, this.#watermark, seen.atMs),
+      );
+      if (kept || (may && isThere(task.id, atMs))) this.fires.set(execution, newFire(task, atMs));
+      else if (isOnce(task)) this.#skipOnce(task, atMs);
+    }
+    if (due.length > 0 && task.next <= nowMs) task.next = this.#after(task, nowMs);
+  }
+
+  /** Whether a fire of a schedule before was a minute late when that was changed. */
+  #wasLate(task: ModelTask, atMs: number): boolean {
+    return atMs <= task.since - LIMITS.catchUpAfterMs;
+  }
+
+  #firesBetween(task: ModelTask, fromMs: number, toMs: number): number[] {
+    const fires: number[] = [];
+    for (let atMs = this.#after(task, fromMs); atMs <= toMs; atMs = this.#after(task, atMs)) fires.push(atMs);
+    return fires;
+  }
+
+  /** The one fire of a task was missed, and is not kept. */
+  #skipOnce(task: ModelTask, atMs: number): void {
+    this.history.push(`${task.id} ${atMs} skipped`);
+    this.#ran.add(executionId(task.id, atMs));
+    this.#skips.set(task.id, this.#now);
+    task.next = Infinity;
+    this.#endIfOver(task);
   }
 
   /** Brings back what was taken back, and may be with a worker all the same as far as the new owner knows. */
@@ -260,9 +359,11 @@ export class NaiveModel {
   /**
    * The task is over, and fires of it were taken back or moved since the last checkpoint. A new owner cannot tell that none of them was
    * dispatched: until it has read the whole inbox it holds the task, and further commands would find it alive. Nothing is promised of those.
+   * The same holds of one that was skipped: that stands in no inbox.
    */
   isUnclear(id: string): boolean {
     const task = this.tasks.get(id);
+    if (this.#skips.has(id)) return true;
     return this.#moved.has(id) && (task === undefined || task.state === 'finished');
   }
 
@@ -289,6 +390,7 @@ export class NaiveModel {
       else if (isRunning(fire)) fire.moved = true;
     }
     task.schedule = schedule;
+    task.since = this.#now;
     this.#arm(task);
   }
 
@@ -302,10 +404,16 @@ export class NaiveModel {
   #close(execution: string, how: string): void {
     const { task: id, scheduledAt } = this.fires.get(execution) as ModelFire;
     this.fires.delete(execution);
+    this.#ran.add(execution);
     if (how === 'dead') this.dead++;
     if (how !== 'cancelled') this.history.push(`${id} ${scheduledAt} ${how}`);
     const task = this.tasks.get(id);
-    if (task?.state !== 'live' || task.next < Infinity || this.isUnderWay(id)) return;
+    if (task !== undefined) this.#endIfOver(task);
+  }
+
+  #endIfOver(task: ModelTask): void {
+    const { id } = task;
+    if (task.state !== 'live' || task.next < Infinity || this.isUnderWay(id)) return;
     if (task.keyed) {
       Object.assign(task, { state: 'finished', endedAt: this.#now });
     } else {
@@ -313,6 +421,17 @@ export class NaiveModel {
       this.#over.add(id);
     }
   }
+}
+
+const GRID_MS = { high: 1, normal: LIMITS.normalGridMs, low: LIMITS.lowGridMs } as const;
+
+/** Whether a fire is to run when it is first seen at `nowMs`, nobody having watched since `seenMs`. `due` are its task's fires since then. */
+function isKept(task: ModelTask, atMs: number, due: readonly number[], seenMs: number, nowMs: number): boolean {
+  const isMissed = (ms: number): boolean => ms > seenMs && ms <= nowMs - LIMITS.catchUpAfterMs;
+  if (!isMissed(isOnce(task) ? Math.max(atMs, task.createdAt) : atMs)) return true;
+  const { policy, windowMs } = catchUpOf(decodeTarget(task.target), !isOnce(task));
+  if (policy === 'skip') return false;
+  return policy === 'all' ? atMs >= nowMs - windowMs : atMs === due.findLast(isMissed) || isOnce(task);
 }
 
 function isOnce({ schedule }: ModelTask): boolean {
@@ -339,5 +458,6 @@ function newFire(task: ModelTask, scheduledAt: number): ModelFire {
     begun: false,
     moved: false,
     proven: 0,
+    since: task.since,
   };
 }

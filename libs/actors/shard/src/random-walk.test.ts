@@ -1,12 +1,15 @@
 import {
   encodeTarget,
   executionId,
+  LIMITS,
+  PRECISIONS,
   type Answer,
   type CancelRecord,
   type CreateRecord,
   type InboxRecord,
   type Outcome,
   type ResultRecord,
+  type Target,
   type UpdateRecord,
 } from '@belfry/protocol';
 import type { ShardDelta } from '@belfry/ports';
@@ -19,6 +22,19 @@ import { T0, target, TestShard } from './test-world.ts';
 const REMEMBER_MS = 60_000;
 const KEYS = ['a', 'b', 'c', 'd'];
 const QUEUES = ['mail', 'post'];
+const LEAP_MS = 150_000;
+
+/** A key has the same policies whenever its task is made; without a key, any. */
+function policiesOf(name: string): Pick<Target, 'precision' | 'catchUp'> {
+  const at = parseInt(name, 36);
+  const catchUps: readonly Target['catchUp'][] = [
+    { policy: 'skip' },
+    undefined,
+    { policy: 'latest' },
+    { policy: 'all', windowMs: 75_000 },
+  ];
+  return { precision: PRECISIONS[at % 3] as Target['precision'], catchUp: catchUps[at % 4] };
+}
 
 /** A message of the work stream as the worker knows it that was given it last. */
 interface Holding {
@@ -30,7 +46,7 @@ interface Holding {
 class Walk {
   readonly #random: () => number;
   readonly #shard: TestShard;
-  readonly #model = new NaiveModel(T0);
+  readonly #model = new NaiveModel(T0, 0);
   readonly #holdings = new Map<string, Holding>();
   readonly #sent: { readonly record: InboxRecord; readonly atMs: number }[] = [];
   readonly #ids: string[] = [];
@@ -51,7 +67,8 @@ class Walk {
       [0.26, 'cancel', () => this.#say(this.#cancel())],
       [0.28, 'repeat', () => this.#say(this.#repeat())],
       [0.48, 'time', () => this.#pass()],
-      [0.62, 'take', () => this.#take(1 + this.#below(4))],
+      [0.614, 'take', () => this.#take(1 + this.#below(4))],
+      [0.62, 'drain', () => this.#drain()],
       [0.68, 'publish', () => this.#publish()],
       [0.82, 'work', () => this.#work()],
       [0.84, 'bogus', () => this.#say(this.#bogus())],
@@ -65,8 +82,12 @@ class Walk {
     this.#compare();
   }
 
-  /** All tasks are cancelled, workers succeed with what they still have, and a last checkpoint is written. */
+  /** Once everything is known, all tasks are cancelled, workers succeed with what they still have, and a last checkpoint is written. */
   async finish(): Promise<void> {
+    await this.#write();
+    this.#takeCheckpoint();
+    await this.#write();
+    this.#compare();
     for (const id of this.#ids) this.#say({ k: 'cancel', c: 1, m: this.#shard.nextCommand(), id, ns: 'acme' });
     this.#publish();
     for (const [execution, { attempt }] of [...this.#model.fires]) {
@@ -94,13 +115,16 @@ class Walk {
   #schedule(): string {
     const soon = this.#shard.nowMs + this.#below(900) - 300;
     if (this.#random() < 0.5) return `a${soon}`;
-    return this.#random() < 0.5 ? `e${300 + this.#below(400)}` : `e500@${T0 + this.#below(3) * 100}`;
+    const dice = this.#random();
+    if (dice < 0.4) return `e${5_000 + this.#below(20_000)}`;
+    return dice < 0.7 ? `e${300 + this.#below(400)}` : `e500@${T0 + this.#below(3) * 100}`;
   }
 
   #create(): InboxRecord {
     const key = this.#random() < 0.7 ? this.#pick(KEYS) : undefined;
     const priority = this.#below(3) as 0 | 1 | 2;
-    const t = target({ queue: this.#pick(QUEUES) as string, priority });
+    const policies = policiesOf(key ?? String(this.#below(8)));
+    const t = target({ queue: this.#pick(QUEUES) as string, priority, ...policies });
     const body = { s: this.#schedule(), t, p: String(this.#below(3)) };
     return this.#shard.createRecord(key === undefined ? body : { key, ...body });
   }
@@ -174,7 +198,8 @@ class Walk {
   }
 
   #pass(): void {
-    this.#shard.pass(this.#below(this.#random() < 0.05 ? 40_000 : 400));
+    const scale = this.#random();
+    this.#shard.pass(this.#below(scale < 0.02 ? LEAP_MS : scale < 0.07 ? 40_000 : 400));
     this.#model.roll(this.#shard.nowMs);
   }
 
@@ -192,13 +217,39 @@ class Walk {
   #take(limit: number): void {
     this.#shard.pass(0);
     this.#model.roll(this.#shard.nowMs);
-    const taken = this.#shard.take(limit, `acme.${this.#pick(QUEUES) as string}`);
+    const queue = `acme.${this.#pick(QUEUES) as string}`;
+    this.#took(() => (this.#random() < 0.8 ? this.#shard.take(limit, queue) : this.#shard.takeLate(limit, queue)));
+    if (this.#random() < 0.7) this.#publish();
+  }
+
+  /** Takes all that there is: nothing is left but what its grid has not come to. */
+  #drain(): void {
+    for (let taken = Infinity; taken > 0;) {
+      this.#shard.pass(0);
+      const queues = QUEUES.map((queue) => `acme.${queue}`);
+      taken = this.#took(() =>
+        queues.flatMap((queue) => [...this.#shard.take(100, queue), ...this.#shard.takeLate(100, queue)]),
+      );
+    }
+    const left = [...this.#model.fires].filter(
+      ([, { phase, scheduledAt }]) => phase === 'open' && scheduledAt <= this.#shard.nowMs - 2 * LIMITS.lowGridMs,
+    );
+    expect(left.map(([execution]) => execution)).toEqual([]);
+    this.#publish();
+  }
+
+  #took(take: () => ReturnType<TestShard['take']>): number {
+    const known = new Set(
+      this.#ids.flatMap((id) => this.#shard.core.glance(id, 'acme')?.executions.map((execution) => execution.id) ?? []),
+    );
+    const taken = take();
     for (const { execution, attempt } of taken) {
-      const wrong = this.#model.dispatched(execution.id, attempt, encodeTarget(execution.target));
+      const onGrid = !known.has(execution.id);
+      const wrong = this.#model.dispatched(execution.id, attempt, encodeTarget(execution.target), onGrid);
       expect(wrong).toBeUndefined();
     }
     this.#unpublished.push(...taken);
-    if (this.#random() < 0.7) this.#publish();
+    return taken.length;
   }
 
   #publish(): void {
@@ -243,7 +294,9 @@ class Walk {
     // Some of what is due has not been moved on yet.
     this.#shard.nowMs += this.#below(200);
     this.#shard.core.advance(this.#shard.nowMs, this.#below(4));
-    this.#checkpoint = { delta: this.#shard.takeDelta(), snapshot: this.#model.snapshot() };
+    this.#model.roll(this.#shard.nowMs);
+    const delta = this.#shard.takeDelta();
+    this.#checkpoint = { delta, snapshot: this.#model.snapshot(delta.watermark) };
   }
 
   async #write(): Promise<void> {
@@ -256,6 +309,9 @@ class Walk {
   async #crash(streamLost: boolean): Promise<void> {
     if (this.#random() < 0.5) await this.#write();
     this.#checkpoint = undefined;
+    // It may take long until somebody owns the shard again.
+    if (this.#random() < 0.15) this.#shard.nowMs += this.#below(LEAP_MS);
+    this.#model.roll(this.#shard.nowMs);
     // The inbox holds more than its owner has applied.
     const more = [this.#random() < 0.5 ? this.#update() : undefined, this.#random() < 0.3 ? this.#cancel() : undefined];
     for (const record of more) {
@@ -268,13 +324,20 @@ class Walk {
     await this.#shard.crash({ streamLost, foundBefore });
     const hasMessage = (execution: string, { carried }: { readonly carried: number }): boolean =>
       survived.has(`${execution}.${carried}`);
-    this.#model.crashed(hasMessage, streamLost);
+    this.#model.crashed(hasMessage, streamLost, this.#shard.nowMs, (task, atMs) => this.#isThere(task, atMs));
     this.#unpublished = [];
     for (const { execution, attempt } of this.#shard.work.values()) {
       expect(this.#model.fires.get(execution), `a message of ${execution} is stale`).toMatchObject({
         carried: attempt,
       });
     }
+  }
+
+  /** Whether a fire is an execution, or the next to become one. */
+  #isThere(id: string, atMs: number): boolean {
+    const { core } = this.#shard;
+    const executions = core.glance(id, 'acme')?.executions ?? [];
+    return core.pointerOf(id) === atMs || executions.some(({ scheduledAt }) => scheduledAt === atMs);
   }
 
   #compare(): void {
@@ -301,11 +364,14 @@ class Walk {
         `${execution} ${state === 'dispatched' ? 'running' : 'waiting'} ${attempt}`,
       ]),
     );
-    let next = core.pointerOf(id);
-    for (; next <= nowMs; next = nextFire(parseCanonical(glance.schedule), next, glance.createdAt)) {
-      const execution = executionId(id, next);
-      if (!fires.has(execution)) fires.set(execution, `${execution} waiting 1`);
-    }
+    const pointer = core.pointerOf(id);
+    // What waits behind the pointer is what the model says, as long as the pointer is the first of it.
+    const behind = [...this.#model.fires]
+      .filter(([execution, { task, scheduledAt }]) => task === id && scheduledAt >= pointer && !fires.has(execution))
+      .sort(([, one], [, other]) => one.scheduledAt - other.scheduledAt);
+    if (pointer <= nowMs) expect(behind[0]?.[1].scheduledAt, `the pointer of ${id}`).toBe(pointer);
+    for (const [execution] of behind) fires.set(execution, `${execution} waiting 1`);
+    const next = pointer > nowMs ? pointer : nextFire(parseCanonical(glance.schedule), nowMs, glance.createdAt);
     const state = glance.state === 'finished' || glance.state === 'cancelled' ? glance.state : 'live';
     return [state, next, ...[...fires.values()].sort()].join('\n');
   }

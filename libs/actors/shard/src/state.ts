@@ -19,6 +19,7 @@ import {
   TASK_ENDED,
   TASK_HELD,
   TASK_LATE,
+  TASK_READY,
   TASK_WAITING,
   TaskTable,
 } from './task-table.ts';
@@ -43,8 +44,8 @@ export const TICK_MS = 1;
 /**
  * The state of one shard. It derives from messages and their stored timestamps alone.
  *
- * S1. A task in state `waiting` or `ended` is in the wheel; in state `due` or `late` it is in a backlog list of its target; `held` in neither.
- * S2. The wheel's due time of a waiting, due or late task is its pointer: the first of its fires that was neither dispatched nor skipped.
+ * S1. A task in state `waiting` or `ended` is in the wheel; in state `due`, `ready` or `late` it is in a backlog list of its target; `held` in neither.
+ * S2. The wheel's due time of a task that waits in wheel or backlog is its pointer: the first of its fires that was neither dispatched nor skipped.
  * S3. Every execution stands in `executions`, and in `bySlot` under its slot. A task with executions is not forgotten.
  * S4. A task that is held has executions, or during a replay doubts; when the last is over, it ends.
  * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
@@ -185,22 +186,23 @@ export class ShardState {
 
   isInBacklog(slot: number): boolean {
     const state = this.table.state[slot];
-    return state === TASK_DUE || state === TASK_LATE;
+    return state === TASK_DUE || state === TASK_LATE || state === TASK_READY;
   }
 
-  /** The backlog's line for a task that is due or late, within its queue and priority. */
+  /** The backlog's line for a task that is in it, within its queue and priority. */
   laneOf(slot: number): Lane {
-    return this.table.state[slot] === TASK_LATE ? LATE_LANE : this.targetOf(slot).lane;
+    const state = this.table.state[slot];
+    return state === TASK_LATE ? LATE_LANE : state === TASK_READY ? 0 : this.targetOf(slot).lane;
   }
 
   /** Puts a task without a place into the backlog with its fire at `dueMs`. */
-  enterBacklog(slot: number, dueMs: number, late: boolean): void {
+  enterBacklog(slot: number, dueMs: number, as: typeof TASK_DUE | typeof TASK_READY | typeof TASK_LATE): void {
     if (this.wheel.dueOf(slot) !== dueMs) {
       // S2: the wheel keeps the due time of what is in no bucket.
       this.wheel.insert(slot, dueMs);
       this.wheel.cancel(slot);
     }
-    this.table.state[slot] = late ? TASK_LATE : TASK_DUE;
+    this.table.state[slot] = as;
     const target = this.targetOf(slot);
     this.backlog.addSlot(target.queueKey, target.priority, this.laneOf(slot), slot);
     if (this.isRecurring(slot)) this.changes.lagging.add(slot);

@@ -3,7 +3,7 @@ import { grownColumn, newColumn, STATE_FREE, TimerTable, type TimerTableOptions 
 export const TASK_FREE = STATE_FREE;
 /** In the wheel, until its next fire. */
 export const TASK_WAITING = 1;
-/** In the backlog: its next fire is due. */
+/** In the backlog: its next fire is due, and goes when the grid of its precision has come to it. */
 export const TASK_DUE = 2;
 /** No coming fire, executions not over. */
 export const TASK_HELD = 3;
@@ -12,6 +12,9 @@ export const TASK_ENDED = 4;
 
 /** In the backlog, behind what is punctual: its next fire was missed, and its policy keeps it. */
 export const TASK_LATE = 5;
+
+/** In the backlog: its next fire came due before, and waits for no grid. */
+export const TASK_READY = 6;
 
 /** The task has a client key. */
 export const FLAG_KEYED = 1;
