@@ -58,6 +58,24 @@ describe('fires', () => {
     expect(shard.dispatch()).toEqual([`${fire(ids[5], 50)}.2`, `${fire(late, 0)}.1`]);
   });
 
+  it('of a lower precision wait for its grid, but not when they came due behind another of their task', async () => {
+    const shard = await TestShard.start();
+    const t = target({ precision: 'low' });
+    shard.create({ key: 'often', s: `e300@${T0}`, t });
+    shard.pass(900);
+    shard.create({ key: 'now', s: `a${T0 + 1_100}`, t });
+    expect(shard.take()).toEqual([]);
+    shard.pass(300);
+    const seen: number[] = [];
+    for (let taken = shard.take(); taken.length > 0; taken = shard.take()) {
+      seen.push(...taken.map(({ execution }) => execution.scheduledAt - T0));
+      shard.pass(0);
+    }
+    expect(seen).toEqual([300, 600, 900]);
+    shard.pass(800);
+    expect(shard.take().map(({ execution }) => execution.scheduledAt - T0)).toEqual([1_100, 1_200]);
+  });
+
   it('are taken within a limit, and counted while they are out', async () => {
     const shard = await TestShard.start();
     for (let at = 0; at < 20_000; at++) shard.append(shard.createRecord({ s: `a${T0}` }));

@@ -48,8 +48,9 @@ function due(state: ShardState, slot: number, nowMs: number): void {
   }
   if (kept <= nowMs) {
     // One that came due behind another of its task has waited long enough: the lines of the grid hold what waits for its next instant.
-    const ready = isOnGrid(state.targetOf(slot).lane, kept, nowMs) ? TASK_READY : TASK_DUE;
-    return state.enterBacklog(slot, kept, isMissed(state, slot, kept, nowMs) ? TASK_LATE : ready);
+    const { lane } = state.targetOf(slot);
+    const due = lane !== 0 && isOnGrid(lane, kept, nowMs) ? TASK_READY : TASK_DUE;
+    return state.enterBacklog(slot, kept, isMissed(state, slot, kept, nowMs) ? TASK_LATE : due);
   }
   state.arm(slot, kept);
   state.endIfOver(slot, nowMs);

@@ -97,6 +97,7 @@ export class NaiveModel {
   readonly #moved = new Map<string, number>();
   /** One-time tasks that were skipped since. */
   readonly #skips = new Map<string, number>();
+  readonly #forgotten = new Map<string, ModelTask>();
   #witnesses: Witness[] = [];
   #watermark: number;
   /** Fires that are over, or of one-time tasks and skipped. */
@@ -283,7 +284,7 @@ export class NaiveModel {
   #decideAnew(task: ModelTask, nowMs: number, isThere: (task: string, atMs: number) => boolean): void {
     const open = this.#firesOf(task.id).filter(([, { phase, begun }]) => phase === 'open' && !begun);
     for (const [execution, { scheduledAt, since }] of open) {
-      if (scheduledAt <= this.#watermark) continue;
+      if (dueOf(task, scheduledAt) <= this.#watermark) continue;
       // Of a schedule before, what came due in the minute before it was changed has become an execution with that.
       const old = since !== task.since;
       if (!old || (!isThere(task.id, scheduledAt) && this.#wasLate(task, scheduledAt))) this.fires.delete(execution);
@@ -293,7 +294,8 @@ export class NaiveModel {
       : this.#firesBetween(task, Math.max(this.#watermark, task.since), nowMs);
     for (const atMs of due) {
       const execution = executionId(task.id, atMs);
-      if (atMs > nowMs || atMs <= this.#watermark || this.fires.has(execution) || this.#ran.has(execution)) continue;
+      if (atMs > nowMs || dueOf(task, atMs) <= this.#watermark || this.fires.has(execution) || this.#ran.has(execution))
+        continue;
       const kept = isKept(task, atMs, due, this.#watermark, nowMs);
       const may = this.#witnesses.some(
         (seen) => seen.task === task.id && atMs < seen.beforeMs && isKept(task, atMs, due, this.#watermark, seen.atMs),
@@ -350,6 +352,21 @@ export class NaiveModel {
       view.set(id, [state, state === 'live' ? next : Infinity, ...fires.sort()].join('\n'));
     }
     return view;
+  }
+
+  /** The shard remembers an ended task no longer. */
+  forget(id: string): void {
+    const task = this.tasks.get(id);
+    this.tasks.delete(id);
+    if (task !== undefined && this.#skips.has(id)) this.#forgotten.set(id, task);
+  }
+
+  /** A task that was skipped and forgotten, without a checkpoint that tells, is skipped again by a new owner. Returns its view; undefined for others. */
+  remembersAgain(id: string): string | undefined {
+    const task = this.#forgotten.get(id);
+    if (task === undefined || !this.#skips.has(id)) return undefined;
+    this.tasks.set(id, { ...task, endedAt: this.#now });
+    return this.view().get(id);
   }
 
   isUnderWay(id: string): boolean {
@@ -428,10 +445,15 @@ const GRID_MS = { high: 1, normal: LIMITS.normalGridMs, low: LIMITS.lowGridMs } 
 /** Whether a fire is to run when it is first seen at `nowMs`, nobody having watched since `seenMs`. `due` are its task's fires since then. */
 function isKept(task: ModelTask, atMs: number, due: readonly number[], seenMs: number, nowMs: number): boolean {
   const isMissed = (ms: number): boolean => ms > seenMs && ms <= nowMs - LIMITS.catchUpAfterMs;
-  if (!isMissed(isOnce(task) ? Math.max(atMs, task.createdAt) : atMs)) return true;
+  if (!isMissed(dueOf(task, atMs))) return true;
   const { policy, windowMs } = catchUpOf(decodeTarget(task.target), !isOnce(task));
   if (policy === 'skip') return false;
   return policy === 'all' ? atMs >= nowMs - windowMs : atMs === due.findLast(isMissed) || isOnce(task);
+}
+
+/** When a fire came due: not before its task was made. */
+function dueOf(task: ModelTask, atMs: number): number {
+  return isOnce(task) ? Math.max(atMs, task.createdAt) : atMs;
 }
 
 function isOnce({ schedule }: ModelTask): boolean {
