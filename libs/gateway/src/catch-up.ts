@@ -8,13 +8,13 @@ import {
   type TaskDraft,
   type WireError,
 } from '@belfry/protocol';
-import { periodText, readPeriod } from '@belfry/timing';
+import { periodText, readDuration } from '@belfry/timing';
 
 /** A draft's policy for missed fires with its window in ms; `path` stands before the paths of errors. */
 export function readCatchUp({ catchUp }: TaskDraft, path: string): CatchUp | WireError | undefined {
   if (catchUp?.window === undefined) return catchUp;
   const at = `${path}catchUp.window`;
-  const reading = readPeriod(catchUp.window);
+  const reading = readDuration(catchUp.window);
   if (!reading.ok) return wireError('invalid_field', reading.message, at, reading.position);
   const { ms } = reading;
   if (ms < LIMITS.catchUpAfterMs)

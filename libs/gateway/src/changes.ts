@@ -51,7 +51,7 @@ export function checkUpdate(
     m: hashOfCommand(namespace, 'update', commandId),
     id: taskId,
     ns: namespace,
-    ...(draft.schedule === undefined ? {} : { s: scheduleOf(draft.schedule, nowMs, schedules) }),
+    ...(draft.schedule === undefined ? {} : { s: scheduleOf(draft.schedule, nowMs, namespace, schedules) }),
     ...(Object.keys(target).length === 0 ? {} : { t: target }),
     ...(draft.payload === undefined ? {} : { p: draft.payload }),
     ...(draft.metadata === undefined ? {} : { d: draft.metadata }),
@@ -59,8 +59,13 @@ export function checkUpdate(
   return { id: taskId, path, shard: shardOf(taskId, shards), record };
 }
 
-function scheduleOf(fields: NonNullable<TaskDraft['schedule']>, nowMs: number, schedules: Schedules): string {
-  const schedule = schedules.read(fields, nowMs, 'set.');
+function scheduleOf(
+  fields: NonNullable<TaskDraft['schedule']>,
+  nowMs: number,
+  namespace: string,
+  schedules: Schedules,
+): string {
+  const schedule = schedules.read(fields, nowMs, namespace, 'set.');
   if (!schedule.ok) throw new Refused(schedule.error);
   return schedule.canonical;
 }

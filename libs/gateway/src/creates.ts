@@ -59,7 +59,7 @@ export function checkCreates(
     const reading = readTaskSpec(value, path);
     if (!reading.ok) return bounded(reading.error);
     const draft = reading.value;
-    const schedule = schedules.read(draft.schedule ?? {}, context.nowMs, path);
+    const schedule = schedules.read(draft.schedule ?? {}, context.nowMs, namespace, path);
     if (!schedule.ok) return bounded(schedule.error);
     const catchUp = readCatchUp(draft, path);
     if (isRefused(catchUp)) return catchUp;

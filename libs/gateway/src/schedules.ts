@@ -26,15 +26,16 @@ export class Schedules {
   }
 
   /** `nowMs` decides whether an `at` is too old; `path` stands before the paths of errors. */
-  read(fields: ScheduleFields, nowMs: number, path: string): ScheduleText {
+  read(fields: ScheduleFields, nowMs: number, namespace: string, path: string): ScheduleText {
     if (fields.at !== undefined) return this.#readAt(fields, nowMs, path);
-    const key = cacheKey(fields);
-    const known = this.#known.get(key);
+    // What a limit leaves depends on when it is asked for.
+    const key = fields.limit === undefined ? cacheKey(fields, namespace) : undefined;
+    const known = key === undefined ? undefined : this.#known.get(key);
     if (known !== undefined) return known;
-    const reading = this.#parse(fields);
+    const reading = this.#parse(fields, { nowMs, namespace });
     if (!reading.ok) return { ok: false, error: refusal(reading.error, path) };
     const text = encoded(reading.schedule);
-    this.#known.set(key, text);
+    if (key !== undefined) this.#known.set(key, text);
     return text;
   }
 
@@ -57,10 +58,9 @@ function encoded({ canonical }: Schedule): ScheduleText {
   return { ok: true, canonical, json: JSON.stringify(canonical) };
 }
 
-/** Numbers and texts are told apart: "60000" is no number of milliseconds. */
-function cacheKey({ every, anchor, cron, timezone }: ScheduleFields): string {
-  if (cron !== undefined) return `c\0${cron}\0${timezone ?? ''}`;
-  return `${typeof every === 'number' ? 'n' : 't'}${typeof anchor === 'number' ? 'n' : 't'}\0${every}\0${anchor ?? ''}`;
+/** Everything that the canonical text depends on. Numbers and texts are told apart: "60000" is no number of milliseconds. */
+function cacheKey(fields: ScheduleFields, namespace: string): string {
+  return JSON.stringify([fields.calendars === undefined ? '' : namespace, fields]);
 }
 
 /** Whether an `at` that cannot be read is an instant all the same: before 1970 or after the year 9999. */

@@ -11,7 +11,7 @@ import {
   type StoredTask,
   type TaskFilter,
 } from '@belfry/ports';
-import { nextFire, parseCanonical } from '@belfry/timing';
+import { nextFire, parseCanonical, seedOf } from '@belfry/timing';
 
 import type { GatewayEnvironment } from './environment.ts';
 import { Gateway } from './gateway.ts';
@@ -40,7 +40,10 @@ export function plainShards(): ShardBehaviour {
   return (record) => {
     switch (record.k) {
       case 'create': {
-        const next = nextFire(parseCanonical(record.s), record.s.startsWith('a') ? -1 : T0, T0);
+        const next = nextFire(parseCanonical(record.s), record.s.startsWith('a') ? -1 : T0, {
+          createdMs: T0,
+          seed: seedOf(record.id),
+        });
         const status = known.has(record.id) ? 'unchanged' : 'created';
         known.add(record.id);
         return { ok: true, status, next: [next] };

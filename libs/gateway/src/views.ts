@@ -13,7 +13,7 @@ import {
   type TaskView,
 } from '@belfry/protocol';
 import type { StoredExecution, StoredTask } from '@belfry/ports';
-import { nextFire, parseCanonical, type Schedule } from '@belfry/timing';
+import { nextFire, parseCanonical, seedOf, type Schedule } from '@belfry/timing';
 
 import { catchUpView } from './catch-up.ts';
 
@@ -102,10 +102,11 @@ export function storedTaskView(task: StoredTask, nowMs: number): TaskView {
 }
 
 function coming(schedule: Schedule, task: StoredTask, nowMs: number): number[] {
+  const context = { createdMs: task.createdAt, seed: seedOf(task.id) };
   const fires: number[] = [];
   let after = schedule.kind === 'at' ? nowMs : Math.max(nowMs, task.effectiveFrom);
   while (fires.length < LIMITS.nextFires) {
-    after = nextFire(schedule, after, task.createdAt);
+    after = nextFire(schedule, after, context);
     if (after === Infinity) break;
     fires.push(after);
   }
@@ -115,10 +116,16 @@ function coming(schedule: Schedule, task: StoredTask, nowMs: number): number[] {
 /** The schedule as a user would state it. */
 export function scheduleFields(canonical: string): ScheduleFields {
   const schedule = readCanonical(canonical);
-  if (schedule !== undefined) return schedule.spec;
+  if (schedule !== undefined) return inNamespace(schedule.spec);
   // Only a zone that this machine does not know leads here; the words are shown as they are.
   const end = canonical.lastIndexOf(';');
   return { cron: canonical.slice(1, end < 0 ? undefined : end), timezone: end < 0 ? 'UTC' : canonical.slice(end + 1) };
+}
+
+/** Users name a calendar without its namespace, which is that of the task. */
+function inNamespace({ calendars, ...fields }: ScheduleFields): ScheduleFields {
+  if (calendars === undefined) return fields;
+  return { ...fields, calendars: calendars.map((name) => name.slice(name.indexOf('/') + 1)) };
 }
 
 function readCanonical(text: string): Schedule | undefined {

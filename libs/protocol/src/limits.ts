@@ -21,8 +21,10 @@ export const LIMITS = {
   keyChars: 256,
   /** Characters of a client's command id. */
   commandIdChars: 128,
-  /** Characters of a cron expression. */
+  /** Characters of a cron expression, and of every other text of a schedule. */
   cronChars: 256,
+  /** Items of a list in a schedule: expressions, calendars. */
+  scheduleItems: 10,
   /** Characters of namespace, queue, handler and worker names. */
   nameChars: 64,
   /** Characters of an error message that is kept with an attempt. */

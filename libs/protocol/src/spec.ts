@@ -44,10 +44,25 @@ export interface ScheduleFields {
   readonly every?: string | number;
   /** Where an interval's grid begins; default is the task's creation. */
   readonly anchor?: string | number;
-  /** Cron: 5 fields, or 6 with seconds first, or a macro. */
-  readonly cron?: string;
-  /** IANA time zone of `cron`. Default UTC. */
+  /** Cron: 5 fields, or 6 with seconds first, or a macro; or up to ten of these. */
+  readonly cron?: string | readonly string[];
+  /** IANA time zone of `cron`, of `between`, and of an interval's days, weeks, months and years. Default UTC. */
   readonly timezone?: string;
+  /** No fire is before it, and none after it. Instants as in `at`. */
+  readonly startAt?: string | number;
+  readonly endAt?: string | number;
+  /** So many instants of the schedule, 1 to 10,000, from `startAt` or from its creation on. */
+  readonly limit?: number;
+  /** A wall time that a change of the clock skips: runs after the gap, or not. One that it repeats: runs in which pass. */
+  readonly gap?: 'next' | 'skip';
+  readonly fold?: 'first' | 'last' | 'both';
+  /** Names of calendars of the namespace: what one of them excludes is left out (`skip`, the default), or moved (`next`). */
+  readonly calendars?: readonly string[];
+  readonly onExcluded?: 'skip' | 'next';
+  /** Each task's fires are moved by an amount of its own up to this. */
+  readonly jitter?: string | number;
+  /** Once a day, at a minute of this window that the scheduler chooses: `["02:00", "04:00"]`. */
+  readonly between?: readonly [string, string];
 }
 
 /** A task as clients state it. */
@@ -97,7 +112,22 @@ export interface TaskDraft {
 
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WireError };
 
-const SCHEDULE_FIELDS = ['at', 'every', 'anchor', 'cron', 'timezone'] as const;
+const SCHEDULE_FIELDS = [
+  'at',
+  'every',
+  'anchor',
+  'cron',
+  'timezone',
+  'startAt',
+  'endAt',
+  'limit',
+  'gap',
+  'fold',
+  'calendars',
+  'onExcluded',
+  'jitter',
+  'between',
+] as const;
 const TASK_FIELDS: ReadonlySet<string> = new Set([
   ...SCHEDULE_FIELDS,
   'queue',
@@ -247,37 +277,57 @@ function readPayload(value: unknown, at: string): string {
   return text;
 }
 
+/** Shapes and sizes only: what the fields say, and which go together, is the schedule engine's to judge. */
 function readSchedule(value: Record<string, unknown>, at: string): ScheduleFields | undefined {
-  const kinds = (['at', 'every', 'cron'] as const).filter((kind) => value[kind] !== undefined);
-  if (kinds.length > 1)
-    refuse(
-      'invalid_schedule',
-      `only one of at, every and cron may stand; here are ${kinds.join(' and ')}`,
-      at + kinds[1],
-    );
-  const [kind] = kinds;
-  if (value['timezone'] !== undefined && kind !== 'cron')
-    refuse('invalid_schedule', 'goes with cron only', at + 'timezone');
-  if (value['anchor'] !== undefined && kind !== 'every')
-    refuse('invalid_schedule', 'goes with every only', at + 'anchor');
-  if (kind === undefined) return undefined;
   const fields: Record<string, unknown> = {};
+  let kind: string | undefined;
+  let stray: string | undefined;
   for (const name of SCHEDULE_FIELDS) {
     const field = value[name];
     if (field === undefined) continue;
-    const textOnly = name === 'cron' || name === 'timezone';
-    if (typeof field !== 'string' && (textOnly || typeof field !== 'number')) {
-      refuse(
-        'invalid_field',
-        textOnly ? 'must be a string' : 'must be a string or a number of milliseconds',
-        at + name,
-      );
-    }
-    if (typeof field === 'string' && field.length > LIMITS.cronChars)
-      refuse('too_large', `more than ${LIMITS.cronChars} characters`, at + name);
+    if (name === 'at' || name === 'every' || name === 'cron') {
+      if (kind !== undefined)
+        refuse('invalid_schedule', `only one of at, every and cron may stand; here are ${kind} and ${name}`, at + name);
+      kind = name;
+    } else stray ??= name;
+    checkScheduleField(name, field, at);
     fields[name] = field;
   }
-  return fields;
+  if (kind !== undefined) return fields;
+  if (stray !== undefined) refuse('invalid_schedule', 'goes with at, every or cron', at + stray);
+  return undefined;
+}
+
+/** Fields that are texts, numbers of milliseconds, or lists of texts; a field may be several of these. */
+const TEXTS: ReadonlySet<string> = new Set(
+  SCHEDULE_FIELDS.filter((name) => !['limit', 'calendars', 'between'].includes(name)),
+);
+const NUMBERS: ReadonlySet<string> = new Set(['at', 'every', 'anchor', 'startAt', 'endAt', 'limit', 'jitter']);
+const LISTS: ReadonlySet<string> = new Set(['cron', 'calendars', 'between']);
+
+function checkScheduleField(name: string, field: unknown, at: string): void {
+  const isList = Array.isArray(field) && LISTS.has(name);
+  const isRight =
+    isList || (typeof field === 'string' && TEXTS.has(name)) || (typeof field === 'number' && NUMBERS.has(name));
+  if (!isRight) refuse('invalid_field', `must be ${wanted(name)}`, at + name);
+  if (isList && field.length > LIMITS.scheduleItems)
+    refuse('too_large', `more than ${LIMITS.scheduleItems} items`, at + name);
+  for (const [i, text] of (isList ? (field as unknown[]) : [field]).entries()) {
+    const path = isList ? `${at}${name}[${i}]` : at + name;
+    if (isList && typeof text !== 'string') refuse('invalid_field', 'must be a string', path);
+    if (typeof text === 'string' && text.length > LIMITS.cronChars)
+      refuse('too_large', `more than ${LIMITS.cronChars} characters`, path);
+  }
+}
+
+function wanted(name: string): string {
+  if (name === 'limit') return 'a number';
+  const kinds = [
+    ...(TEXTS.has(name) ? ['a string'] : []),
+    ...(NUMBERS.has(name) ? ['a number of milliseconds'] : []),
+    ...(LISTS.has(name) ? ['a list of strings'] : []),
+  ];
+  return kinds.join(' or ');
 }
 
 function readKey(value: unknown, at: string): string | undefined {

@@ -1,5 +1,5 @@
 import type { CatchUpSpec, CreateResult, Precision, RetrySpec, TaskSpec } from '@belfry/protocol';
-import { parseSchedule } from '@belfry/timing';
+import { readDuration } from '@belfry/timing';
 
 import { belfryError } from './errors.ts';
 
@@ -12,15 +12,36 @@ export interface When {
   readonly at?: Instant;
   /** Once, so long from now on this machine's clock: `90s`, `15m`, or milliseconds; 100 ms at least. */
   readonly in?: string | number;
-  /** Again and again: `90s`, `15m`, `2h`, `1d`, an ISO 8601 duration, or milliseconds. */
+  /** Again and again: `90s`, `15m`, `2h`, `1d`, `1mo`, an ISO 8601 duration, or milliseconds. */
   readonly every?: string | number;
   /** Where the grid of `every` begins. Default: the task's creation. */
   readonly anchor?: Instant;
-  /** 5 fields, or 6 with seconds first, or a macro such as `@daily`. */
-  readonly cron?: string;
-  /** IANA time zone of `cron`. Default UTC. */
+  /** 5 fields, or 6 with seconds first, or a macro such as `@daily`; or up to ten of these. */
+  readonly cron?: string | readonly string[];
+  /** IANA time zone of `cron`, of `between`, and of an interval's days, weeks, months and years. Default UTC. */
   readonly timezone?: string;
+  /** No fire is before it. */
+  readonly startAt?: Instant;
+  /** No fire is after it. */
+  readonly endAt?: Instant;
+  /** So many instants of the schedule, 1 to 10,000, counted from `startAt` or from now, run or not. */
+  readonly limit?: number;
+  /** A wall time that a change of the clock skips: runs after the gap, or not. Default: by the kind of job (docs/schedules.md). */
+  readonly gap?: 'next' | 'skip';
+  /** A wall time that is repeated: runs in which pass. Default: by the kind of job. */
+  readonly fold?: 'first' | 'last' | 'both';
+  /** Names of calendars; what one of them excludes does not run. */
+  readonly calendars?: readonly string[];
+  /** Whether an excluded fire is left out (the default), or moved to the next instant that the calendars allow. */
+  readonly onExcluded?: 'skip' | 'next';
+  /** Each task's fires are moved by an amount of its own up to this, the same at each fire: `30s`, `10m`, at most 24 h. */
+  readonly jitter?: string | number;
+  /** Once a day, at a minute of this window that the scheduler chooses: `['02:00', '04:00']`. */
+  readonly between?: readonly [string, string];
 }
+
+/** Fields that may be a `Date`. */
+const INSTANTS = ['at', 'anchor', 'startAt', 'endAt'] as const;
 
 /** What a task may have besides its schedule and target. */
 export interface TaskOptions {
@@ -66,14 +87,14 @@ export type TaskChanges = Partial<Omit<ScheduleSpec, 'key'>>;
 export function wireSpec(spec: ScheduleSpec, nowMs?: number): TaskSpec;
 export function wireSpec(spec: TaskChanges, nowMs?: number): Partial<Omit<TaskSpec, 'key'>>;
 export function wireSpec(spec: TaskChanges, nowMs = Date.now()): Partial<TaskSpec> {
-  if (spec.in === undefined && !(spec.at instanceof Date) && !(spec.anchor instanceof Date))
-    return spec as Partial<TaskSpec>;
+  if (spec.in === undefined && !INSTANTS.some((field) => spec[field] instanceof Date)) return spec as Partial<TaskSpec>;
   const { in: delay, ...rest } = spec;
   const at = delay === undefined ? instant(spec, 'at') : fromNow(delay, spec, nowMs);
-  return { ...rest, ...at, ...instant(spec, 'anchor') } as Partial<TaskSpec>;
+  const bounds = { ...instant(spec, 'anchor'), ...instant(spec, 'startAt'), ...instant(spec, 'endAt') };
+  return { ...rest, ...at, ...bounds } as Partial<TaskSpec>;
 }
 
-function instant(spec: When, field: 'at' | 'anchor'): { readonly [field: string]: number } {
+function instant(spec: When, field: (typeof INSTANTS)[number]): { readonly [field: string]: number } {
   const value = spec[field];
   if (!(value instanceof Date)) return {};
   const ms = value.getTime();
@@ -83,7 +104,7 @@ function instant(spec: When, field: 'at' | 'anchor'): { readonly [field: string]
 
 function fromNow(delay: string | number, { at }: When, nowMs: number): { readonly at: number } {
   if (at !== undefined) throw belfryError('invalid_schedule', 'only one of at and in may stand', 'in');
-  const period = parseSchedule({ every: delay });
-  if (!period.ok) throw belfryError('invalid_schedule', period.error.message, 'in');
-  return { at: nowMs + (period.schedule.kind === 'every' ? period.schedule.everyMs : 0) };
+  const duration = readDuration(delay);
+  if (!duration.ok) throw belfryError('invalid_schedule', `in: ${duration.message}`, 'in');
+  return { at: nowMs + duration.ms };
 }

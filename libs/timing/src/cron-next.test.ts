@@ -1,18 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { Scanner } from './cron-scanner.ts';
-import { parseSchedule, type Schedule } from './schedule.ts';
+import { parseSchedule } from './read-schedule.ts';
+import { CronSchedule } from './schedule.ts';
 import { seeded } from './testing.ts';
 import { findZone, type Zone } from './zones.ts';
 
 const DAY_MS = 86_400_000;
 
-function cron(text: string, timezone = 'UTC'): Schedule {
+function cron(text: string, timezone = 'UTC'): CronSchedule {
   const reading = parseSchedule({ cron: text, timezone });
   if (!reading.ok) throw new Error(`${text}: ${reading.error.message}`);
+  if (!(reading.schedule instanceof CronSchedule)) throw new Error(`${text} is not one expression`);
   return reading.schedule;
 }
 
-function firesWithin(schedule: Schedule, afterMs: number, untilMs: number): number[] {
+function firesWithin(schedule: CronSchedule, afterMs: number, untilMs: number): number[] {
   const fires: number[] = [];
   for (let at = schedule.next(afterMs); at <= untilMs; at = schedule.next(at)) fires.push(at);
   return fires;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSchedule } from './schedule.ts';
+import { parseSchedule } from './read-schedule.ts';
 
 function canonical(cron: string): string {
   const reading = parseSchedule({ cron });

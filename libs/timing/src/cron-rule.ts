@@ -45,6 +45,18 @@ export class CronRule {
     this.#firstTime = this.#timeFrom(0);
   }
 
+  /** On the same days, once, at this minute of the day. */
+  atMinute(minute: number): CronRule {
+    const ofHour = minute % 60;
+    return new CronRule({
+      ...this.#sets,
+      seconds: [1, 0],
+      minutes: ofHour < 32 ? [1 << ofHour, 0] : [0, 1 << (ofHour - 32)],
+      hours: 1 << Math.floor(minute / 60),
+      isInterval: false,
+    });
+  }
+
   /** The first matching wall time at or after `local`; Infinity beyond the year 9999. */
   nextFrom(local: number): number {
     const day = Math.floor(local / DAY_S);

@@ -10,32 +10,63 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ['d', 86_400_000],
   ['w', 604_800_000],
 ]);
-const ISO =
-  /^P(?:(\d+(?:[.,]\d+)?)W)?(?:(\d+(?:[.,]\d+)?)D)?(?:T(?=\d)(?:(\d+(?:[.,]\d+)?)H)?(?:(\d+(?:[.,]\d+)?)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i;
-const ISO_UNITS = ['w', 'd', 'h', 'm', 's'] as const;
+/** Units of the calendar: months or days of each. Days and weeks are exact where no calendar counts. */
+const MONTHS: ReadonlyMap<string, number> = new Map([
+  ['mo', 1],
+  ['y', 12],
+]);
+const DAYS: ReadonlyMap<string, number> = new Map([
+  ['d', 1],
+  ['w', 7],
+]);
+const PART = /(\d+(?:\.\d+)?)(ms|mo|[smhdwy])/gy;
+const NUMBER = '(\\d+(?:[.,]\\d+)?)';
+const ISO = new RegExp(
+  `^P(?:${NUMBER}Y)?(?:${NUMBER}M)?(?:${NUMBER}W)?(?:${NUMBER}D)?(?:T(?=\\d)(?:${NUMBER}H)?(?:${NUMBER}M)?(?:${NUMBER}S)?)?$`,
+  'i',
+);
+const ISO_UNITS = ['y', 'mo', 'w', 'd', 'h', 'm', 's'] as const;
+
+/** A period: months and days of the calendar, and milliseconds of real time. */
+export interface Period {
+  readonly months: number;
+  readonly days: number;
+  readonly ms: number;
+}
 
 export type PeriodReading =
-  | { readonly ok: true; readonly ms: number }
-  | { readonly ok: false; readonly message: string; readonly position?: number };
+  ({ readonly ok: true } & Period) | { readonly ok: false; readonly message: string; readonly position?: number };
 
 /**
- * Reads a period: `90s`, `15m`, `1h30m`, `500ms` (units ms, s, m, h, d, w), an ISO 8601 duration without years and months, or
- * milliseconds. A day is 24 hours. Whole milliseconds, 100 at least.
+ * Reads a period: `90s`, `15m`, `1h30m`, `500ms`, `1mo` (units ms, s, m, h, d, w, mo, y), an ISO 8601 duration, or milliseconds. Without
+ * `calendar` a day is 24 hours, and a week seven such; with it they are days of the calendar, as months and years are always.
+ * Whole milliseconds, 100 at least.
  */
-export function readPeriod(value: unknown): PeriodReading {
-  if (typeof value === 'number') return within(value);
+export function readPeriod(value: unknown, calendar = false): PeriodReading {
+  if (typeof value === 'number') return within({ months: 0, days: 0, ms: value });
   if (typeof value !== 'string') return no('a text such as "15m", an ISO 8601 duration or milliseconds are needed');
-  if (/^[Pp]/.test(value)) return readIso(value);
+  if (/^[Pp]/.test(value)) return readIso(value, calendar);
   if (value.trim() === '') return no('it is empty; a period is needed, as in 15m', 0);
-  let total = 0;
+  const parts: [string, string][] = [];
   let position = 0;
-  for (const part of value.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/gy)) {
-    total += Number(part[1]) * (UNITS.get(part[2] as string) as number);
+  for (const part of value.matchAll(PART)) {
+    parts.push([part[1] as string, part[2] as string]);
     position += part[0].length;
   }
-  if (position === value.length) return within(tidy(total));
+  if (position === value.length) return sum(parts, calendar);
   const digits = /^[\d.]*/.exec(value.slice(position))?.[0].length ?? 0;
   return no(whyUnreadable(value), position + digits);
+}
+
+/** Reads a stretch of real time, as `readPeriod` does; months and years are none. */
+export function readDuration(
+  value: unknown,
+):
+  | { readonly ok: true; readonly ms: number }
+  | { readonly ok: false; readonly message: string; readonly position?: number } {
+  const reading = readPeriod(value);
+  if (!reading.ok || reading.months === 0) return reading;
+  return no('months and years vary in length; write days, as in 30d');
 }
 
 /** The shortest text that `readPeriod` reads back. */
@@ -47,20 +78,41 @@ export function periodText(ms: number): string {
   return `${ms}ms`;
 }
 
-function readIso(text: string): PeriodReading {
+/** The same for a period of the calendar: `1y`, `3mo`, `1mo15d`, `1d12h`. */
+export function calendarPeriodText({ months, days, ms }: Period): string {
+  const ofMonths = months === 0 ? '' : months % 12 === 0 ? `${months / 12}y` : `${months}mo`;
+  return `${ofMonths}${days === 0 ? '' : `${days}d`}${ms === 0 ? '' : clockText(ms)}`;
+}
+
+/** Real time without days: those would be the calendar's. */
+function clockText(ms: number): string {
+  return ms % 3_600_000 === 0 ? `${ms / 3_600_000}h` : periodText(ms);
+}
+
+function readIso(text: string, calendar: boolean): PeriodReading {
   const match = ISO.exec(text);
-  if (match === null || match.slice(1).every((part) => part === undefined)) {
-    const [date = ''] = text.toUpperCase().split('T');
-    const calendar = date.search(/\d[YM]/);
-    if (calendar >= 0) return no('years and months vary in length; use cron, as in "0 0 1 * *"', calendar + 1);
-    return no('it is no ISO 8601 duration, as in PT15M, P1D or P1DT12H', 0);
-  }
-  let total = 0;
-  ISO_UNITS.forEach((unit, at) => {
+  if (match === null || match.slice(1).every((part) => part === undefined))
+    return no('it is no ISO 8601 duration, as in PT15M, P1D, P1M or P1DT12H', 0);
+  const parts = ISO_UNITS.flatMap((unit, at): [string, string][] => {
     const part = match[at + 1];
-    if (part !== undefined) total += Number(part.replace(',', '.')) * (UNITS.get(unit) as number);
+    return part === undefined ? [] : [[part.replace(',', '.'), unit]];
   });
-  return within(tidy(total));
+  return sum(parts, calendar);
+}
+
+function sum(parts: readonly (readonly [count: string, unit: string])[], calendar: boolean): PeriodReading {
+  let [months, days, ms] = [0, 0, 0];
+  for (const [text, unit] of parts) {
+    const count = Number(text);
+    const ofMonths = MONTHS.get(unit);
+    const ofDays = calendar ? DAYS.get(unit) : undefined;
+    if ((ofMonths ?? ofDays) !== undefined && !Number.isInteger(count))
+      return no(`a part of a calendar unit is no stretch of time: ${text}${unit}`);
+    if (ofMonths !== undefined) months += count * ofMonths;
+    else if (ofDays !== undefined) days += count * ofDays;
+    else ms += count * (UNITS.get(unit) as number);
+  }
+  return within({ months, days, ms: tidy(ms) });
 }
 
 /** Decimal fractions such as 0.1s are exact up to a rounding error of the multiplication. */
@@ -69,12 +121,14 @@ function tidy(ms: number): number {
   return Math.abs(ms - whole) < 1e-6 ? whole : ms;
 }
 
-function within(ms: number): PeriodReading {
-  if (!Number.isFinite(ms) || ms <= 0) return no('a period is longer than 0');
-  if (ms < MIN_PERIOD_MS) return no(`a period of ${ms} ms is too short: ${MIN_PERIOD_MS} ms at least`);
+function within(period: Period): PeriodReading {
+  const { months, days, ms } = period;
+  if (!Number.isFinite(ms) || ms < 0 || (ms === 0 && months + days === 0)) return no('a period is longer than 0');
+  if (ms < MIN_PERIOD_MS && months + days === 0)
+    return no(`a period of ${ms} ms is too short: ${MIN_PERIOD_MS} ms at least`);
   if (!Number.isInteger(ms)) return no('a period is a whole number of milliseconds');
-  if (ms > MAX_INSTANT_MS) return no('a period ends before the year 9999');
-  return { ok: true, ms };
+  if (ms + (months * 28 + days) * 86_400_000 > MAX_INSTANT_MS) return no('a period ends before the year 9999');
+  return { ok: true, ...period };
 }
 
 function no(message: string, position?: number): PeriodReading {
@@ -82,13 +136,16 @@ function no(message: string, position?: number): PeriodReading {
 }
 
 function whyUnreadable(text: string): string {
-  const units = 'units are ms, s, m, h, d and w, as in 90s or 1h30m';
-  const words = /^(\d+(?:\.\d+)?)\s*(ms|millis|milli|s|sec|m|min|h|hr|hour|d|day|w|week)[a-z]*$/i.exec(text.trim());
+  const units = 'units are ms, s, m, h, d, w, mo and y, as in 90s or 1h30m';
+  const words =
+    /^(\d+(?:\.\d+)?)\s*(ms|millis|milli|s|sec|month|mon|mo|m|min|h|hr|hour|d|day|w|week|y|yr|year)[a-z]*$/i.exec(
+      text.trim(),
+    );
   if (/^\d+(?:\.\d+)?$/.test(text)) return `the unit is missing; did you mean ${text}s, or milliseconds as a number?`;
-  if (/^\d+\s*(?:mo|month|y|year)/i.test(text)) return 'years and months vary in length; use cron, as in "0 0 1 * *"';
   if (text.split(/\s+/).length >= 5) return 'it looks like cron; use the field "cron"';
   if (text.startsWith('-')) return 'a period is longer than 0';
   if (words === null) return `it is no period; ${units}`;
   const unit = (words[2] as string).toLowerCase();
-  return `did you mean ${words[1]}${unit.startsWith('mil') ? 'ms' : unit === 'ms' ? 'ms' : unit[0]}? The ${units}`;
+  const short = unit === 'ms' || unit.startsWith('mil') ? 'ms' : unit.startsWith('mo') ? 'mo' : unit[0];
+  return `did you mean ${words[1]}${short}? The ${units}`;
 }

@@ -42,6 +42,11 @@ export function hash53(text: string, seed = 0): number {
   return high * 2 ** 32 + low;
 }
 
+/** 32 bits that are a task's own: the last of its id (32 hex digits), which are those of a hash. */
+export function seedOf(taskId: string): number {
+  return parseInt(taskId.slice(24), 16);
+}
+
 /** A number in [0, 1) from a 32-bit hash. */
 export function unit(hash: number): number {
   return (hash >>> 0) / 2 ** 32;

@@ -1,16 +1,22 @@
+export { Calendar } from './calendar.ts';
+export { parseCanonical, sameButSlot } from './canonical.ts';
 export { MAX_INSTANT_MS } from './civil.ts';
-export { periodText, readPeriod, type PeriodReading } from './duration.ts';
-export { backoffDelayMs, hash32, hash53, hashNumber, unit, type Backoff } from './hash.ts';
-export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
+export { ComposedSchedule } from './composed-schedule.ts';
+export { periodText, readDuration } from './duration.ts';
+export { backoffDelayMs, hash32, hash53, hashNumber, seedOf, unit, type Backoff } from './hash.ts';
 export {
-  nextFire,
-  parseCanonical,
-  parseSchedule,
-  type Schedule,
-  type ScheduleReading,
-  type ScheduleSpec,
-} from './schedule.ts';
+  MOST_CALENDAR_RULES,
+  parseCalendar,
+  type CalendarReading,
+  type CalendarRule,
+  type CalendarSpec,
+} from './read-calendar.ts';
+export { parseSchedule, slotsOf, withSlot, type ReadContext, type ScheduleReading } from './read-schedule.ts';
+export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
+export { isUniform, nextFire, type Schedule } from './schedule.ts';
+export type { CalendarSource, ScheduleSpec, TaskContext } from './schedule-spec.ts';
 export { SlotLinks, SlotList } from './slot-links.ts';
 export { grownColumn, newColumn } from './columns.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
+export type { FoldRule, GapRule } from './wall-clock.ts';
 export { TimingWheel, type TimingWheelOptions } from './wheel.ts';

@@ -9,8 +9,8 @@ export type ScheduleErrorCode =
 
 export interface ScheduleError {
   readonly code: ScheduleErrorCode;
-  /** The field that is at fault. */
-  readonly path: 'at' | 'every' | 'anchor' | 'cron' | 'timezone';
+  /** The field that is at fault, such as `cron` or `calendars[0]`. */
+  readonly path: string;
   /** For people: what is wrong, and what was probably meant. */
   readonly message: string;
   /** Where in the field's text, from 0. */
@@ -21,7 +21,7 @@ export interface ScheduleError {
 export class Refusal extends Error {
   readonly error: ScheduleError;
 
-  constructor(code: ScheduleErrorCode, path: ScheduleError['path'], message: string, position?: number) {
+  constructor(code: ScheduleErrorCode, path: string, message: string, position?: number) {
     super(message);
     this.error = { code, path, message, ...(position === undefined ? {} : { position }) };
   }

@@ -94,6 +94,11 @@ export class TimerTable {
     this.size--;
   }
 
+  /** What `seedOf` says of its id. */
+  seedOf(slot: number): number {
+    return this.ids[slot * 4 + 3] as number;
+  }
+
   idOf(slot: number): string {
     for (let word = 0; word < 4; word++) idBytes.writeUInt32BE(this.ids[slot * 4 + word] as number, word * 4);
     return idBytes.toString('hex');

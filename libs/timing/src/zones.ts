@@ -21,6 +21,8 @@ const LEAD_S = 86_400;
 export interface OffsetSpan {
   /** When the offset began; -Infinity if that is more than a day before the instant asked for. */
   start: number;
+  /** `start`, or an instant from which it holds for certain. */
+  since: number;
   /** When it ends, or an instant up to which it holds for certain. */
   end: number;
   offset: number;
@@ -55,7 +57,7 @@ export class Zone {
   /** Writes the span that holds the instant (whole seconds, from 1970 to the year 9999) into `span`. */
   span(instant: number, span: OffsetSpan): void {
     if (this.#format === undefined) {
-      setSpan(span, -Infinity, Infinity, 0, 0);
+      setSpan(span, -Infinity, -Infinity, Infinity, 0, 0);
       return;
     }
     let index = Math.floor(instant / WINDOW_S);
@@ -71,10 +73,11 @@ export class Zone {
     while (next < starts.length && (starts[next] as number) <= at) next++;
     const end = (next < starts.length ? (starts[next] as number) : (index + 1) * WINDOW_S) + shift;
     if (next === 0) {
-      setSpan(span, -Infinity, end, first, first);
+      setSpan(span, -Infinity, index * WINDOW_S - LEAD_S + shift, end, first, first);
     } else {
       const before = next > 1 ? (offsets[next - 2] as number) : first;
-      setSpan(span, (starts[next - 1] as number) + shift, end, offsets[next - 1] as number, before);
+      const start = (starts[next - 1] as number) + shift;
+      setSpan(span, start, start, end, offsets[next - 1] as number, before);
     }
   }
 
@@ -147,11 +150,12 @@ function canonicalName(name: string, resolved: string): string {
 }
 
 export function newSpan(): OffsetSpan {
-  return { start: -Infinity, end: Infinity, offset: 0, before: 0 };
+  return { start: -Infinity, since: -Infinity, end: Infinity, offset: 0, before: 0 };
 }
 
-function setSpan(span: OffsetSpan, start: number, end: number, offset: number, before: number): void {
+function setSpan(span: OffsetSpan, start: number, since: number, end: number, offset: number, before: number): void {
   span.start = start;
+  span.since = since;
   span.end = end;
   span.offset = offset;
   span.before = before;

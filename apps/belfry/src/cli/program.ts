@@ -40,6 +40,19 @@ export function wholeNumber(low: number, high: number): (text: string) => number
   };
 }
 
+/** A flag that may be given again. */
+export function texts(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+/** `02:00-04:00`. Whether these are times is the schedule engine's to say. */
+export function dayWindow(text: string): readonly [string, string] {
+  const [from, to, more] = text.split('-');
+  if (from === undefined || to === undefined || more !== undefined)
+    throw new InvalidArgumentError('It must look like 02:00-04:00.');
+  return [from, to];
+}
+
 /** `--label a=1 --label b=2` as an object. */
 export function labels(
   text: string,

@@ -17,8 +17,30 @@ describe('flags of a task', () => {
       { every: '90s', anchor: '2030-01-31T00:00:00.000Z' },
     ],
     [
+      { cron: ['@daily'], timezone: 'Asia/Tokyo' },
       { cron: '@daily', timezone: 'Asia/Tokyo' },
-      { cron: '@daily', timezone: 'Asia/Tokyo' },
+    ],
+    [
+      {
+        cron: ['* * * * MON', '* * * * FRI'],
+        between: ['02:00', '04:00'],
+        startAt: '2030-01-31',
+        limit: 3,
+        gap: 'skip',
+        calendar: ['holidays'],
+        onExcluded: 'next',
+        jitter: '10m',
+      },
+      {
+        cron: ['* * * * MON', '* * * * FRI'],
+        between: ['02:00', '04:00'],
+        startAt: '2030-01-31T00:00:00.000Z',
+        limit: 3,
+        gap: 'skip',
+        calendars: ['holidays'],
+        onExcluded: 'next',
+        jitter: '10m',
+      },
     ],
     [{ payload: '{"a":1}' }, { payload: { a: 1 } }],
     [{ payload: '@task.json' }, { payload: { from: 'task.json' } }],
@@ -39,10 +61,12 @@ describe('flags of a task', () => {
   ])('%j become a spec', async (flags, spec) => expect(await read(flags)).toEqual(spec));
 
   it.each<[TaskFlags, RegExp]>([
-    [{ at: '2030-01-31', cron: '@daily' }, /only one of .* --at and --cron/],
+    [{ at: '2030-01-31', cron: ['@daily'] }, /only one of .* --at and --cron/],
     [{ in: '1h', every: '1h' }, /--in and --every/],
-    [{ timezone: 'UTC' }, /--timezone goes with --cron/],
-    [{ every: '1h', timezone: 'UTC' }, /--timezone goes with --cron/],
+    [{ timezone: 'UTC' }, /--timezone goes with --every and --cron/],
+    [{ in: '1h', onExcluded: 'next' }, /--on-excluded goes with --every and --cron, not with --in/],
+    [{ at: '2030-01-31', calendar: ['a'] }, /--calendar goes with --every and --cron, not with --at/],
+    [{ cron: ['@daily'], anchor: '2030-01-31' }, /--anchor goes with --every only/],
     [{ anchor: '2030-01-31' }, /--anchor goes with --every/],
     [{ at: 'tomorrow' }, /--at tomorrow: not an instant/],
     [{ in: 'soon' }, /--in soon: not a duration/],

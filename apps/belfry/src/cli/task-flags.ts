@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import type { CatchUpPolicy, CatchUpSpec, Json, Precision, Priority, TaskSpec } from '@belfry/protocol';
+import type { CatchUpPolicy, CatchUpSpec, Json, Precision, Priority, ScheduleFields, TaskSpec } from '@belfry/protocol';
 
 import { usageError } from './exit.ts';
 import { parseDuration, parseInstant } from './time.ts';
@@ -10,9 +10,18 @@ export interface TaskFlags {
   readonly at?: string;
   readonly in?: string;
   readonly every?: string;
-  readonly cron?: string;
+  readonly cron?: readonly string[];
   readonly timezone?: string;
   readonly anchor?: string;
+  readonly startAt?: string;
+  readonly endAt?: string;
+  readonly limit?: number;
+  readonly gap?: 'next' | 'skip';
+  readonly fold?: 'first' | 'last' | 'both';
+  readonly calendar?: readonly string[];
+  readonly onExcluded?: 'skip' | 'next';
+  readonly jitter?: string;
+  readonly between?: readonly [string, string];
   readonly queue?: string;
   readonly handler?: string;
   readonly payload?: string;
@@ -79,31 +88,54 @@ async function payloadFlag(text: string, from: FlagReading): Promise<Json> {
   }
 }
 
-function scheduleFields(
-  flags: TaskFlags,
-  from: FlagReading,
-): Pick<TaskSpec, 'at' | 'every' | 'anchor' | 'cron' | 'timezone'> {
+/** Flags that say more of a schedule, and what each is called on the wire. */
+function moreOfSchedule(flags: TaskFlags, utc: boolean): Partial<ScheduleFields> {
+  const { timezone, limit, gap, fold, calendar, onExcluded, jitter, between } = flags;
+  const instant = (name: string, text: string | undefined): string | undefined =>
+    text === undefined ? undefined : instantFlag(name, text, utc);
+  const fields = {
+    timezone,
+    anchor: instant('anchor', flags.anchor),
+    startAt: instant('start-at', flags.startAt),
+    endAt: instant('end-at', flags.endAt),
+    limit,
+    gap,
+    fold,
+    calendars: calendar,
+    onExcluded,
+    jitter,
+    between,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+export function scheduleFields(flags: TaskFlags, from: Pick<FlagReading, 'now' | 'utc'>): ScheduleFields {
   const kinds = (['at', 'in', 'every', 'cron'] as const).filter((kind) => flags[kind] !== undefined);
   if (kinds.length > 1)
     throw usageError(`only one of --at, --in, --every and --cron: here are --${kinds.join(' and --')}`);
-  if (flags.timezone !== undefined && flags.cron === undefined) throw usageError('--timezone goes with --cron only');
-  if (flags.anchor !== undefined && flags.every === undefined) throw usageError('--anchor goes with --every only');
+  const more = moreOfSchedule(flags, from.utc);
+  const [kind] = kinds;
+  const [stray] = Object.keys(more);
+  if (stray !== undefined && (kind === undefined || kind === 'at' || kind === 'in'))
+    throw usageError(
+      `--${kebab(stray)} goes with --every and --cron${kind === undefined ? '' : `, not with --${kind}`}`,
+    );
+  if (flags.anchor !== undefined && kind !== 'every') throw usageError('--anchor goes with --every only');
   if (flags.at !== undefined) return { at: instantFlag('at', flags.at, from.utc) };
   if (flags.in !== undefined) {
     const at = from.now + durationFlag('in', flags.in);
     if (at > 8.64e15) throw usageError(`--in ${flags.in}: beyond the end of time`);
     return { at: new Date(at).toISOString() };
   }
-  if (flags.every !== undefined) {
-    return {
-      every: flags.every,
-      ...(flags.anchor === undefined ? {} : { anchor: instantFlag('anchor', flags.anchor, from.utc) }),
-    };
-  }
-  if (flags.cron !== undefined) {
-    return { cron: flags.cron, ...(flags.timezone === undefined ? {} : { timezone: flags.timezone }) };
-  }
-  return {};
+  if (flags.every !== undefined) return { every: flags.every, ...more };
+  const [first, second] = flags.cron ?? [];
+  if (flags.cron === undefined || first === undefined) return {};
+  return { cron: second === undefined ? first : flags.cron, ...more };
+}
+
+function kebab(name: string): string {
+  const flag = name === 'calendars' ? 'calendar' : name;
+  return flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function catchUpField({ catchUp, catchUpWindow }: TaskFlags): { readonly catchUp?: CatchUpSpec } {

@@ -1,5 +1,5 @@
 import { decodeTarget, PRECISIONS, type Target } from '@belfry/protocol';
-import { nextFire, parseCanonical, type Schedule } from '@belfry/timing';
+import { isUniform, nextFire, parseCanonical, type Schedule } from '@belfry/timing';
 import type { Lane } from './backlog.ts';
 
 /**
@@ -61,17 +61,22 @@ class Pool<T> {
 /** A schedule with its last answer: tasks that share it mostly ask the same question. */
 class SharedSchedule {
   readonly schedule: Schedule;
+  readonly #isUniform: boolean;
   #after = NaN;
   #next = NaN;
 
   constructor(schedule: Schedule) {
     this.schedule = schedule;
+    this.#isUniform = isUniform(schedule);
   }
 
-  next(afterMs: number, anchorMs: number): number {
-    if (this.schedule.kind !== 'cron') return nextFire(this.schedule, afterMs, anchorMs);
+  /** `createdMs` and `seed` are the task's, as in `TaskContext`. */
+  next(afterMs: number, createdMs: number, seed: number): number {
+    const { schedule } = this;
+    if (schedule.kind === 'every') return schedule.next(afterMs, createdMs);
+    if (!this.#isUniform) return nextFire(schedule, afterMs, { createdMs, seed });
     if (afterMs !== this.#after && !(afterMs > this.#after && afterMs < this.#next)) {
-      this.#next = nextFire(this.schedule, afterMs, anchorMs);
+      this.#next = nextFire(schedule, afterMs, { createdMs, seed });
       this.#after = afterMs;
     }
     return this.#next;

@@ -7,7 +7,7 @@ import {
   type Outcome,
   type UpdateRecord,
 } from '@belfry/protocol';
-import { backoffDelayMs, nextFire, parseCanonical } from '@belfry/timing';
+import { backoffDelayMs, nextFire, parseCanonical, seedOf } from '@belfry/timing';
 import { TARGET } from './test-world.ts';
 
 interface ModelTask {
@@ -391,7 +391,7 @@ export class NaiveModel {
   }
 
   #after(task: ModelTask, ms: number): number {
-    return nextFire(parseCanonical(task.schedule), ms, task.createdAt);
+    return nextFire(parseCanonical(task.schedule), ms, { createdMs: task.createdAt, seed: seedOf(task.id) });
   }
 
   #arm(task: ModelTask): void {

@@ -13,7 +13,7 @@ import {
   type UpdateRecord,
 } from '@belfry/protocol';
 import type { ShardDelta } from '@belfry/ports';
-import { nextFire, parseCanonical } from '@belfry/timing';
+import { nextFire, parseCanonical, seedOf } from '@belfry/timing';
 import { seeded } from '@belfry/timing/testing';
 import { describe, expect, it } from 'vitest';
 import { NaiveModel, type Snapshot } from './naive-model.ts';
@@ -375,7 +375,7 @@ class Walk {
       .sort(([, one], [, other]) => one.scheduledAt - other.scheduledAt);
     if (pointer <= nowMs) expect(behind[0]?.[1].scheduledAt, `the pointer of ${id}`).toBe(pointer);
     for (const [execution] of behind) fires.set(execution, `${execution} waiting 1`);
-    const next = pointer > nowMs ? pointer : nextFire(parseCanonical(glance.schedule), nowMs, glance.createdAt);
+    const next = pointer > nowMs ? pointer : nextFire(parseCanonical(glance.schedule), nowMs, { createdMs: glance.createdAt, seed: seedOf(id) });
     const state = glance.state === 'finished' || glance.state === 'cancelled' ? glance.state : 'live';
     return [state, next, ...[...fires.values()].sort()].join('\n');
   }

@@ -112,7 +112,7 @@ export class ShardState {
   nextAfter(slot: number, afterMs: number): number {
     if (!this.isRecurring(slot)) return nextOnce(this.table.atOf(slot), afterMs);
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
-    return schedule.next(afterMs, this.table.createdAt[slot] as number);
+    return schedule.next(afterMs, this.table.createdAt[slot] as number, this.table.seedOf(slot));
   }
 
   /** `nextAfter` by the schedule that the task has now, whatever it gets later. */
@@ -121,7 +121,8 @@ export class ShardState {
     if (!this.isRecurring(slot)) return (afterMs) => nextOnce(atMs, afterMs);
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
     const createdAt = this.table.createdAt[slot] as number;
-    return (afterMs) => schedule.next(afterMs, createdAt);
+    const seed = this.table.seedOf(slot);
+    return (afterMs) => schedule.next(afterMs, createdAt, seed);
   }
 
   /** The distance of a task's fires where it is always the same. */

@@ -41,8 +41,8 @@ describe('schedule', () => {
 describe('update, get and cancel', () => {
   it('change, show and cancel a task by its key', async () => {
     const { cli, stdout } = testCli(memoryClient());
-    await schedule(cli, { handler: 'echo', cron: '@daily', key: 'k', label: { team: 'a' } });
-    await update(cli, 'k', { cron: '@hourly', timezone: 'Asia/Tokyo' });
+    await schedule(cli, { handler: 'echo', cron: ['@daily'], key: 'k', label: { team: 'a' } });
+    await update(cli, 'k', { cron: ['@hourly'], timezone: 'Asia/Tokyo' });
     await get(cli, 'k', {});
     expect(stdout()).toContain('@hourly Asia/Tokyo');
     expect(stdout()).toContain('team=a');

@@ -9,7 +9,7 @@ export const scheduleEngine: ScheduleEngine = {
     if (!reading.ok) throw new Error(reading.error.message);
     const fires: number[] = [];
     while (fires.length < count) {
-      const next = nextFire(reading.schedule, fires.at(-1) ?? from, from);
+      const next = nextFire(reading.schedule, fires.at(-1) ?? from, { createdMs: from, seed: 0 });
       if (next === Infinity) break;
       fires.push(next);
     }

@@ -1,0 +1,255 @@
+import { CalendarInterval } from './calendar-interval.ts';
+import { MAX_INSTANT_MS } from './civil.ts';
+import { nextCron } from './cron-next.ts';
+import type { CronRule } from './cron-rule.ts';
+import { calendarPeriodText, periodText, type Period } from './duration.ts';
+import { hashNumber, unit } from './hash.ts';
+import type { CalendarSource, ScheduleSpec, TaskContext } from './schedule-spec.ts';
+import type { FoldRule, GapRule } from './wall-clock.ts';
+import type { Zone } from './zones.ts';
+
+const MINUTES_A_DAY = 1_440;
+/** Excluded stretches that one search steps over: more than ten years of one a day. */
+const MOST_STRETCHES = 4_000;
+
+/** A window of the day, in minutes; its end is before its start when it crosses midnight. */
+export interface DayWindow {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** All that a schedule may say besides its instants. Instants in ms. */
+export interface ScheduleParts {
+  /** Each with its text. */
+  readonly crons: readonly { readonly text: string; readonly rule: CronRule }[];
+  readonly period: Period | undefined;
+  readonly zone: Zone;
+  /** Whether the zone was stated, so that an interval's days are the calendar's. */
+  readonly zoned: boolean;
+  readonly anchorMs: number | undefined;
+  readonly startMs: number | undefined;
+  readonly endMs: number | undefined;
+  readonly limit: number | undefined;
+  /** The last instant that a limit leaves. */
+  readonly untilMs: number | undefined;
+  readonly gap: GapRule | undefined;
+  readonly fold: FoldRule | undefined;
+  readonly calendars: readonly string[];
+  readonly onExcluded: 'skip' | 'next';
+  readonly jitterMs: number;
+  readonly between: DayWindow | undefined;
+  /** Which minute of the window, from 0. */
+  readonly slot: number | undefined;
+}
+
+type Instants = (afterMs: number, createdMs: number) => number;
+
+/** A recurring schedule with more to it than an exact interval or one cron expression. */
+export class ComposedSchedule {
+  readonly kind = 'composed';
+  readonly canonical: string;
+  readonly parts: ScheduleParts;
+  readonly #bases = new Map<number, Instants>();
+
+  constructor(parts: ScheduleParts) {
+    this.parts = parts;
+    this.canonical = canonicalText(parts);
+  }
+
+  get spec(): ScheduleSpec {
+    return specOf(this.parts);
+  }
+
+  /** Whether all tasks of this schedule fire at the same instants. */
+  get isUniform(): boolean {
+    const { anchorMs, between, jitterMs, period, slot } = this.parts;
+    return (
+      jitterMs === 0 &&
+      (period === undefined || anchorMs !== undefined) &&
+      (between === undefined || slot !== undefined)
+    );
+  }
+
+  /** Minutes of `between`; 0 without. */
+  get slots(): number {
+    const { between } = this.parts;
+    return between === undefined ? 0 : windowMinutes(between);
+  }
+
+  next(afterMs: number, task: TaskContext): number {
+    const { endMs = Infinity } = this.parts;
+    const jitter = this.jitterOf(task.seed);
+    const fire = this.#allowed(afterMs - jitter, task) + jitter;
+    return fire <= Math.min(endMs, MAX_INSTANT_MS) ? fire : Infinity;
+  }
+
+  /** By how much a task's fires are moved, ms. */
+  jitterOf(seed: number): number {
+    const { jitterMs } = this.parts;
+    return jitterMs === 0 ? 0 : Math.floor(unit(hashNumber(seed, 0x6a09_e667)) * (jitterMs + 1));
+  }
+
+  /** The instants before calendars, jitter and `endAt`. */
+  instant(afterMs: number, { createdMs, seed }: TaskContext): number {
+    const { startMs, untilMs = Infinity } = this.parts;
+    const after = startMs === undefined ? afterMs : Math.max(afterMs, startMs - 1);
+    const at = this.#base(seed)(after, createdMs);
+    return at <= untilMs ? at : Infinity;
+  }
+
+  #allowed(afterMs: number, task: TaskContext): number {
+    const { calendars, onExcluded } = this.parts;
+    if (calendars.length === 0 || task.calendars === undefined) return this.instant(afterMs, task);
+    return onExcluded === 'skip' ? this.#skipExcluded(afterMs, task) : this.#moveExcluded(afterMs, task);
+  }
+
+  #skipExcluded(afterMs: number, task: TaskContext): number {
+    let after = afterMs;
+    for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
+      const at = this.instant(after, task);
+      if (at === Infinity) return Infinity;
+      const allowed = this.nextAllowed(at, task.calendars);
+      if (allowed === at || allowed === Infinity) return allowed;
+      after = allowed - 1;
+    }
+    return Infinity;
+  }
+
+  #moveExcluded(afterMs: number, task: TaskContext): number {
+    const since = this.#excludedSince(afterMs, task.calendars);
+    if (since === undefined) {
+      const at = this.instant(afterMs, task);
+      return at === Infinity ? Infinity : this.nextAllowed(at, task.calendars);
+    }
+    // An instant of the excluded stretch that `afterMs` lies in is still to come, at its end; not one from before the task.
+    const at = this.instant(Math.max(since - 1, Math.min(task.createdMs, afterMs)), task);
+    return at === Infinity ? Infinity : this.nextAllowed(Math.max(at, afterMs), task.calendars);
+  }
+
+  /** The first instant from `atMs` on that all calendars allow. */
+  nextAllowed(atMs: number, source: CalendarSource | undefined): number {
+    let at = atMs;
+    for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
+      const before = at;
+      for (const name of this.parts.calendars) at = source?.(name)?.nextAllowed(at) ?? at;
+      if (at === before || at === Infinity) return at;
+    }
+    return Infinity;
+  }
+
+  /** The start of the excluded stretch that holds `atMs`; undefined when `atMs` is allowed. */
+  #excludedSince(atMs: number, source: CalendarSource | undefined): number | undefined {
+    let since: number | undefined;
+    for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
+      const at: number = since === undefined ? atMs : since - 1;
+      const denying = this.parts.calendars
+        .map((name) => source?.(name))
+        .find((calendar) => calendar?.allows(at) === false);
+      if (denying === undefined) return since;
+      since = denying.excludedSince(at + 1);
+      if (since <= 0) return since;
+    }
+    return since;
+  }
+
+  #base(seed: number): Instants {
+    const { between, slot } = this.parts;
+    const place = between === undefined ? -1 : (slot ?? (seed >>> 0) % windowMinutes(between));
+    let base = this.#bases.get(place);
+    if (base === undefined) {
+      const minute = between === undefined ? undefined : (between.from + place) % MINUTES_A_DAY;
+      base = baseOf(this.parts, minute);
+      this.#bases.set(place, base);
+    }
+    return base;
+  }
+}
+
+export function windowMinutes({ from, to }: DayWindow): number {
+  return (to - from + MINUTES_A_DAY) % MINUTES_A_DAY;
+}
+
+function baseOf(
+  { crons, period, zone, anchorMs, startMs, gap, fold }: ScheduleParts,
+  minute: number | undefined,
+): Instants {
+  if (period === undefined) {
+    const rules = crons.map(({ rule }) => (minute === undefined ? rule : rule.atMinute(minute)));
+    return (afterMs) => Math.min(...rules.map((rule) => nextCron(rule, zone, afterMs, gap, fold)));
+  }
+  const anchor = anchorMs ?? startMs;
+  const { months, days, ms } = period;
+  if (months === 0 && days === 0) {
+    return (afterMs, createdMs) => {
+      const first = anchor ?? createdMs + ms;
+      return afterMs < first ? first : afterMs - ((afterMs - first) % ms) + ms;
+    };
+  }
+  const interval = new CalendarInterval({
+    period,
+    zone,
+    anchorMs: anchor,
+    minuteOfDay: minute,
+    gap: gap ?? 'next',
+    fold: fold ?? 'first',
+  });
+  return (afterMs, createdMs) => interval.next(afterMs, createdMs);
+}
+
+/** Short names, in a fixed order: equal schedules have equal texts. */
+function canonicalText(parts: ScheduleParts): string {
+  const { crons, period, zone, between, calendars } = parts;
+  return `s${JSON.stringify({
+    c: crons.length === 0 ? undefined : crons.map(({ text }) => text),
+    e: period === undefined ? undefined : [period.months, period.days, period.ms],
+    z: parts.zoned ? zone.name : undefined,
+    a: parts.anchorMs,
+    from: parts.startMs,
+    to: parts.endMs,
+    n: parts.limit,
+    until: parts.untilMs,
+    gap: parts.gap,
+    fold: parts.fold,
+    cal: calendars.length === 0 ? undefined : calendars,
+    ex: parts.onExcluded === 'skip' ? undefined : parts.onExcluded,
+    j: parts.jitterMs === 0 ? undefined : parts.jitterMs,
+    b: between === undefined ? undefined : [between.from, between.to],
+    slot: parts.slot,
+  })}`;
+}
+
+function specOf(parts: ScheduleParts): ScheduleSpec {
+  const { crons, period, zone, between, calendars } = parts;
+  const [only] = crons;
+  return given({
+    cron: crons.length > 1 ? crons.map(({ text }) => text) : only?.text,
+    every: period === undefined ? undefined : everyText(period),
+    timezone: parts.zoned ? zone.name : undefined,
+    anchor: instantText(parts.anchorMs),
+    startAt: instantText(parts.startMs),
+    endAt: instantText(parts.endMs),
+    limit: parts.limit,
+    gap: parts.gap,
+    fold: parts.fold,
+    calendars: calendars.length === 0 ? undefined : calendars,
+    onExcluded: parts.onExcluded === 'skip' ? undefined : parts.onExcluded,
+    jitter: parts.jitterMs === 0 ? undefined : periodText(parts.jitterMs),
+    between: between === undefined ? undefined : [timeText(between.from), timeText(between.to)],
+  });
+}
+
+function given(spec: { [K in keyof ScheduleSpec]?: ScheduleSpec[K] | undefined }): ScheduleSpec {
+  return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined)) as ScheduleSpec;
+}
+
+export function everyText(period: Period): string {
+  return period.months === 0 && period.days === 0 ? periodText(period.ms) : calendarPeriodText(period);
+}
+
+function instantText(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}
+
+export function timeText(minute: number): string {
+  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
+}
