@@ -355,7 +355,7 @@ describe('the last fire up to an instant', () => {
         let asked = 0;
         const next = (afterMs: number): number => {
           asked++;
-          return nextFire(schedule, afterMs, 0);
+          return nextFire(schedule, afterMs, { createdMs: 0, seed: 0 });
         };
         const firstMs = next(T0 + Math.floor(random() * 1e10));
         const untilMs = firstMs + Math.floor(random() * 10 ** (3 + 9 * random()));
