@@ -375,7 +375,10 @@ class Walk {
       .sort(([, one], [, other]) => one.scheduledAt - other.scheduledAt);
     if (pointer <= nowMs) expect(behind[0]?.[1].scheduledAt, `the pointer of ${id}`).toBe(pointer);
     for (const [execution] of behind) fires.set(execution, `${execution} waiting 1`);
-    const next = pointer > nowMs ? pointer : nextFire(parseCanonical(glance.schedule), nowMs, { createdMs: glance.createdAt, seed: seedOf(id) });
+    const next =
+      pointer > nowMs
+        ? pointer
+        : nextFire(parseCanonical(glance.schedule), nowMs, { createdMs: glance.createdAt, seed: seedOf(id) });
     const state = glance.state === 'finished' || glance.state === 'cancelled' ? glance.state : 'live';
     return [state, next, ...[...fires.values()].sort()].join('\n');
   }
