@@ -1,7 +1,7 @@
 import type { CreateReply, CreateRequest } from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { batches, createAll, errorWithinItem } from './batches.ts';
+import { batches, createAll, errorWithinItem, requestOf } from './batches.ts';
 import { belfryError } from './errors.ts';
 import type { ScheduleSpec } from './specs.ts';
 
@@ -10,9 +10,12 @@ const specs = (count: number): ScheduleSpec[] => Array.from({ length: count }, (
 const cyclic: { self?: unknown } = {};
 cyclic.self = cyclic;
 
-const accept = async ({ items }: CreateRequest): Promise<CreateReply> => ({
-  items: items.map(({ payload }) => ({ id: JSON.stringify(payload), status: 'created', created: true, next: [] })),
-});
+const accept = async (request: Uint8Array): Promise<CreateReply> => {
+  const { items } = JSON.parse(new TextDecoder().decode(request)) as CreateRequest;
+  return {
+    items: items.map(({ payload }) => ({ id: JSON.stringify(payload), status: 'created', created: true, next: [] })),
+  };
+};
 
 describe('batches', () => {
   it('hold a thousand items at most', () => {
@@ -24,9 +27,13 @@ describe('batches', () => {
     const large = Array.from({ length: 10 }, () => spec('x'.repeat(250_000)));
     const cut = [...batches(large, new Map())];
     expect(cut.map(({ items }) => items.length)).toEqual([4, 4, 2]);
-    for (const { items, commandId } of cut) {
-      expect(Buffer.byteLength(JSON.stringify({ items, commandId }))).toBeLessThan(1_048_576);
-    }
+    for (const batch of cut) expect(requestOf(batch).length).toBeLessThan(1_048_576);
+  });
+
+  it('are requests as JSON', () => {
+    const [batch] = [...batches([spec('ä"€'), spec({ a: [1] })], new Map())];
+    const request: unknown = JSON.parse(new TextDecoder().decode(requestOf(batch!)));
+    expect(request).toEqual({ items: [spec('ä"€'), spec({ a: [1] })], commandId: batch!.commandId });
   });
 
   it('have a command id each', () => {

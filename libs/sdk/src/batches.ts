@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
-import { LIMITS, type CreateReply, type CreateRequest, type CreateResult, type WireError } from '@belfry/protocol';
+import { encodeTexts } from '@belfry/adapter-nats';
+import { LIMITS, type CreateReply, type CreateResult, type WireError } from '@belfry/protocol';
 
 import { asWireError, BelfryError, belfryError, textOf } from './errors.ts';
 import { isWorthRetrying } from './requester.ts';
@@ -11,7 +12,9 @@ const REQUESTS_IN_FLIGHT = 4;
 /** For the command id and the brackets. */
 const OVERHEAD_BYTES = 1_024;
 
-export interface Batch extends CreateRequest {
+export interface Batch {
+  /** Each spec as JSON text. */
+  readonly items: readonly string[];
   /** Places of the items in the whole. */
   readonly places: readonly number[];
   readonly commandId: string;
@@ -23,7 +26,7 @@ export type Unsendable = Map<number, WireError>;
 /** Cuts specs of any number into requests of up to 1,000 items and 1 MiB, each with a command id of its own. */
 export function* batches(specs: Iterable<ScheduleSpec>, unsendable: Unsendable): Generator<Batch> {
   const most = LIMITS.messageBytes - OVERHEAD_BYTES;
-  let items: CreateRequest['items'][number][] = [];
+  let items: string[] = [];
   let places: number[] = [];
   let bytes = 0;
   let place = -1;
@@ -40,22 +43,22 @@ export function* batches(specs: Iterable<ScheduleSpec>, unsendable: Unsendable):
       places = [];
       bytes = 0;
     }
-    items.push(sized.spec);
+    items.push(sized.text);
     places.push(place);
     bytes += sized.bytes;
   }
   if (items.length > 0) yield { items, places, commandId: randomUUID() };
 }
 
-type Sized = { readonly spec: CreateRequest['items'][number]; readonly bytes: number } | { readonly error: WireError };
+type Sized = { readonly text: string; readonly bytes: number } | { readonly error: WireError };
 
 function sizedSpec(spec: ScheduleSpec, most: number): Sized {
   try {
-    const wire = wireSpec(spec);
-    const bytes = Buffer.byteLength(jsonOf(wire)) + 1;
+    const text = jsonOf(wireSpec(spec));
+    const bytes = Buffer.byteLength(text) + 1;
     if (bytes > most)
       throw belfryError('too_large', `${bytes} bytes; ${LIMITS.payloadBytes} is the limit of a payload`, 'payload');
-    return { spec: wire, bytes };
+    return { text, bytes };
   } catch (error) {
     if (error instanceof BelfryError) return { error: asWireError(error) };
     throw error;
@@ -70,21 +73,27 @@ function jsonOf(spec: object): string {
   }
 }
 
+/** A create request, encoded: each spec has been made a text once, to know its size, and that text is what is sent. */
+export function requestOf({ items, commandId }: Batch): Uint8Array {
+  const texts = items.map((item, at) => (at === 0 ? item : `,${item}`));
+  return encodeTexts(['{"items":[', ...texts, `],"commandId":"${commandId}"}`]);
+}
+
 /**
  * Sends all batches, a few at a time; the results come in the order of the specs. A batch that fails as a whole fails each of its
  * items. Paths of errors begin inside the item (`retry.attempts`).
  */
 export async function createAll(
   specs: readonly ScheduleSpec[],
-  send: (request: CreateRequest, again: (reply: CreateReply) => boolean) => Promise<CreateReply>,
+  send: (request: Uint8Array, again: (reply: CreateReply) => boolean) => Promise<CreateReply>,
 ): Promise<CreateResult[]> {
   const results = new Array<CreateResult>(specs.length);
   const unsendable: Unsendable = new Map();
   const queue = batches(specs, unsendable);
   const lane = async (): Promise<void> => {
-    for (const { items, places, commandId } of queue) {
-      const answered = await sendBatch({ items, commandId }, send);
-      places.forEach((place, i) => {
+    for (const batch of queue) {
+      const answered = await sendBatch(requestOf(batch), send);
+      batch.places.forEach((place, i) => {
         results[place] = 'error' in answered ? answered : withinItem(answered.items[i], i);
       });
     }
@@ -95,8 +104,8 @@ export async function createAll(
 }
 
 async function sendBatch(
-  request: CreateRequest,
-  send: (request: CreateRequest, again: (reply: CreateReply) => boolean) => Promise<CreateReply>,
+  request: Uint8Array,
+  send: (request: Uint8Array, again: (reply: CreateReply) => boolean) => Promise<CreateReply>,
 ): Promise<CreateReply | { readonly error: WireError }> {
   try {
     return await send(request, ({ items }) => items.some((item) => 'error' in item && isWorthRetrying(item.error)));

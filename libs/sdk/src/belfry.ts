@@ -6,7 +6,6 @@ import {
   subjects,
   type CancelReply,
   type CreateReply,
-  type CreateRequest,
   type CreateResult,
   type EventType,
   type ExecutionView,
@@ -158,7 +157,7 @@ export class Belfry implements AsyncDisposable {
     await this.close();
   }
 
-  async #create(request: CreateRequest, again: (reply: CreateReply) => boolean): Promise<CreateReply> {
+  async #create(request: Uint8Array, again: (reply: CreateReply) => boolean): Promise<CreateReply> {
     return await this.#requester.request(subjects.tasks(this.namespace, 'create'), request, again);
   }
 

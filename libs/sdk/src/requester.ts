@@ -1,4 +1,4 @@
-import { requestJson } from '@belfry/adapter-nats';
+import { requestJson, requestText } from '@belfry/adapter-nats';
 import { isObject, LIMITS, type Reply, type WireError } from '@belfry/protocol';
 
 import type { Connection } from './connection.ts';
@@ -34,7 +34,8 @@ export class Requester {
   }
 
   /**
-   * `again` says of a good answer that it isn't good enough yet; when time is up it is returned all the same.
+   * `body` is any value, or JSON text that is encoded already. `again` says of a good answer that it isn't good enough yet; when time
+   * is up it is returned all the same.
    * @throws BelfryError
    */
   async request<T extends object>(
@@ -89,6 +90,7 @@ export class Requester {
 
   async #send<T>(...[link, subject, body, options]: Parameters<typeof requestJson>): ReturnType<typeof requestJson<T>> {
     try {
+      if (body instanceof Uint8Array) return await requestText<T>(link, subject, body, options);
       return await requestJson<T>(link, subject, body, options);
     } catch (error) {
       if (error instanceof RangeError) throw belfryError('too_large', textOf(error), undefined, { cause: error });

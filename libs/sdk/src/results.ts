@@ -1,3 +1,4 @@
+import { encodeTexts } from '@belfry/adapter-nats';
 import { LIMITS, type ErrorCode, type FinishResult, type Reply, isObject } from '@belfry/protocol';
 import type { Holding, Verdict } from '@belfry/worker';
 
@@ -12,14 +13,10 @@ export function itemBytes(run: Run): number {
   return ITEM_BYTES + error + (run.result === undefined ? 0 : Buffer.byteLength(run.result));
 }
 
-/** The body of `executions.finish`, as JSON text. */
-export function finishBody(holdings: readonly Holding<Run>[], worker: string): string {
-  let body = '';
-  for (const holding of holdings) {
-    if (body !== '') body += ',';
-    body += itemText(holding, worker);
-  }
-  return `{"items":[${body}]}`;
+/** The body of `executions.finish`, as encoded JSON text. */
+export function finishBody(holdings: readonly Holding<Run>[], worker: string): Uint8Array {
+  const items = holdings.map((holding, at) => (at === 0 ? '' : ',') + itemText(holding, worker));
+  return encodeTexts(['{"items":[', ...items, ']}']);
 }
 
 function itemText(holding: Holding<Run>, worker: string): string {

@@ -29,7 +29,7 @@ cyclic.self = cyclic;
 
 function itemOf(run: Run, holding: Partial<Holding<Run>> = {}): Record<string, unknown> {
   const whole = { execution: message.execution, attempt: 1, outcome: 'succeeded', bare: false, work: run, ...holding };
-  const text = finishBody([whole as Holding<Run>], 'w');
+  const text = new TextDecoder().decode(finishBody([whole as Holding<Run>], 'w'));
   expect(itemBytes(run)).toBeGreaterThanOrEqual(Buffer.byteLength(text) - '{"items":[]}'.length);
   return (JSON.parse(text) as { items: Record<string, unknown>[] }).items[0] as Record<string, unknown>;
 }

@@ -1,6 +1,6 @@
 import type { InboxAppend } from '@belfry/ports';
 
-import { encodeText } from './encode-text.ts';
+import { encodeTexts } from './encode-text.ts';
 
 const LINE_FEED = 10;
 
@@ -18,13 +18,7 @@ export interface BundlePart {
 /** Messages of several shards as the body of one. `bytes` has the length of each message's body in UTF-8. */
 export function encodeBundle(messages: readonly InboxAppend[], bytes: readonly number[]): Uint8Array {
   const head: Head = { v: 1, parts: messages.flatMap(({ shard }, at) => [shard, bytes[at] as number]) };
-  const line = encodeText(`${JSON.stringify(head)}\n`);
-  // Piece by piece: one text of all would be made first, which takes seven times as long.
-  const bundle = Buffer.allocUnsafeSlow(bytes.reduce((sum, length) => sum + length, line.length));
-  bundle.set(line);
-  let at = line.length;
-  for (const { body } of messages) at += bundle.write(body, at, 'utf8');
-  return bundle;
+  return encodeTexts([`${JSON.stringify(head)}\n`, ...messages.map(({ body }) => body)]);
 }
 
 /** Undefined for what is no bundle that this program can read. */

@@ -7,6 +7,7 @@ import type { NatsLink } from './connection.ts';
 import { encodeText } from './encode-text.ts';
 import { asError } from './errors.ts';
 import { parseDelivery, pullStatus, sendPull } from './pull.ts';
+import { TurnWriter } from './turn-writer.ts';
 
 const NANOS_PER_MS = 1_000_000;
 const EXPIRES_MS = 30_000;
@@ -65,6 +66,7 @@ export interface DurableConsumerOptions {
  */
 export class DurableConsumer {
   readonly #link: NatsLink;
+  readonly #acks: TurnWriter;
   readonly #options: DurableConsumerOptions;
   readonly #stopping = new AbortController();
   readonly #offStatus: () => void;
@@ -81,6 +83,7 @@ export class DurableConsumer {
 
   constructor(link: NatsLink, options: DurableConsumerOptions) {
     this.#link = link;
+    this.#acks = new TurnWriter(link.nc);
     this.#options = options;
     this.#window = options.window;
     this.#offStatus = link.onStatus((status) => {
@@ -204,7 +207,8 @@ export class DurableConsumer {
   }
 
   #deliver(message: Msg): void {
-    const info = parseDelivery(message.reply ?? '');
+    const reply = message.reply ?? '';
+    const info = parseDelivery(reply);
     if (info === undefined) return;
     this.#held++;
     let settled = false;
@@ -223,8 +227,11 @@ export class DurableConsumer {
       data: message.data,
       ...info,
       header: (name) => message.headers?.get(name) || undefined,
-      ack: () => void (settle() && answer(ACK)),
-      ackConfirmed: () => (settle() ? this.#confirm(message.reply as string) : Promise.resolve(false)),
+      // Not at once, unlike the others: a ping after an extension proves that it has been seen.
+      ack: () => {
+        if (settle() && !this.#link.nc.isClosed()) this.#acks.publish(reply, '+ACK');
+      },
+      ackConfirmed: () => (settle() ? this.#confirm(reply) : Promise.resolve(false)),
       nak: (delayMs) => {
         if (settle()) answer(nakText(delayMs));
       },
@@ -245,7 +252,6 @@ export class DurableConsumer {
   }
 }
 
-const ACK = encodeText('+ACK');
 const IN_PROGRESS = encodeText('+WPI');
 
 function nakText(delayMs: number | undefined): Uint8Array {

@@ -33,7 +33,12 @@ export class HeaderBlock {
   }
 
   encode(): Uint8Array {
-    return encodeText(`${this.#text}\r\n`);
+    return encodeText(this.text);
+  }
+
+  /** As it goes over the wire. */
+  get text(): string {
+    return `${this.#text}\r\n`;
   }
 
   /** Bytes on the wire; names and values are ASCII. */

@@ -2,10 +2,10 @@ import { createInbox } from '@nats-io/transport-node';
 import type { Msg, Subscription } from '@nats-io/transport-node';
 
 import type { NatsLink } from './connection.ts';
-import { encodeText } from './encode-text.ts';
 import { asError, JetStreamError } from './errors.ts';
 import { HEADERS } from './header-block.ts';
 import type { HeaderBlock } from './header-block.ts';
+import { TurnWriter } from './turn-writer.ts';
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 250;
@@ -39,6 +39,7 @@ interface Waiting {
  */
 export class AckedPublisher {
   readonly #link: NatsLink;
+  readonly #writer: TurnWriter;
   readonly #timeoutMs: number;
   readonly #limit: number;
   readonly #inbox = createInbox();
@@ -50,6 +51,7 @@ export class AckedPublisher {
 
   constructor(link: NatsLink, options: { readonly timeoutMs?: number; readonly limit?: number } = {}) {
     this.#link = link;
+    this.#writer = new TurnWriter(link.nc);
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#limit = options.limit ?? 4_096;
     this.#subscription = link.nc.subscribe(`${this.#inbox}.*`, {
@@ -99,11 +101,7 @@ export class AckedPublisher {
       const last = messages.length - 1;
       try {
         for (const [i, { subject, headers, body }] of messages.entries()) {
-          const reply = i === last ? { reply: `${this.#inbox}.${token}` } : undefined;
-          this.#link.nc.publish(subject, typeof body === 'string' ? encodeText(body) : body, {
-            headers: headers.forPublish,
-            ...reply,
-          });
+          this.#writer.publish(subject, body, i === last ? { headers, reply: `${this.#inbox}.${token}` } : { headers });
         }
       } catch (error) {
         // Closed under our hands, or a message over the server's limit: a batch without its commit is dropped by the server.

@@ -5,6 +5,7 @@ import { headers } from '@nats-io/transport-node';
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 
 import type { NatsLink } from './connection.ts';
+import { encodeText } from './encode-text.ts';
 import { asError } from './errors.ts';
 
 const TOO_LARGE = JSON.stringify({ error: wireError('too_large', 'The answer does not fit a message; ask for less.') });
@@ -28,19 +29,20 @@ export async function requestJson<T>(
   return await requestText<T>(link, subject, JSON.stringify(value), options);
 }
 
-/** As `requestJson`, of what is JSON text already. */
+/** As `requestJson`, of what is JSON text already, encoded or not. */
 export async function requestText<T>(
   link: NatsLink,
   subject: string,
-  body: string,
+  body: string | Uint8Array,
   options: RequestOptions,
 ): Promise<Outcome<T, 'malformed'>> {
   if (!link.isConnected) return retry(new Error(`${subject}: not connected`));
-  checkSize(link, subject, body);
+  const bytes = typeof body === 'string' ? encodeText(body) : body;
+  checkSize(link, subject, bytes);
   let answer: Msg;
   try {
     const head = options.headers === undefined ? {} : { headers: headersOf(options.headers) };
-    answer = await link.nc.request(subject, body, { timeout: options.timeoutMs, ...head });
+    answer = await link.nc.request(subject, bytes, { timeout: options.timeoutMs, ...head });
   } catch (thrown) {
     const error = asError(thrown);
     return retry(new Error(`${subject}: ${error.message}`, { cause: error }));

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 
 import { encodeText } from './encode-text.ts';
+import type { HeaderBlock } from './header-block.ts';
 
 /** Handed to the client as it fills, so that texts stay small: V8 allocates what is larger than a page at many times the cost. */
 const FLUSH_CHARS = 64 * 1024;
@@ -10,9 +11,17 @@ interface Outbound {
   sendCommand(command: Uint8Array): void;
 }
 
+export interface WriteOptions {
+  readonly reply?: string;
+  readonly headers?: HeaderBlock;
+}
+
 /**
- * Publishes small texts without headers, one after the other: what one turn brings goes out as one piece. The client's `publish`
- * encodes and queues four pieces for each message, 1.5 µs of a busy server's time; this takes a quarter.
+ * Publishes small texts, one after the other: what one turn brings goes out as one piece. The client's `publish` encodes and queues
+ * four pieces for each message, 1.5 µs of a busy server's time; this takes a quarter.
+ *
+ * T1. What is published here goes out in its order, and before what the client is given in a later microtask; but after what it is
+ *     given in this one.
  *
  * Subjects must have been checked: they are written as they are.
  */
@@ -27,16 +36,24 @@ export class TurnWriter {
     this.#outbound = typeof protocol?.sendCommand === 'function' ? (protocol as Outbound) : undefined;
   }
 
-  publish(subject: string, body: string): void {
-    // Another version of the client, and what it has to refuse for its size, go the public way.
-    if (this.#outbound === undefined || body.length > FLUSH_CHARS) {
-      this.#flush(); // first what came first
-      this.#nc.publish(subject, encodeText(body));
+  /** @throws what the client throws: when it is closed, or a large body does not fit a message */
+  publish(subject: string, body: string | Uint8Array, options: WriteOptions = {}): void {
+    // Another version of the client, and what it may have to refuse for its size, go the public way.
+    if (this.#outbound === undefined || typeof body !== 'string' || body.length > FLUSH_CHARS) {
+      this.#flush(); // T1
+      this.#publish(subject, typeof body === 'string' ? encodeText(body) : body, options);
       return;
     }
     if (this.#frames === '') queueMicrotask(() => this.#flush());
-    this.#frames += `PUB ${subject} ${Buffer.byteLength(body)}\r\n${body}\r\n`;
+    this.#frames += frame(subject, body, options);
     if (this.#frames.length >= FLUSH_CHARS) this.#flush();
+  }
+
+  #publish(subject: string, body: Uint8Array, { reply, headers }: WriteOptions): void {
+    this.#nc.publish(subject, body, {
+      ...(reply !== undefined && { reply }),
+      ...(headers !== undefined && { headers: headers.forPublish }),
+    });
   }
 
   #flush(): void {
@@ -44,4 +61,11 @@ export class TurnWriter {
     this.#frames = '';
     if (frames !== '' && !this.#nc.isClosed()) this.#outbound?.sendCommand(encodeText(frames));
   }
+}
+
+function frame(subject: string, body: string, { reply, headers }: WriteOptions): string {
+  const to = reply === undefined ? subject : `${subject} ${reply}`;
+  const bytes = Buffer.byteLength(body);
+  if (headers === undefined) return `PUB ${to} ${bytes}\r\n${body}\r\n`;
+  return `HPUB ${to} ${headers.bytes} ${headers.bytes + bytes}\r\n${headers.text}${body}\r\n`;
 }
