@@ -368,7 +368,8 @@ export class ShardState {
       if (this.table.state[slot] === TASK_HELD && !this.isRecurring(slot)) this.storePointer(slot, NEVER_MS);
     } else {
       this.bySlot.delete(slot);
-      this.endIfOver(slot, row.acceptedAt);
+      // One that a cancelled task has left may end, as of then, after the task that was made in its place.
+      this.endIfOver(slot, Math.max(row.acceptedAt, this.lastTimestamp));
     }
   }
 
