@@ -23,7 +23,7 @@ export class Calendar {
   }
 
   allows(instantMs: number): boolean {
-    return this.#allowsLocal(instantMs + this.zone.offsetAt(Math.floor(instantMs / 1_000)) * 1_000);
+    return this.#denying(instantMs + this.zone.offsetAt(Math.floor(instantMs / 1_000)) * 1_000) === undefined;
   }
 
   /** The first allowed instant at or after `instantMs`; Infinity when there is none within some ten years. */
@@ -34,8 +34,9 @@ export class Calendar {
       this.zone.span(Math.floor(at / 1_000), span);
       const offset = span.offset * 1_000;
       for (let local = at + offset; local - offset < span.end * 1_000; changes++) {
-        if (this.#allowsLocal(local)) return local - offset;
-        local = Math.min(this.#exclude.nextChange(local), this.#include.nextChange(local));
+        const denying = this.#denying(local);
+        if (denying === undefined) return local - offset;
+        local = denying.nextChange(local);
         if (local > MAX_LOCAL_MS || changes >= MOST_CHANGES) return Infinity;
       }
     }
@@ -51,14 +52,16 @@ export class Calendar {
       this.zone.span(before, span);
       const offset = span.offset * 1_000;
       const local = at + offset;
-      if (this.#allowsLocal(local - 1)) return at;
-      const change = Math.max(this.#exclude.lastChange(local), this.#include.lastChange(local));
-      at = Math.max(change - offset, span.since * 1_000);
+      const denying = this.#denying(local - 1);
+      if (denying === undefined) return at;
+      at = Math.max(denying.lastChange(local) - offset, span.since * 1_000);
     }
     return -Infinity;
   }
 
-  #allowsLocal(local: number): boolean {
-    return (this.#include.isEmpty || this.#include.holds(local)) && !this.#exclude.holds(local);
+  /** The rules that say no. Until they change it stays so, whatever the other ones say. */
+  #denying(local: number): DayRules | undefined {
+    if (this.#exclude.holds(local)) return this.#exclude;
+    return this.#include.isEmpty || this.#include.holds(local) ? undefined : this.#include;
   }
 }

@@ -13,6 +13,7 @@ interface Written {
   readonly to?: number;
   readonly n?: number;
   readonly until?: number;
+  readonly since?: number;
   readonly gap?: ScheduleParts['gap'];
   readonly fold?: ScheduleParts['fold'];
   readonly cal?: readonly string[];
@@ -43,8 +44,8 @@ export function sameButSlot(a: string, b: string): boolean {
 }
 
 function withoutSlot(text: string): string {
-  const { slot, until, ...rest } = JSON.parse(text.slice(1)) as Written;
-  return JSON.stringify(slot === undefined ? { ...rest, until } : rest);
+  const { slot, until, since, ...rest } = JSON.parse(text.slice(1)) as Written;
+  return JSON.stringify(slot === undefined ? { ...rest, until, since } : rest);
 }
 
 function composed(text: string, written: Written): ComposedSchedule {
@@ -60,6 +61,7 @@ function composed(text: string, written: Written): ComposedSchedule {
     endMs: written.to,
     limit: written.n,
     untilMs: written.until,
+    sinceMs: written.since,
     gap: written.gap,
     fold: written.fold,
     calendars: written.cal ?? [],

@@ -9,6 +9,7 @@ import type { FoldRule, GapRule } from './wall-clock.ts';
 import type { Zone } from './zones.ts';
 
 const MINUTES_A_DAY = 1_440;
+const DAY_S = 86_400;
 /** Excluded stretches that one search steps over: more than ten years of one a day. */
 const MOST_STRETCHES = 4_000;
 
@@ -32,6 +33,8 @@ export interface ScheduleParts {
   readonly limit: number | undefined;
   /** The last instant that a limit leaves. */
   readonly untilMs: number | undefined;
+  /** What a limit without a start counts from, where jitter could bring an earlier instant after it. */
+  readonly sinceMs: number | undefined;
   readonly gap: GapRule | undefined;
   readonly fold: FoldRule | undefined;
   readonly calendars: readonly string[];
@@ -49,7 +52,7 @@ export class ComposedSchedule {
   readonly kind = 'composed';
   readonly canonical: string;
   readonly parts: ScheduleParts;
-  readonly #bases = new Map<number, Instants>();
+  readonly #bases = new Map<number | undefined, Instants>();
 
   constructor(parts: ScheduleParts) {
     this.parts = parts;
@@ -91,10 +94,32 @@ export class ComposedSchedule {
 
   /** The instants before calendars, jitter and `endAt`. */
   instant(afterMs: number, { createdMs, seed }: TaskContext): number {
-    const { startMs, untilMs = Infinity } = this.parts;
-    const after = startMs === undefined ? afterMs : Math.max(afterMs, startMs - 1);
+    const { startMs, untilMs = Infinity, sinceMs = -Infinity } = this.parts;
+    const after = Math.max(afterMs, startMs === undefined ? sinceMs : startMs - 1);
     const at = this.#base(seed)(after, createdMs);
     return at <= untilMs ? at : Infinity;
+  }
+
+  /** The instant that calendars moved to `atMs`, which `#allowed` gave: the first of those that it stands for; `atMs` if it is one itself. */
+  movedFrom(atMs: number, task: TaskContext): number {
+    if (this.parts.onExcluded === 'skip' || this.instant(atMs - 1, task) === atMs) return atMs;
+    const since = this.#excludedSince(atMs - 1, task.calendars);
+    return since === undefined ? atMs : this.instant(Math.max(since - 1, Math.min(task.createdMs, atMs)), task);
+  }
+
+  /** The cron rules, at the minute that was chosen where there is a window. */
+  rules(seed: number): readonly CronRule[] {
+    const minute = this.#minuteOf(seed);
+    return this.parts.crons.map(({ rule }) => (minute === undefined ? rule : rule.atMinute(minute)));
+  }
+
+  /** The time of day of a calendar interval's fires, in seconds. */
+  wallTimeOf({ createdMs, seed }: TaskContext): number {
+    const minute = this.#minuteOf(seed);
+    if (minute !== undefined) return minute * 60;
+    const { anchorMs, startMs, zone } = this.parts;
+    const anchor = Math.floor((anchorMs ?? startMs ?? createdMs) / 1_000);
+    return (anchor + zone.offsetAt(anchor)) % DAY_S;
   }
 
   #allowed(afterMs: number, task: TaskContext): number {
@@ -152,14 +177,19 @@ export class ComposedSchedule {
     return since;
   }
 
-  #base(seed: number): Instants {
+  /** The minute of the day that was chosen, or is the task's own; undefined without a window. */
+  #minuteOf(seed: number): number | undefined {
     const { between, slot } = this.parts;
-    const place = between === undefined ? -1 : (slot ?? (seed >>> 0) % windowMinutes(between));
-    let base = this.#bases.get(place);
+    if (between === undefined) return undefined;
+    return (between.from + (slot ?? (seed >>> 0) % windowMinutes(between))) % MINUTES_A_DAY;
+  }
+
+  #base(seed: number): Instants {
+    const minute = this.#minuteOf(seed);
+    let base = this.#bases.get(minute);
     if (base === undefined) {
-      const minute = between === undefined ? undefined : (between.from + place) % MINUTES_A_DAY;
       base = baseOf(this.parts, minute);
-      this.#bases.set(place, base);
+      this.#bases.set(minute, base);
     }
     return base;
   }
@@ -208,6 +238,7 @@ function canonicalText(parts: ScheduleParts): string {
     to: parts.endMs,
     n: parts.limit,
     until: parts.untilMs,
+    since: parts.sinceMs,
     gap: parts.gap,
     fold: parts.fold,
     cal: calendars.length === 0 ? undefined : calendars,
@@ -239,7 +270,7 @@ function specOf(parts: ScheduleParts): ScheduleSpec {
 }
 
 function given(spec: { [K in keyof ScheduleSpec]?: ScheduleSpec[K] | undefined }): ScheduleSpec {
-  return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined)) as ScheduleSpec;
+  return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
 }
 
 export function everyText(period: Period): string {

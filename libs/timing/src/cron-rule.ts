@@ -1,4 +1,4 @@
-import { civilDate, dayNumber, monthLength, weekday, type CivilDate } from './civil.ts';
+import { civilDate, dayNumber, isLeapYear, monthLength, weekday, type CivilDate } from './civil.ts';
 
 const DAY_S = 86_400;
 const LAST_YEAR = 9_999;
@@ -38,6 +38,11 @@ export class CronRule {
   readonly #sets: CronSets;
   readonly #firstTime: number;
   readonly #date: CivilDate = { year: 0, month: 0, day: 0 };
+  /**
+   * `#monthsOf` each of the 14 kinds of years (by the weekday of 1 January, and whether it is a leap year); -1 is not known yet. With it
+   * a search over decades, as for a fifth Monday of February, is a step a year.
+   */
+  readonly #monthsOfKind = new Int16Array(14).fill(-1);
 
   constructor(sets: CronSets) {
     this.#sets = sets;
@@ -63,36 +68,43 @@ export class CronRule {
     const date = this.#date;
     civilDate(day, date);
     let { year, month } = date;
-    let from = date.day;
+    const from = date.day;
     const { months } = this.#sets;
-    if ((months >>> (month - 1)) & 1 && (this.#daysOf(year, month) >>> (from - 1)) & 1) {
-      const time = this.#timeFrom(local - day * DAY_S);
-      if (time >= 0) return day * DAY_S + time;
-      from++;
-    }
-    for (;;) {
-      const left = months & (-1 << (month - 1));
-      if (left === 0) {
-        if (++year > LAST_YEAR) return Infinity;
-        month = 1;
-        from = 1;
-        continue;
-      }
-      const nextMonth = lowestBit(left) + 1;
-      if (nextMonth !== month) from = 1;
-      month = nextMonth;
+    if ((months >>> (month - 1)) & 1) {
       const days = this.#daysOf(year, month) & (-1 << (from - 1));
-      if (days !== 0) return dayNumber(year, month, lowestBit(days) + 1) * DAY_S + this.#firstTime;
-      from = 1;
-      if (++month <= 12) continue;
-      if (++year > LAST_YEAR) return Infinity;
-      month = 1;
+      if ((days >>> (from - 1)) & 1) {
+        const time = this.#timeFrom(local - day * DAY_S);
+        if (time >= 0) return day * DAY_S + time;
+      }
+      const later = days & ~(1 << (from - 1));
+      if (later !== 0) return (day + lowestBit(later) + 1 - from) * DAY_S + this.#firstTime;
     }
+    let left = this.#monthsOf(year) & (-2 << (month - 1));
+    while (left === 0) {
+      if (++year > LAST_YEAR) return Infinity;
+      left = this.#monthsOf(year);
+    }
+    month = lowestBit(left) + 1;
+    return dayNumber(year, month, lowestBit(this.#daysOf(year, month)) + 1) * DAY_S + this.#firstTime;
   }
 
   /** Whether any date matches: within 400 years, as the calendar repeats then. */
   get everFires(): boolean {
     return this.nextFrom(dayNumber(2000, 1, 1) * DAY_S) < dayNumber(2400, 1, 1) * DAY_S;
+  }
+
+  /** The months of a year that have a matching day; bit 0 is January. */
+  #monthsOf(year: number): number {
+    const { months, restrictsDay, restrictsWeekday } = this.#sets;
+    if (!restrictsDay && !restrictsWeekday) return months;
+    const kind = weekday(dayNumber(year, 1, 1)) + (isLeapYear(year) ? 7 : 0);
+    const known = this.#monthsOfKind[kind] as number;
+    if (known >= 0) return known;
+    let found = 0;
+    for (let left = months; left !== 0; left &= left - 1)
+      if (this.#daysOf(year, lowestBit(left) + 1) !== 0) found |= left & -left;
+    this.#monthsOfKind[kind] = found;
+    return found;
   }
 
   /** The matching days of a month; bit 0 is the 1st. */

@@ -3,6 +3,7 @@ export { parseCanonical, sameButSlot } from './canonical.ts';
 export { MAX_INSTANT_MS } from './civil.ts';
 export { ComposedSchedule } from './composed-schedule.ts';
 export { periodText, readDuration } from './duration.ts';
+export { explainFire } from './explain-fire.ts';
 export { backoffDelayMs, hash32, hash53, hashNumber, seedOf, unit, type Backoff } from './hash.ts';
 export {
   MOST_CALENDAR_RULES,

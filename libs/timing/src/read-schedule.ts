@@ -40,7 +40,7 @@ export function parseSchedule(spec: ScheduleSpec, context: ReadContext = {}): Sc
 /** The same schedule at another minute of its `between`. */
 export function withSlot(schedule: Schedule, slot: number, context: ReadContext = {}): Schedule {
   if (schedule.kind !== 'composed' || schedule.slots === 0) return schedule;
-  return limited({ ...schedule.parts, slot: slot % schedule.slots, untilMs: undefined }, context);
+  return limited({ ...schedule.parts, slot: slot % schedule.slots, untilMs: undefined, sinceMs: undefined }, context);
 }
 
 /** Minutes that the scheduler may choose from; 0 for a schedule that leaves nothing to choose. */
@@ -67,6 +67,7 @@ function readSchedule(spec: ScheduleSpec, context: ReadContext): Schedule {
     anchorMs: spec.anchor === undefined ? undefined : instant('anchor', spec.anchor),
     ...readBounds(spec),
     untilMs: undefined,
+    sinceMs: undefined,
     ...readRules(spec, kind, period),
     ...readCalendars(spec, context.namespace),
     jitterMs: spec.jitter === undefined ? 0 : readJitter(spec.jitter),
@@ -134,7 +135,8 @@ function limited(parts: ScheduleParts, { nowMs }: ReadContext): ComposedSchedule
     if (next === Infinity) break;
     untilMs = next;
   }
-  return new ComposedSchedule({ ...parts, anchorMs, untilMs });
+  const sinceMs = startMs === undefined && parts.jitterMs > 0 ? fromMs : undefined;
+  return new ComposedSchedule({ ...parts, anchorMs, untilMs, sinceMs });
 }
 
 function readCrons(value: unknown, between: DayWindow | undefined): ScheduleParts['crons'] {
@@ -248,10 +250,7 @@ function readBetween(value: unknown): DayWindow {
 
 function choice<T extends string>(field: keyof ScheduleSpec, value: unknown, among: readonly T[]): T | undefined {
   if (value === undefined || among.includes(value as T)) return value as T | undefined;
-  return refuse(
-    field,
-    `${field} is one of ${among.join(', ')}, not ${(JSON.stringify(value) ?? String(value)).slice(0, 80)}`,
-  );
+  return refuse(field, `${field} is one of ${among.join(', ')}, not ${JSON.stringify(value)?.slice(0, 80)}`);
 }
 
 function instant(path: 'at' | 'anchor' | 'startAt' | 'endAt', value: unknown): number {
