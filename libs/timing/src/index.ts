@@ -2,6 +2,7 @@ export { Calendar } from './calendar.ts';
 export { parseCanonical, sameButSlot } from './canonical.ts';
 export { MAX_INSTANT_MS } from './civil.ts';
 export { ComposedSchedule } from './composed-schedule.ts';
+export { DisciplinedClock, type ClockStep } from './discipline.ts';
 export { periodText, readDuration } from './duration.ts';
 export { explainFire } from './explain-fire.ts';
 export { backoffDelayMs, hash32, hash53, hashNumber, seedOf, unit, type Backoff } from './hash.ts';
@@ -18,6 +19,14 @@ export { parseSchedule, slotsOf, withSlot, type ReadContext, type ScheduleReadin
 export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
 export { isUniform, nextFire, type Schedule } from './schedule.ts';
 export type { CalendarSource, ScheduleSpec, TaskContext } from './schedule-spec.ts';
+export {
+  roundTripSample,
+  SkewEstimator,
+  SkewWatch,
+  type ClockSample,
+  type SkewEstimate,
+  type SkewLevel,
+} from './skew.ts';
 export { SlotLinks, SlotList } from './slot-links.ts';
 export { grownColumn, newColumn } from './columns.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
