@@ -2,7 +2,7 @@ import type { ErrorCode } from '@belfry/protocol';
 import type { Inbox, Outcome, Queries } from '@belfry/ports';
 
 export interface Clock {
-  /** Wall clock, ms since 1970: decides whether an `at` lies too far in the past. */
+  /** Disciplined wall clock, ms since 1970: decides whether an `at` lies too far in the past. Goes back only while creates are refused. */
   now(): number;
   /** Never steps; ms since some instant: deadlines. */
   monotonic(): number;
@@ -65,6 +65,8 @@ export interface GatewayEnvironment {
   readonly log: Log;
   readonly metrics?: GatewayMetrics;
   readonly tracer?: Tracer;
+  /** Why this node's clock cannot be trusted: then tasks are neither created nor updated here. */
+  readonly clockTrouble?: () => string | undefined;
   /** Asks the shard's owner. Refused `no_owner`: nobody serves the shard at the moment. */
   readonly askShard: (shard: number, op: 'get', body: string) => Promise<Outcome<Uint8Array, 'no_owner'>>;
   /** Makes the queue's pull consumer if it is not there. Rejects when that cannot be known. */

@@ -2,12 +2,14 @@ import {
   isName,
   LIMITS,
   STREAMS,
+  SENT_AT_HEADER,
   wireError,
   workConsumer,
   type Answer,
   type ErrorCode,
   type Replies,
   type SubscribeReply,
+  type Warned,
   type WireError,
 } from '@belfry/protocol';
 import type { InboxUsage } from '@belfry/ports';
@@ -50,6 +52,8 @@ interface Request {
   readonly namespace: string;
   readonly data: Uint8Array;
   readonly traceparent: string | undefined;
+  /** The client's clock as it sent the request, as it says. */
+  readonly sentAt: string | undefined;
 }
 
 type Operation = (request: Request) => Promise<string>;
@@ -193,7 +197,12 @@ export class Gateway {
     try {
       if (!isName(namespace))
         refuse('invalid_name', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -', 'namespace');
-      const reply = await operation({ namespace, data, traceparent: span.traceparent });
+      const reply = await operation({
+        namespace,
+        data,
+        traceparent: span.traceparent,
+        sentAt: header(SENT_AT_HEADER),
+      });
       span.end();
       return reply;
     } catch (thrown) {
@@ -213,17 +222,18 @@ export class Gateway {
     return wireError('internal', 'a fault; the log has the details');
   }
 
-  async #create({ namespace, data, traceparent }: Request): Promise<string> {
+  async #create({ namespace, data, traceparent, sentAt }: Request): Promise<string> {
     const items = itemsOf(parseJson(data), true);
     const commandId = commandIdOf(items.commandId);
     const bytes = data.length;
     const nowMs = this.#env.clock.now();
+    const warned = clockWarning(sentAt, nowMs);
     const { ids, answers } = this.#submitCreates(items, { namespace, commandId, nowMs, traceparent, bytes });
     const given = items.commandId !== undefined;
     const results = (await answers).map((answer, index) =>
       definitionResult(ids[index] as string, given ? answer : naming(answer, commandId)),
     );
-    return JSON.stringify(items.single ? results[0] : { items: results });
+    return JSON.stringify(items.single ? { ...results[0], ...warned } : { items: results, ...warned });
   }
 
   /** Sends what is right to the inbox; the rest is answered at once. @throws Refused when no room is left */
@@ -235,6 +245,7 @@ export class Gateway {
     },
   ): { readonly ids: readonly string[]; readonly answers: Promise<readonly Answer[]> } {
     const { shards } = this.#env;
+    this.#requireClock();
     this.#admit('create', items.length, request.bytes);
     const checked = checkCreates(items, single, { ...request, shards }, this.#schedules, this.#targets);
     const ids = checked.items.map((item) => (isRefused(item) ? '' : item.id));
@@ -264,11 +275,13 @@ export class Gateway {
     }
   }
 
-  async #update({ namespace, data }: Request): Promise<string> {
+  async #update({ namespace, data, sentAt }: Request): Promise<string> {
     const { clock, shards } = this.#env;
+    this.#requireClock();
+    const warned = clockWarning(sentAt, clock.now());
     const { id, path, ...change } = checkUpdate(parseJson(data), namespace, clock.now(), shards, this.#schedules);
     const answer = await this.#submit('tasks.update', change, data.length);
-    return JSON.stringify(definitionResult(id, answer, path));
+    return JSON.stringify({ ...definitionResult(id, answer, path), ...warned });
   }
 
   async #cancel({ namespace, data }: Request): Promise<string> {
@@ -330,6 +343,12 @@ export class Gateway {
     this.#commits.add(shard, JSON.stringify({ c: batch.correlation + index, ...record }), batch, index);
   }
 
+  /** With a wrong clock, `in` and `every` would be reckoned from a wrong instant. @throws Refused `clock_skew` */
+  #requireClock(): void {
+    const trouble = this.#env.clockTrouble?.();
+    if (trouble !== undefined) refuse('clock_skew', `${trouble}; try again, another node may answer`);
+  }
+
   #admit(kind: Kind, count: number, bytes: number): void {
     this.#admission.admit(kind, count, bytes, this.load);
   }
@@ -342,6 +361,18 @@ export class Gateway {
     for (const answer of answers) if (!answer.ok) this.#metrics.refused(op, answer.error.code, 1);
     return answers;
   }
+}
+
+/** What the reply says to a client whose stated send time is far off. What is no number is no statement. */
+function clockWarning(sentAt: string | undefined, nowMs: number): Warned {
+  const offsetMs = sentAt === undefined || sentAt === '' ? NaN : Math.round(Number(sentAt) - nowMs);
+  if (!(Math.abs(offsetMs) > LIMITS.clientSkewMs)) return {};
+  const seconds = (Math.abs(offsetMs) / 1_000).toFixed(1);
+  const message =
+    offsetMs > 0
+      ? `your clock is ${seconds} s ahead of this gateway's`
+      : `your clock is ${seconds} s behind this gateway's, or the request was on its way for so long`;
+  return { warnings: [{ code: 'clock_skew', message, offsetMs }] };
 }
 
 function readReplies(data: Uint8Array): Replies['a'] {

@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   execution_over: 'The execution, or this attempt of it, is over; or its task is gone, or never was.',
   overloaded: 'A limit of this installation is reached; try again later.',
   unavailable: 'No answer in time. It may have been accepted: try again with the same command id.',
+  clock_skew: 'The clock of this node is wrong, so it takes no tasks; another node may, and this one when it is right.',
   unsupported: 'No such operation.',
   internal: 'A fault in Belfry; the log has the details.',
 } as const;
@@ -30,7 +31,7 @@ export interface WireError {
   readonly position?: number;
 }
 
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['overloaded', 'unavailable', 'internal']);
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['overloaded', 'unavailable', 'clock_skew', 'internal']);
 
 export function wireError(code: ErrorCode, message: string, path?: string, position?: number): WireError {
   return {

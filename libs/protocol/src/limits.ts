@@ -61,6 +61,17 @@ export const LIMITS = {
   lowGridMs: 1_000,
   /** How far the clocks of nodes and broker may differ before a proof of dispatch is doubted. */
   clockSlackMs: 60_000,
+  /** Clock skew at which the operator is told, and below which that ends. */
+  clockAlertMs: 1_000,
+  clockCalmMs: 500,
+  /** Clock skew at which a node gives up its shards and its gateway takes no tasks; it is healthy again below `clockAlertMs`. */
+  clockUnfitMs: 5_000,
+  /** How often a node looks at the clocks of others, how many looks in a row it takes to change its mind, and for how long one counts. */
+  clockRoundMs: 1_000,
+  clockConfirmations: 3,
+  clockSourceMs: 10_000,
+  /** How far the send time that a client states may be off before its reply has a warning. */
+  clientSkewMs: 5_000,
   /** How long command ids and the tombstones of keyed tasks are remembered. */
   rememberMs: 86_400_000,
   /** Fires shown in the reply to a create. */
@@ -192,6 +203,14 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       'a window of catch-up holds missed fires',
     ],
     [l.normalGridMs < 1_000 && l.lowGridMs < 10_000, 'a grid of dispatch is finer than the precision that is promised'],
+    [
+      l.clockCalmMs < l.clockAlertMs && l.clockAlertMs < l.clockUnfitMs,
+      'a clock that is off is told before it costs shards, and is calm below both',
+    ],
+    [l.clockUnfitMs < l.clockSlackMs, 'a node with a clock that no proof of dispatch allows for has no shards'],
+    [l.clockRoundMs * l.clockConfirmations < l.clockSourceMs, 'a look at a clock counts until its confirmation'],
+    [l.nodeHeartbeatMs * 3 <= l.clockSourceMs, "a peer's clock counts though two heartbeats are missed"],
+    [l.clockUnfitMs <= l.clientSkewMs, 'a gateway that warns a client of its clock is itself less far off'],
     [l.workerSilentMs < l.ackWaitMs, 'a silent worker is noticed before its lease ends'],
   ];
   return relations.filter(([holds]) => !holds).map(([, sentence]) => sentence);

@@ -23,7 +23,7 @@ export type CreateResult =
   | { readonly error: WireError };
 
 /** For one task: its result. For an array: `{"items": [CreateResult, …]}` in the same order. */
-export interface CreateReply {
+export interface CreateReply extends Warned {
   readonly items: readonly CreateResult[];
 }
 
@@ -36,6 +36,23 @@ export interface TaskRef {
 export interface UpdateRequest extends TaskRef {
   readonly set: Partial<Omit<TaskSpec, 'key'>>;
   readonly commandId?: string;
+}
+
+/** Header of a create or update in which a client states when it sent it, in ms since 1970. Optional. */
+export const SENT_AT_HEADER = 'Belfry-Sent-At';
+
+/** What the client should know although its request was taken. Codes may be added. */
+export interface Warning {
+  /** `clock_skew`: the stated send time and the gateway's clock are more than 5 s apart. */
+  readonly code: 'clock_skew';
+  readonly message: string;
+  /** How far the stated time was ahead of the gateway's clock. */
+  readonly offsetMs: number;
+}
+
+/** Of a create (also of a bare task) or an update, where there is something to warn of. */
+export interface Warned {
+  readonly warnings?: readonly Warning[];
 }
 
 export interface CancelRequest extends TaskRef {

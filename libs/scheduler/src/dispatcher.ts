@@ -30,6 +30,7 @@ type Take = (core: HostedShard['core'], queue: string, priority: 0 | 1 | 2, limi
  * F2. A higher priority goes first, across all shards of the node. Missed fires go after all that is punctual, by priority among
  *     themselves, and at most `LIMITS.lateFiresASecond`.
  * F3. Nothing is dispatched while the inbox is at `LIMITS.inboxStopDispatch` of its bytes or above: what is left is for results.
+ * F4. Nothing is dispatched while the clock stands still, since the wall clock was set back.
  */
 export class Dispatcher {
   readonly #env: Environment;
@@ -76,6 +77,7 @@ export class Dispatcher {
   }
 
   round(): void {
+    if (this.#env.clock.isHeld?.() === true) return; // F4
     const hosts = [...this.#node.hosted()].filter(
       (host) => host.publishing === undefined && !host.leaving && !host.gone,
     );

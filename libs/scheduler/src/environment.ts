@@ -5,8 +5,13 @@ import type { Body } from '@belfry/ports';
 import type { Execution, TaskGlance } from '@belfry/shard';
 
 export interface Clock {
-  /** Wall clock, ms since 1970. */
+  /** Disciplined wall clock, ms since 1970. It never goes back while a shard is owned. */
   now(): number;
+  /**
+   * Whether the wall clock was set back and has not come to `now` again. Nothing fires meanwhile: what was created since would fire early.
+   * Absent: never.
+   */
+  isHeld?(): boolean;
   /** Never steps; ms since some instant. */
   monotonic(): number;
 }

@@ -359,7 +359,7 @@ export class SchedulerNode {
   #tick(): void {
     const nowMs = this.#env.clock.now();
     const hosts = [...this.#hosted.values()];
-    this.#turns.take(hosts, nowMs, (host, act) => this.#guard(host, act));
+    if (this.#env.clock.isHeld?.() !== true) this.#turns.take(hosts, nowMs, (host, act) => this.#guard(host, act));
     let due = false;
     for (const host of hosts) {
       if (host.leaving) continue;

@@ -15,7 +15,7 @@ import {
   type Target,
 } from '@belfry/protocol';
 import { vi } from 'vitest';
-import { NO_TRACER, type Environment } from './environment.ts';
+import { NO_TRACER, type Clock, type Environment } from './environment.ts';
 import { SchedulerNode } from './scheduler-node.ts';
 import type { Crashes } from './takeover.ts';
 
@@ -89,7 +89,7 @@ export class TestNode {
       work: this.#port('work', cluster.work, cluster),
       store: this.#port('store', cluster.store, cluster),
       messenger: this.#messenger(cluster.messenger),
-      clock: { now: () => T0 + cluster.elapsedMs, monotonic: () => cluster.elapsedMs },
+      clock: cluster.clock ?? { now: () => T0 + cluster.elapsedMs, monotonic: () => cluster.elapsedMs },
       log: this.#log(cluster),
       metrics: {
         dispatched: (count) => cluster.count('dispatched', count),
@@ -190,6 +190,8 @@ export class TestCluster {
   readonly counts = new Map<string, number>();
   readonly crashes = new Map<string, number>();
   countsCrashes = true;
+  /** Of nodes that are started from here on, where it is not `elapsedMs`. */
+  clock: Clock | undefined;
   /** Answers by correlation. */
   readonly answers = new Map<number, Answer>();
   readonly #workers = new Map<string, { queues: readonly string[]; capacity: number; running: readonly string[] }>();

@@ -17,6 +17,7 @@ import {
   type TaskOp,
   type TaskRef,
   type TaskView,
+  type Warned,
 } from '@belfry/protocol';
 
 import { createAll } from './batches.ts';
@@ -29,6 +30,7 @@ import { IngestPublisher } from './publisher.ts';
 import { listRejected, type RejectedTask } from './rejected.ts';
 import { Requester, type RequesterOptions } from './requester.ts';
 import { validatePayload } from './schema.ts';
+import { SendTime } from './send-time.ts';
 import { wireSpec, type Scheduled, type ScheduleSpec, type TaskChanges } from './specs.ts';
 
 export interface BelfryOptions extends ConnectionOptions, RequesterOptions {}
@@ -51,6 +53,7 @@ export class Belfry implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #requester: Requester;
   readonly #publisher: IngestPublisher;
+  readonly #sendTime: SendTime;
 
   /** @throws BelfryError `invalid_name` for the namespace */
   constructor(options: BelfryOptions = {}) {
@@ -58,6 +61,7 @@ export class Belfry implements AsyncDisposable {
     this.#connection = new Connection('belfry client', options);
     this.#requester = new Requester(this.#connection, { timeoutMs });
     this.#publisher = new IngestPublisher(this.#connection, timeoutMs);
+    this.#sendTime = new SendTime(this.#connection.log);
     this.namespace = this.#connection.namespace;
   }
 
@@ -100,7 +104,11 @@ export class Belfry implements AsyncDisposable {
 
   /** Changes what `set` names; the rest stays. */
   async update(ref: TaskRef, set: TaskChanges): Promise<Scheduled> {
-    return await this.#tasks('update', { ...refOf(ref), set: wireSpec(set), commandId: randomUUID() });
+    return await this.#define<Scheduled & Warned>('update', {
+      ...refOf(ref),
+      set: wireSpec(set),
+      commandId: randomUUID(),
+    });
   }
 
   /** The task fires no more. Executions that workers have already run on, and are named in the reply. */
@@ -158,7 +166,15 @@ export class Belfry implements AsyncDisposable {
   }
 
   async #create(request: Uint8Array, again: (reply: CreateReply) => boolean): Promise<CreateReply> {
-    return await this.#requester.request(subjects.tasks(this.namespace, 'create'), request, again);
+    return await this.#define<CreateReply>('create', request, again);
+  }
+
+  /** A request that may be answered with a warning. */
+  async #define<T extends Warned>(op: TaskOp, body: object, again?: (reply: T) => boolean): Promise<T> {
+    const headers = (): { readonly [name: string]: string } => this.#sendTime.headers();
+    const reply = await this.#requester.request<T>(subjects.tasks(this.namespace, op), body, again, headers);
+    this.#sendTime.onReply(reply);
+    return reply;
   }
 
   async #tasks<T extends object>(op: TaskOp, body: object): Promise<T> {

@@ -17,7 +17,7 @@ export interface RequesterOptions {
 
 /** Whether the same request again, with the same command id, may go better. */
 export function isWorthRetrying(error: Pick<WireError, 'code'>): boolean {
-  return error.code === 'unavailable' || error.code === 'overloaded';
+  return error.code === 'unavailable' || error.code === 'overloaded' || error.code === 'clock_skew';
 }
 
 /**
@@ -35,17 +35,18 @@ export class Requester {
 
   /**
    * `body` is any value, or JSON text that is encoded already. `again` says of a good answer that it isn't good enough yet; when time
-   * is up it is returned all the same.
+   * is up it is returned all the same. `headers` are read for each attempt.
    * @throws BelfryError
    */
   async request<T extends object>(
     subject: string,
     body: unknown,
     again?: (answer: T) => boolean,
-    headers?: { readonly [name: string]: string },
+    headers?: () => { readonly [name: string]: string },
   ): Promise<T> {
     const deadline = performance.now() + this.#timeoutMs;
-    const sent = { ...activeTraceHeaders(), ...headers };
+    const trace = activeTraceHeaders();
+    const sent = (): { readonly [name: string]: string } => ({ ...trace, ...headers?.() });
     for (let attempt = 0; ; attempt++) {
       const result = await this.#once<T>(subject, body, sent, deadline);
       const pauseMs = Math.min(FIRST_RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS) * (0.75 + Math.random() / 2);
@@ -62,7 +63,7 @@ export class Requester {
   async #once<T extends object>(
     subject: string,
     body: unknown,
-    headers: { readonly [name: string]: string },
+    headersNow: () => { readonly [name: string]: string },
     deadline: number,
   ): Promise<{ readonly answer: T } | { readonly failure: BelfryError }> {
     const link = await this.#connection.link();
@@ -70,7 +71,7 @@ export class Requester {
       return { failure: new ConnectionError(this.#connection.isClosed ? 'closed' : 'not connected') };
     }
     const timeoutMs = Math.max(1, Math.min(ANSWER_MS, deadline - performance.now()));
-    const outcome = await this.#send<Reply<T>>(link, subject, body, { timeoutMs, headers });
+    const outcome = await this.#send<Reply<T>>(link, subject, body, { timeoutMs, headers: headersNow() });
     switch (outcome.kind) {
       case 'ok':
         if (!isObject(outcome.value))

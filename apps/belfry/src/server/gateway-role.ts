@@ -4,8 +4,9 @@ import { Gateway, type IngestOutcome } from '@belfry/gateway';
 import { ok, retry } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
+import type { ClockWatch } from './clock-watch.ts';
 import type { Metrics } from './metrics.ts';
-import { SYSTEM_CLOCK, type Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import { gatewayTracer } from './tracing.ts';
 
 const TICK_MS = 50;
@@ -25,10 +26,11 @@ export interface GatewayRole {
 /** Serves the front door: requests and durable publishes. */
 export async function startGateway(options: {
   readonly platform: Platform;
+  readonly watch: ClockWatch;
   readonly metrics: Metrics;
   readonly log: Log;
 }): Promise<GatewayRole> {
-  const { platform, metrics, log } = options;
+  const { platform, watch, metrics, log } = options;
   const { link, messenger, inbox } = platform;
   const gatewayId = randomBytes(8).toString('hex');
   const rejected = new DurablePublisher(link);
@@ -37,7 +39,8 @@ export async function startGateway(options: {
     shards: platform.shards,
     inbox,
     queries: platform.postgres.queries,
-    clock: SYSTEM_CLOCK,
+    clock: watch.clock,
+    clockTrouble: () => watch.trouble(),
     log,
     metrics: metrics.gateway,
     tracer: gatewayTracer(),

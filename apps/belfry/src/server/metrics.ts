@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 /** What `docs/telemetry.md` says about a metric. */
 export interface MetricDescription {
-  readonly role: 'gateway' | 'scheduler' | 'supervisor';
+  readonly role: 'all' | 'gateway' | 'scheduler' | 'supervisor';
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   /** Each label with what it may hold: few values, never what a user chose. */
@@ -115,6 +115,27 @@ export const METRICS = {
     type: 'gauge',
     help: 'Bytes of task tables, wheels and the payload cache.',
   },
+  belfry_clock_skew_seconds: {
+    role: 'all',
+    type: 'gauge',
+    help: 'How far this node’s clock is ahead of the median of Postgres, the broker and its peers; NaN without any of them.',
+  },
+  belfry_clock_skew_alert: {
+    role: 'all',
+    type: 'gauge',
+    help: 'Whether that is above 1 s either way: 1 or 0. It ends below 0.5 s.',
+  },
+  belfry_clock_unfit: {
+    role: 'all',
+    type: 'gauge',
+    help: 'Whether this node owns no shards and takes no tasks because of its clock: 1 or 0.',
+  },
+  belfry_clock_steps_total: {
+    role: 'all',
+    type: 'counter',
+    help: 'Times that the wall clock was set, or the machine slept: more than 50 ms at once.',
+    labels: { direction: '`forward` or `back`' },
+  },
   belfry_supervisor_leads: { role: 'supervisor', type: 'gauge', help: 'Whether this supervisor leads: 1 or 0.' },
 } as const satisfies Record<string, MetricDescription>;
 
@@ -127,6 +148,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly gateway: GatewayMetrics = gatewayMetrics(this.registry);
   readonly scheduler: SchedulerMetrics = schedulerMetrics(this.registry);
+  readonly clockSteps: Counter = counter('belfry_clock_steps_total', this.registry);
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });

@@ -10,11 +10,10 @@ import {
 } from '@belfry/adapter-nats';
 import { connectPostgres, type PostgresLink } from '@belfry/adapter-postgres';
 import type { Messenger } from '@belfry/actor-runtime';
-import type { Clock, Log } from '@belfry/scheduler';
+import type { Log } from '@belfry/scheduler';
 import { LIMITS } from '@belfry/protocol';
+import type { ProcessClock } from './clock.ts';
 import { natsMessenger } from './messenger.ts';
-
-export const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 /** The two servers that Belfry stands on, connected and set up. */
 export interface Platform {
@@ -38,6 +37,7 @@ export interface PlatformOptions {
   readonly shards: number;
   readonly replicas: number;
   readonly log: Log;
+  readonly clock: ProcessClock;
   readonly connectMs?: number;
 }
 
@@ -46,7 +46,7 @@ export interface PlatformOptions {
  * @throws after `connectMs`, with a message that names the server that could not be reached.
  */
 export async function openPlatform(options: PlatformOptions): Promise<Platform> {
-  const { log, node } = options;
+  const { clock, log, node } = options;
   const timeoutMs = options.connectMs ?? LIMITS.connectMs;
   const retrying = (server: string) => (error: Error, attempt: number) => {
     if (attempt === 1 || attempt % 5 === 0)
@@ -54,7 +54,11 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   };
   const link = await connectNats(options.natsUrl, { name: `belfry ${node}`, timeoutMs, onRetry: retrying('NATS') });
   try {
-    const postgres = await connectPostgres(options.postgresUrl, { timeoutMs, onRetry: retrying('Postgres') });
+    const postgres = await connectPostgres(options.postgresUrl, {
+      timeoutMs,
+      now: () => clock.wall(),
+      onRetry: retrying('Postgres'),
+    });
     link.onStatus((status) => {
       if (status.kind === 'disconnected') log.warn('NATS is away');
       else if (status.kind === 'reconnected') log.info('NATS is back');
@@ -62,7 +66,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     });
     await postgres.migrate();
     const shards = await postgres.ensureInstallation(options.shards);
-    await postgres.ensurePartitions(Date.now());
+    await postgres.ensurePartitions(clock.wall());
     const names = natsNames();
     const inboxFirstSeq = (await postgres.highestCheckpointSeq()) + 1;
     const notes = await ensureStreams(link, names, { replicas: options.replicas, inboxFirstSeq });

@@ -1,8 +1,10 @@
 import { taskView } from '@belfry/gateway';
+import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeStatus } from '@belfry/scheduler';
+import type { ClockWatch } from './clock-watch.ts';
 import type { Metrics } from './metrics.ts';
-import { SYSTEM_CLOCK, type Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import { nodeHeartbeat } from './supervisor-role.ts';
 import { schedulerTracer } from './tracing.ts';
 
@@ -16,11 +18,12 @@ export interface SchedulerRole {
 /** Hosts shards: follows the placement, and tells the supervisor that it is there. */
 export async function startScheduler(options: {
   readonly platform: Platform;
+  readonly watch: ClockWatch;
   readonly node: string;
   readonly metrics: Metrics;
   readonly log: Log;
 }): Promise<SchedulerRole> {
-  const { platform, node, metrics, log } = options;
+  const { platform, watch, node, metrics, log } = options;
   const { messenger } = platform;
   const scheduler = new SchedulerNode(
     {
@@ -30,7 +33,7 @@ export async function startScheduler(options: {
       work: platform.work,
       store: platform.postgres.checkpoints,
       messenger,
-      clock: SYSTEM_CLOCK,
+      clock: watch.clock,
       log,
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),
@@ -42,13 +45,31 @@ export async function startScheduler(options: {
   gauges(metrics, scheduler);
   let leaving = false;
   const beat = (): void =>
-    messenger.tell(subjects.nodeHeartbeat, nodeHeartbeat(node, scheduler.status().owned, leaving));
+    messenger.tell(
+      subjects.nodeHeartbeat,
+      nodeHeartbeat(node, scheduler.status().owned, leaving || !watch.isFit, watch.clock.wall()),
+    );
   const timer = setInterval(beat, LIMITS.nodeHeartbeatMs);
   beat();
   const placed = Promise.withResolvers<void>();
-  const watch = await platform.placements.watch((placement) => {
-    scheduler.place(placement);
-    if (placement.nodes.includes(node)) placed.resolve();
+  let latest: Placement = { term: 0, version: 0, nodes: [], assignment: [] };
+  const follow = (): void => {
+    scheduler.place(watch.isFit ? latest : { ...latest, nodes: [], assignment: [] });
+    if (!watch.isFit || latest.nodes.includes(node)) placed.resolve(); // a node with a wrong clock has what it should: nothing
+  };
+  watch.onFitness({
+    changed: () => {
+      beat(); // the supervisor hears it first
+      follow();
+    },
+    ownsShards: async () => {
+      await scheduler.settle();
+      return scheduler.status().owned.length > 0;
+    },
+  });
+  const placements = await platform.placements.watch((placement) => {
+    latest = placement;
+    follow();
   });
   return {
     status: () => scheduler.status(),
@@ -61,7 +82,7 @@ export async function startScheduler(options: {
       leaving = true;
       beat();
       clearInterval(timer);
-      await watch.stop();
+      await placements.stop();
       await scheduler.stop();
     },
   };

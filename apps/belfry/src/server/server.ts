@@ -5,7 +5,9 @@ import type { Log } from '@belfry/scheduler';
 import { openHttp, type HttpDoor } from './http.ts';
 import { createLog, type LogFormat } from './log.ts';
 import { Metrics } from './metrics.ts';
-import { openPlatform, SYSTEM_CLOCK, type Platform } from './platform.ts';
+import { ProcessClock } from './clock.ts';
+import { ClockWatch } from './clock-watch.ts';
+import { openPlatform, type Platform } from './platform.ts';
 import { startGateway, type GatewayRole } from './gateway-role.ts';
 import { startScheduler, type SchedulerRole } from './scheduler-role.ts';
 import { SupervisorRole } from './supervisor-role.ts';
@@ -51,6 +53,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       .replaceAll(/[^A-Za-z0-9_-]/g, '-')
       .slice(0, 40)}-${randomBytes(4).toString('hex')}`;
   const log = options.log ?? createLog(options.logFormat ?? 'json', { node });
+  const clock = new ProcessClock({ drillFile: process.env['BELFRY_CLOCK_DRILL'] });
   const platform = await openPlatform({
     natsUrl: options.natsUrl,
     postgresUrl: options.postgresUrl,
@@ -58,19 +61,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     shards: options.shards ?? 256,
     replicas: options.replicas ?? 1,
     log,
+    clock,
     ...(options.connectMs === undefined ? {} : { connectMs: options.connectMs }),
   });
   const metrics = new Metrics();
-  const roles = await startRoles(options.roles, platform, node, metrics, log);
+  const watch = new ClockWatch({ clock, node, platform, metrics, log });
+  await watch.start();
+  const roles = await startRoles(options.roles, { platform, watch, node, metrics, log });
   let http: HttpDoor;
   try {
     http = await openHttp({
       port: options.httpPort,
       metrics,
-      health: () => health(platform, roles),
+      health: () => health(platform, watch, roles),
       ...(options.httpHost === undefined ? {} : { host: options.httpHost }),
     });
   } catch (error) {
+    watch.stop();
     await stopRoles(roles, platform, log);
     throw error;
   }
@@ -82,6 +89,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     warnings: platform.warnings,
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
+      watch.stop();
       stopping ??= stopRoles(roles, platform, log).then(() => http.close());
       return stopping;
     },
@@ -94,25 +102,28 @@ interface Roles {
   readonly supervisor: SupervisorRole | undefined;
 }
 
-async function startRoles(
-  wanted: readonly Role[],
-  platform: Platform,
-  node: string,
-  metrics: Metrics,
-  log: Log,
-): Promise<Roles> {
-  const scheduler = wanted.includes('scheduler') ? await startScheduler({ platform, node, metrics, log }) : undefined;
-  const gateway = wanted.includes('gateway') ? await startGateway({ platform, metrics, log }) : undefined;
+interface Surroundings {
+  readonly platform: Platform;
+  readonly watch: ClockWatch;
+  readonly node: string;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+async function startRoles(wanted: readonly Role[], surroundings: Surroundings): Promise<Roles> {
+  const { platform, watch, node, metrics, log } = surroundings;
+  const scheduler = wanted.includes('scheduler') ? await startScheduler(surroundings) : undefined;
+  const gateway = wanted.includes('gateway') ? await startGateway(surroundings) : undefined;
   let supervisor: SupervisorRole | undefined;
   if (wanted.includes('supervisor')) {
-    const housekeeping = new Housekeeping(platform, SYSTEM_CLOCK, log);
+    const housekeeping = new Housekeeping(platform, watch.clock, log);
     supervisor = new SupervisorRole({
       node,
       shards: platform.shards,
       leases: platform.leases,
       placements: platform.placements,
       messenger: platform.messenger,
-      clock: SYSTEM_CLOCK,
+      clock: watch.clock,
       log,
       housekeeping: () => housekeeping.round(),
     });
@@ -143,14 +154,15 @@ function isInTime(work: Promise<void>, ms: number): Promise<boolean> {
   return Promise.race([work.then(() => true), late]);
 }
 
-function health(platform: Platform, roles: Roles): { ok: boolean; parts: Record<string, unknown> } {
+function health(platform: Platform, watch: ClockWatch, roles: Roles): { ok: boolean; parts: Record<string, unknown> } {
   const nats = platform.link.isConnected;
   const postgres = platform.postgres.isHealthy;
   return {
-    ok: nats && postgres,
+    ok: nats && postgres && watch.isFit,
     parts: {
       nats: nats ? 'connected' : 'away',
       postgres: postgres ? 'connected' : 'away',
+      clock: watch.status(),
       ...(roles.scheduler === undefined ? {} : { scheduler: roles.scheduler.status() }),
       ...(roles.supervisor === undefined
         ? {}

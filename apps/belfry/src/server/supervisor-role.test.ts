@@ -65,7 +65,7 @@ function start(
   });
   role.start();
   stops.push(() => role.stop());
-  return { role, log, hear, beat: (of: string) => hear(subjects.nodeHeartbeat, nodeHeartbeat(of, [], false)) };
+  return { role, log, hear, beat: (of: string) => hear(subjects.nodeHeartbeat, nodeHeartbeat(of, [], false, 0)) };
 }
 
 describe('the supervisor', () => {

@@ -235,6 +235,6 @@ function readNodeHeartbeat(body: Uint8Array): NodeHeartbeat | undefined {
   };
 }
 
-export function nodeHeartbeat(node: string, owned: readonly number[], leaving: boolean): string {
-  return JSON.stringify({ node, cores: availableParallelism(), leaving, owned } satisfies NodeHeartbeat);
+export function nodeHeartbeat(node: string, owned: readonly number[], leaving: boolean, atMs: number): string {
+  return JSON.stringify({ node, cores: availableParallelism(), leaving, owned, atMs } satisfies NodeHeartbeat);
 }

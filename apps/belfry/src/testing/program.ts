@@ -163,6 +163,7 @@ export async function healthOf(http: number): Promise<{
     readonly postgres: string;
     readonly scheduler?: { readonly owned: readonly number[]; readonly tasks: number };
     readonly supervisor?: { readonly leads: boolean };
+    readonly clock: { readonly state: string; readonly standsStillMs: number };
   };
 }> {
   const response = await fetch(`http://127.0.0.1:${http}/healthz`);

@@ -6,10 +6,12 @@ import { placeShards, type PlaceableNode } from './placement.ts';
 export interface NodeHeartbeat {
   readonly node: string;
   readonly cores: number;
-  /** It hands its shards over and stops. */
+  /** It hands its shards over and takes none: it stops, or its clock is wrong. */
   readonly leaving: boolean;
   /** Shards that it owns at present. */
   readonly owned: readonly number[];
+  /** Its wall clock, ms since 1970: for its peers. */
+  readonly atMs?: number;
 }
 
 export type SupervisorInput =

@@ -10,6 +10,8 @@ export interface StreamInfo {
   readonly created: string;
   readonly state: StreamState & { readonly subjects?: { readonly [subject: string]: number } };
   readonly total?: number;
+  /** RFC 3339: the server's clock as it answered. */
+  readonly ts?: string;
 }
 
 export interface StoredMessage {

@@ -1,3 +1,4 @@
+export { brokerTime } from './broker-time.ts';
 export { connectNats, NatsLink } from './connection.ts';
 export type { ConnectOptions, LinkStatus } from './connection.ts';
 export { DurableConsumer, ensureDurable } from './durable-consumer.ts';
