@@ -51,7 +51,7 @@ export function checkUpdate(
     m: hashOfCommand(namespace, 'update', commandId),
     id: taskId,
     ns: namespace,
-    ...(draft.schedule === undefined ? {} : { s: scheduleOf(draft.schedule, nowMs, namespace, schedules) }),
+    ...(draft.schedule === undefined ? {} : { s: scheduleOf(draft.schedule, nowMs, namespace, taskId, schedules) }),
     ...(Object.keys(target).length === 0 ? {} : { t: target }),
     ...(draft.payload === undefined ? {} : { p: draft.payload }),
     ...(draft.metadata === undefined ? {} : { d: draft.metadata }),
@@ -63,11 +63,12 @@ function scheduleOf(
   fields: NonNullable<TaskDraft['schedule']>,
   nowMs: number,
   namespace: string,
+  taskId: string,
   schedules: Schedules,
 ): string {
   const schedule = schedules.read(fields, nowMs, namespace, 'set.');
   if (!schedule.ok) throw new Refused(schedule.error);
-  return schedule.canonical;
+  return schedules.textFor(schedule, taskId, nowMs);
 }
 
 function targetChange(draft: TaskDraft): NonNullable<UpdateRecord['t']> {

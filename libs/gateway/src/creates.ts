@@ -74,7 +74,7 @@ export function checkCreates(
       id,
       itemHash(command, index),
       draft,
-      schedule.json,
+      schedule.open === undefined ? schedule.json : JSON.stringify(schedules.textFor(schedule, id, context.nowMs)),
       targets.jsonOf(namespace, draft, catchUp),
       trace,
     );
@@ -137,6 +137,14 @@ export function definitionResult(id: string, answer: Answer, path?: string): Cre
     return { error: wireError('internal', `a shard answered ${answer.status} to a definition`) };
   const { status, next } = answer;
   return { id, status, created: status === 'created', next: next.map(iso) };
+}
+
+/** Shards name an unknown calendar; where it stands in the request is known here. `at` stands before the path. */
+export function locateCalendar(answer: Answer, spec: unknown, at: string): Answer {
+  if (answer.ok || answer.error.path?.startsWith('calendars.') !== true) return answer;
+  const name = answer.error.path.slice('calendars.'.length);
+  const { calendars } = spec as { readonly calendars?: readonly unknown[] };
+  return { ok: false, error: { ...answer.error, path: `${at}calendars[${calendars?.indexOf(name) ?? 0}]` } };
 }
 
 /** Shards don't know which field of the request named what they refuse. */

@@ -6,6 +6,7 @@ import {
   wireError,
   workConsumer,
   type Answer,
+  type CalendarRecord,
   type ErrorCode,
   type Replies,
   type SubscribeReply,
@@ -15,8 +16,9 @@ import {
 import type { InboxUsage } from '@belfry/ports';
 
 import { Admission, type Kind } from './admission.ts';
+import { Calendars } from './calendars.ts';
 import { cancelReply, checkCancel, checkUpdate, type Addressed } from './changes.ts';
-import { checkCreates, createRecord, definitionResult, isRefused } from './creates.ts';
+import { checkCreates, createRecord, definitionResult, isRefused, locateCalendar } from './creates.ts';
 import { NO_METRICS, NO_TRACER, type GatewayEnvironment, type GatewayMetrics, type Tracer } from './environment.ts';
 import {
   bounded,
@@ -77,6 +79,8 @@ export class Gateway {
   readonly #commits: GroupCommit;
   readonly #reads: Reads;
   readonly #ingest: Ingest;
+  readonly #calendars: Calendars;
+  #slotsDueMs = -Infinity;
   readonly #queues = new Set<string>();
   readonly #operations: ReadonlyMap<string, Operation>;
 
@@ -90,6 +94,11 @@ export class Gateway {
     const defer = env.defer ?? ((run) => void setImmediate(run));
     this.#commits = new GroupCommit({ gatewayId, inbox, clock, log, metrics: this.#metrics, wait, defer });
     this.#reads = new Reads({ shards, queries, askShard, clock, log, wait });
+    this.#calendars = new Calendars({
+      clock,
+      stored: (namespace) => this.#reads.calendars(namespace),
+      toAllShards: (record, bytes) => this.#submitToAll('calendars.set', record, bytes),
+    });
     this.#ingest = new Ingest({ log, publishRejected, create: (...args) => this.#ingestTasks(...args) });
     this.#operations = this.#table();
   }
@@ -102,6 +111,11 @@ export class Gateway {
   /** `belfry.v1.<namespace>.executions.<op>`. Never rejects. */
   handleExecutions(namespace: string, op: string, data: Uint8Array, header: HeaderReader): Promise<string> {
     return this.#handle('executions', namespace, op, data, header);
+  }
+
+  /** `belfry.v1.<namespace>.calendars.<op>`. Never rejects. */
+  handleCalendars(namespace: string, op: string, data: Uint8Array, header: HeaderReader): Promise<string> {
+    return this.#handle('calendars', namespace, op, data, header);
   }
 
   /** `belfry.v1.<namespace>.workers.<op>`; heartbeats are not a gateway's. Never rejects. */
@@ -142,6 +156,7 @@ export class Gateway {
     const nowMs = this.#env.clock.monotonic();
     this.#pending.tick(nowMs);
     this.#ticker.tick(nowMs);
+    if (nowMs >= this.#slotsDueMs) void this.#countSlots(nowMs);
   }
 
   /** Items that wait for answers, and records that are not yet on disk. */
@@ -178,8 +193,24 @@ export class Gateway {
       ['executions.finish', (request) => this.#finish(request)],
       ['executions.redelivered', (request) => this.#redelivered(request)],
       ['executions.trace', json((value, namespace) => reads.trace(value, namespace))],
+      ['calendars.set', json((value, namespace) => this.#calendars.set(value, namespace))],
+      ['calendars.get', json((value, namespace) => this.#calendars.get(value, namespace))],
+      [
+        'calendars.list',
+        async ({ data, namespace }) => JSON.stringify(await this.#calendars.list(optionalJson(data), namespace)),
+      ],
       ['workers.subscribe', json((value, namespace) => this.#subscribe(value, namespace))],
     ]);
+  }
+
+  /** Which minutes are taken by tasks with a window; where that cannot be read now, what is known stays. */
+  async #countSlots(nowMs: number): Promise<void> {
+    this.#slotsDueMs = nowMs + LIMITS.slotsMs;
+    try {
+      this.#schedules.slots.load(await this.#env.queries.slots(LIMITS.slotTexts), this.#env.clock.now());
+    } catch (error) {
+      this.#env.log.warn('the minutes of tasks with a window cannot be counted now', { error: String(error) });
+    }
   }
 
   /** The one door of all requests (G1). */
@@ -257,7 +288,10 @@ export class Gateway {
       if (isRefused(item)) batch.refuse(index, item);
       else this.#commits.add(item.shard, createRecord(item, batch.correlation + index), batch, index);
     });
-    return { ids, answers: this.#settled('tasks.create', batch) };
+    const answers = this.#settled('tasks.create', batch).then((all) =>
+      all.map((answer, index) => locateCalendar(answer, items[index], single ? '' : `items[${index}].`)),
+    );
+    return { ids, answers };
   }
 
   #ingestTasks(items: Items, message: IngestMessage, commandId: string): Promise<readonly Answer[]> {
@@ -279,8 +313,10 @@ export class Gateway {
     const { clock, shards } = this.#env;
     this.#requireClock();
     const warned = clockWarning(sentAt, clock.now());
-    const { id, path, ...change } = checkUpdate(parseJson(data), namespace, clock.now(), shards, this.#schedules);
-    const answer = await this.#submit('tasks.update', change, data.length);
+    const value = parseJson(data);
+    const { id, path, ...change } = checkUpdate(value, namespace, clock.now(), shards, this.#schedules);
+    const { set } = value as { readonly set: unknown };
+    const answer = locateCalendar(await this.#submit('tasks.update', change, data.length), set, 'set.');
     return JSON.stringify({ ...definitionResult(id, answer, path), ...warned });
   }
 
@@ -337,6 +373,20 @@ export class Gateway {
     this.#add(addressed, batch, 0);
     const [answer] = await this.#settled(op, batch);
     return answer as Answer;
+  }
+
+  /** One record for each shard, and all their answers. @throws Refused when no room is left */
+  async #submitToAll(op: string, record: Omit<CalendarRecord, 'c'>, bytes: number): Promise<readonly Answer[]> {
+    const { shards, clock } = this.#env;
+    this.#admit('create', shards, bytes * shards);
+    const batches: Batch[] = [];
+    for (let from = 0; from < shards; from += LIMITS.batchItems) {
+      const size = Math.min(LIMITS.batchItems, shards - from);
+      const batch = this.#pending.open({ size, deadlineMs: clock.monotonic() + LIMITS.answerMs });
+      for (let index = 0; index < size; index++) this.#add({ shard: from + index, record }, batch, index);
+      batches.push(batch);
+    }
+    return (await Promise.all(batches.map((batch) => this.#settled(op, batch)))).flat();
   }
 
   #add({ shard, record }: Addressed<object>, batch: Batch, index: number): void {

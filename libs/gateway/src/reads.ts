@@ -19,6 +19,7 @@ import { parseSchedule } from '@belfry/timing';
 
 import type { Clock, GatewayEnvironment, Log } from './environment.ts';
 import { nameOf, objectOf, oneOf, optionalReference, referenceOf, refuse, Refused, textOf, wholeOf } from './fields.ts';
+import { sourceOf } from './calendars.ts';
 import { iso, storedExecutionView, storedTaskView } from './views.ts';
 
 const DEFAULT_PAGE = 100;
@@ -65,7 +66,9 @@ export class Reads {
       const { items, cursor, asOf } = await this.#options.queries.tasks(namespace, { ...filter, limit });
       // An idle shard's checkpoint may be half a minute old: what comes next is told from now on.
       const nowMs = Math.max(asOf, this.#options.clock.now());
-      const views = items.map((task) => storedTaskView(task, nowMs));
+      const named = items.some(({ schedule }) => schedule.startsWith('s') && schedule.includes('"cal":'));
+      const source = named ? sourceOf((await this.#options.queries.calendars(namespace)).items) : undefined;
+      const views = items.map((task) => storedTaskView(task, nowMs, source));
       return { items: views, ...(cursor === undefined ? {} : { cursor }), asOf: iso(asOf) } satisfies ListReply;
     });
   }
@@ -78,6 +81,11 @@ export class Reads {
       const views = items.map((stored) => storedExecutionView(stored));
       return { items: views, ...(cursor === undefined ? {} : { cursor }), asOf: iso(asOf) } satisfies HistoryReply;
     });
+  }
+
+  /** The calendars of a namespace as they are stored. @throws Refused */
+  calendars(namespace: string): ReturnType<Queries['calendars']> {
+    return this.#query(() => this.#options.queries.calendars(namespace));
   }
 
   /** One execution with all its instants; one that no checkpoint has yet is told by its shard. @throws Refused */

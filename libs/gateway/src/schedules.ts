@@ -1,7 +1,8 @@
 import { LIMITS, wireError, type ScheduleFields, type WireError } from '@belfry/protocol';
-import { parseSchedule, type Schedule, type ScheduleError } from '@belfry/timing';
+import { parseSchedule, slotsOf, type Schedule, type ScheduleError } from '@belfry/timing';
 
 import { GenerationalCache } from './generational-cache.ts';
+import { Slots } from './slots.ts';
 
 export type ScheduleText =
   | {
@@ -9,6 +10,8 @@ export type ScheduleText =
       /** Canonical, as a JSON string. */
       readonly json: string;
       readonly canonical: string;
+      /** The schedule, where the minute of its window is still to be chosen: the text is none to store. */
+      readonly open: Schedule | undefined;
     }
   | { readonly ok: false; readonly error: WireError };
 
@@ -20,6 +23,7 @@ const DATED = /^\d{4}-\d\d-\d\d/;
 export class Schedules {
   readonly #known = new GenerationalCache<ScheduleText>(LIMITS.gatewayCacheEntries);
   readonly #parse: typeof parseSchedule;
+  readonly slots = new Slots();
 
   constructor(parse: typeof parseSchedule = parseSchedule) {
     this.#parse = parse;
@@ -28,15 +32,19 @@ export class Schedules {
   /** `nowMs` decides whether an `at` is too old; `path` stands before the paths of errors. */
   read(fields: ScheduleFields, nowMs: number, namespace: string, path: string): ScheduleText {
     if (fields.at !== undefined) return this.#readAt(fields, nowMs, path);
-    // What a limit leaves depends on when it is asked for.
-    const key = fields.limit === undefined ? cacheKey(fields, namespace) : undefined;
-    const known = key === undefined ? undefined : this.#known.get(key);
+    const key = cacheKey(fields, namespace, nowMs);
+    const known = this.#known.get(key);
     if (known !== undefined) return known;
     const reading = this.#parse(fields, { nowMs, namespace });
     if (!reading.ok) return { ok: false, error: refusal(reading.error, path) };
     const text = encoded(reading.schedule);
-    if (key !== undefined) this.#known.set(key, text);
+    this.#known.set(key, text);
     return text;
+  }
+
+  /** The canonical text for one task, with its minute. */
+  textFor(text: ScheduleText & { readonly ok: true }, taskId: string, nowMs: number): string {
+    return text.open === undefined ? text.canonical : this.slots.place(text.open, taskId, nowMs).canonical;
   }
 
   #readAt(fields: ScheduleFields, nowMs: number, path: string): ScheduleText {
@@ -54,13 +62,21 @@ export class Schedules {
   }
 }
 
-function encoded({ canonical }: Schedule): ScheduleText {
-  return { ok: true, canonical, json: JSON.stringify(canonical) };
+function encoded(schedule: Schedule): ScheduleText {
+  const { canonical } = schedule;
+  return {
+    ok: true,
+    canonical,
+    json: JSON.stringify(canonical),
+    open: slotsOf(schedule) > 0 ? schedule : undefined,
+  };
 }
 
 /** Everything that the canonical text depends on. Numbers and texts are told apart: "60000" is no number of milliseconds. */
-function cacheKey(fields: ScheduleFields, namespace: string): string {
-  return JSON.stringify([fields.calendars === undefined ? '' : namespace, fields]);
+function cacheKey(fields: ScheduleFields, namespace: string, nowMs: number): string {
+  // A limit that does not say from when counts from now: it is the same for the tasks of one request.
+  const fromMs = fields.limit !== undefined && fields.startAt === undefined ? nowMs : 0;
+  return JSON.stringify([fields.calendars === undefined ? '' : namespace, fromMs, fields]);
 }
 
 /** Whether an `at` that cannot be read is an instant all the same: before 1970 or after the year 9999. */

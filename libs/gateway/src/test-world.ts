@@ -8,6 +8,7 @@ import {
   type Outcome,
   type Queries,
   type StoredExecution,
+  type StoredSlot,
   type StoredTask,
   type TaskFilter,
 } from '@belfry/ports';
@@ -82,6 +83,7 @@ export class TestWorld {
   tasks: readonly StoredTask[] = [];
   executions: readonly StoredExecution[] = [];
   calendars: readonly CalendarRow[] = [];
+  slots: readonly StoredSlot[] = [];
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
   queryError: Error | undefined;
@@ -122,6 +124,7 @@ export class TestWorld {
     const handle = {
       tasks: this.gateway.handleTasks,
       executions: this.gateway.handleExecutions,
+      calendars: this.gateway.handleCalendars,
       workers: this.gateway.handleWorkers,
     }[room];
     if (handle === undefined) throw new Error(`no such room: ${room}`);
@@ -195,6 +198,10 @@ export class TestWorld {
       calendars: async (namespace) => {
         guard();
         return { items: this.calendars.filter((row) => row.namespace === namespace), asOf: this.nowMs };
+      },
+      slots: async () => {
+        guard();
+        return this.slots;
       },
       execution: async (_namespace, task, scheduledAt) => {
         guard();

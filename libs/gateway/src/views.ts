@@ -13,7 +13,7 @@ import {
   type TaskView,
 } from '@belfry/protocol';
 import type { StoredExecution, StoredTask } from '@belfry/ports';
-import { nextFire, parseCanonical, seedOf, type Schedule } from '@belfry/timing';
+import { nextFire, parseCanonical, seedOf, type CalendarSource, type Schedule } from '@belfry/timing';
 
 import { catchUpView } from './catch-up.ts';
 
@@ -92,17 +92,17 @@ export function taskView(task: TaskFacts): TaskView {
  * A task as Postgres has it, without its payload, with its fires after `nowMs`. They follow from its definition alone, so a
  * one-time task whose instant has come is `due` until it has finished; its shard, asked by `get`, knows more.
  */
-export function storedTaskView(task: StoredTask, nowMs: number): TaskView {
+export function storedTaskView(task: StoredTask, nowMs: number, calendars?: CalendarSource): TaskView {
   const schedule = readCanonical(task.schedule);
-  const next = task.ended === undefined && schedule !== undefined ? coming(schedule, task, nowMs) : [];
+  const next = task.ended === undefined && schedule !== undefined ? coming(schedule, task, nowMs, calendars) : [];
   const due = schedule?.kind === 'at' && next.length === 0;
   const { shard, id, key, schedule: text, target, metadata, createdAt } = task;
   const state = task.ended?.state ?? (due ? 'due' : 'waiting');
   return taskView({ shard, id, key, schedule: text, target, metadata, createdAt, state, next });
 }
 
-function coming(schedule: Schedule, task: StoredTask, nowMs: number): number[] {
-  const context = { createdMs: task.createdAt, seed: seedOf(task.id) };
+function coming(schedule: Schedule, task: StoredTask, nowMs: number, calendars: CalendarSource = NONE): number[] {
+  const context = { createdMs: task.createdAt, seed: seedOf(task.id), calendars };
   const fires: number[] = [];
   let after = schedule.kind === 'at' ? nowMs : Math.max(nowMs, task.effectiveFrom);
   while (fires.length < LIMITS.nextFires) {
@@ -112,6 +112,8 @@ function coming(schedule: Schedule, task: StoredTask, nowMs: number): number[] {
   }
   return fires;
 }
+
+const NONE: CalendarSource = () => undefined;
 
 /** The schedule as a user would state it. */
 export function scheduleFields(canonical: string): ScheduleFields {

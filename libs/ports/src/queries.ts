@@ -25,6 +25,12 @@ export interface ExecutionFilter {
   readonly cursor?: string;
 }
 
+/** A canonical schedule whose minute was chosen, and how many tasks have it. */
+export interface StoredSlot {
+  readonly schedule: string;
+  readonly tasks: number;
+}
+
 /** An execution as stored: over, or still under way. */
 export type StoredExecution =
   | { readonly kind: 'over'; readonly row: HistoryRow; readonly checkpointedAt: number }
@@ -52,4 +58,6 @@ export interface Queries {
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined>;
   /** By name; of each the latest definition that any shard has checkpointed. */
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }>;
+  /** Of live tasks; up to `limit`, those of most tasks first. */
+  slots(limit: number): Promise<readonly StoredSlot[]>;
 }

@@ -10,7 +10,7 @@ export const ERROR_CODES = {
   at_out_of_range: 'The instant is too far in the past, or after the year 9999.',
   too_large: 'The payload, the metadata, the batch or the message is over its limit.',
   duplicate_key: 'The same key stands twice in one batch.',
-  not_found: 'No task of this id or key.',
+  not_found: 'No task of this id or key; or no calendar of this name.',
   unknown_execution: 'No such execution: the task has no such fire or attempt, or its record is gone.',
   execution_over: 'The execution, or this attempt of it, is over; or its task is gone, or never was.',
   overloaded: 'A limit of this installation is reached; try again later.',

@@ -25,6 +25,9 @@ export const LIMITS = {
   cronChars: 256,
   /** Items of a list in a schedule: expressions, calendars. */
   scheduleItems: 10,
+  /** Bytes of one calendar, as JSON text, and calendars of one namespace: each shard keeps all of them. */
+  calendarBytes: 64 * 1024,
+  calendars: 200,
   /** Characters of namespace, queue, handler and worker names. */
   nameChars: 64,
   /** Characters of an error message that is kept with an attempt. */
@@ -97,6 +100,9 @@ export const LIMITS = {
   gatewayPendingBytes: 256 * 1024 * 1024,
   /** Share of both at which creates are refused: the rest is for results and cancels. */
   gatewayRefuseCreates: 0.7,
+  /** How often a gateway counts the minutes that were chosen for schedules with a window, and the texts of one count. */
+  slotsMs: 600_000,
+  slotTexts: 20_000,
   /** Schedules, and targets, whose encoded forms one gateway keeps at hand. */
   gatewayCacheEntries: 10_000,
   /** Queues that workers may subscribe to through one gateway: each is a consumer in the broker. */
@@ -175,6 +181,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       2 * (l.payloadBytes + l.metadataBytes) + 16_384 < l.envelopeBytes,
       'a task with its payload and metadata must fit an envelope',
     ],
+    [2 * l.calendarBytes + 4_096 < l.envelopeBytes, 'a calendar must fit an envelope'],
     [l.envelopeBytes <= l.bundleBytes, 'an envelope must fit a bundle'],
     // A bundle's head has a shard and a length for each of its envelopes.
     [l.bundleBytes + l.batchMessages * 16 + 4_096 < l.messageBytes, 'a bundle must fit a message'],

@@ -203,6 +203,62 @@ export interface RejectedMessage {
   readonly index?: number;
 }
 
+/** `calendars.set`: makes a calendar, or replaces the one of this name. It is there for all tasks once this is answered. */
+export interface CalendarSetRequest {
+  readonly name: string;
+  readonly calendar: CalendarDefinition;
+  /** The same command id again is the same command, for 24 hours. */
+  readonly commandId?: string;
+}
+
+/** One rule of a calendar: a date, one of every year (`12-25`), a stretch of dates or wall-clock times, weekdays, or a window of each day. */
+export type CalendarRule =
+  | string
+  | { readonly from: string; readonly to: string }
+  | { readonly weekdays: readonly string[] }
+  | { readonly daily: readonly [string, string]; readonly weekdays?: readonly string[] };
+
+/** An instant is allowed if no rule of `exclude` holds it and, where `include` stands, one of its rules does. */
+export interface CalendarDefinition {
+  readonly exclude?: readonly CalendarRule[];
+  readonly include?: readonly CalendarRule[];
+  /** IANA zone of its dates and times. Default UTC. */
+  readonly timezone?: string;
+}
+
+export interface CalendarSetReply {
+  readonly name: string;
+  /** `unchanged`: this command had been applied before. */
+  readonly status: 'set' | 'unchanged';
+  /** Opaque; grows with each change. */
+  readonly version: number;
+  /** Tasks whose next fire was told anew. */
+  readonly rearmed: number;
+}
+
+/** `calendars.get` `{"name"}`, as of the last checkpoint. */
+export interface CalendarView {
+  readonly name: string;
+  readonly calendar: Json;
+  readonly version: number;
+  readonly setAt: string;
+  readonly asOf: string;
+}
+
+export interface CalendarSummary {
+  readonly name: string;
+  /** Number of its rules. */
+  readonly rules: number;
+  readonly version: number;
+  readonly setAt: string;
+}
+
+/** `calendars.list`: by name. */
+export interface CalendarListReply {
+  readonly items: readonly CalendarSummary[];
+  readonly asOf: string;
+}
+
 /** `executions.finish`: one, or `{"items": […]}` of up to 1,000. */
 export interface FinishRequest {
   readonly execution: ExecutionId;

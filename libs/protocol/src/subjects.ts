@@ -19,12 +19,15 @@ export const TASK_OPS = ['create', 'update', 'get', 'list', 'cancel', 'history']
 export type TaskOp = (typeof TASK_OPS)[number];
 export const EXECUTION_OPS = ['finish', 'redelivered', 'trace'] as const;
 export type ExecutionOp = (typeof EXECUTION_OPS)[number];
+export const CALENDAR_OPS = ['set', 'get', 'list'] as const;
+export type CalendarOp = (typeof CALENDAR_OPS)[number];
 export const WORKER_OPS = ['subscribe'] as const;
 
 export const subjects = {
   /** Request/reply. */
   tasks: (namespace: string, op: TaskOp | '*') => `belfry.v1.${namespace}.tasks.${op}`,
   executions: (namespace: string, op: ExecutionOp | '*') => `belfry.v1.${namespace}.executions.${op}`,
+  calendars: (namespace: string, op: CalendarOp | '*') => `belfry.v1.${namespace}.calendars.${op}`,
   workers: (namespace: string, op: 'subscribe' | 'heartbeat') => `belfry.v1.${namespace}.workers.${op}`,
   /** Durable publish. */
   ingest: (namespace: string) => `belfry.v1.${namespace}.ingest`,

@@ -21,6 +21,7 @@ import {
 } from '@belfry/protocol';
 
 import { createAll } from './batches.ts';
+import { Calendars } from './calendars.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import type { TaskDefinition, TypedSpec } from './define-task.ts';
 import { BelfryError, belfryError } from './errors.ts';
@@ -50,6 +51,8 @@ const DEFAULT_TIMEOUT_MS = 30_000;
  */
 export class Belfry implements AsyncDisposable {
   readonly namespace: string;
+  /** Named sets of dates and windows that schedules refer to. */
+  readonly calendars: Calendars;
   readonly #connection: Connection;
   readonly #requester: Requester;
   readonly #publisher: IngestPublisher;
@@ -63,6 +66,7 @@ export class Belfry implements AsyncDisposable {
     this.#publisher = new IngestPublisher(this.#connection, timeoutMs);
     this.#sendTime = new SendTime(this.#connection.log);
     this.namespace = this.#connection.namespace;
+    this.calendars = new Calendars(this.#requester, this.namespace);
   }
 
   /**

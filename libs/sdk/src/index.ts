@@ -1,5 +1,6 @@
 export { Belfry } from './belfry.ts';
 export type { BelfryOptions, EventFilter } from './belfry.ts';
+export type { Calendars } from './calendars.ts';
 export type { ConnectionOptions } from './connection.ts';
 export { defineTask } from './define-task.ts';
 export type {
@@ -22,6 +23,12 @@ export { Worker } from './worker.ts';
 export type { WorkerOptions } from './worker.ts';
 export type {
   AttemptView,
+  CalendarDefinition,
+  CalendarListReply,
+  CalendarRule,
+  CalendarSetReply,
+  CalendarSummary,
+  CalendarView,
   CancelReply,
   CreateResult,
   ExecutionView,

@@ -36,7 +36,7 @@ export function parseCanonical(text: string): Schedule {
   return new CronSchedule(canonical, zone, rule);
 }
 
-/** Whether two canonical texts are the same schedule but for the minute that was chosen for it, and what a limit makes of that. */
+/** Whether two canonical texts are the same schedule as users state it: but for the minute that was chosen, and when a limit began to count. */
 export function sameButSlot(a: string, b: string): boolean {
   if (a === b) return true;
   if (!a.startsWith('s{') || !b.startsWith('s{')) return false;
@@ -45,7 +45,7 @@ export function sameButSlot(a: string, b: string): boolean {
 
 function withoutSlot(text: string): string {
   const { slot, until, since, ...rest } = JSON.parse(text.slice(1)) as Written;
-  return JSON.stringify(slot === undefined ? { ...rest, until, since } : rest);
+  return JSON.stringify(slot === undefined && since === undefined ? { ...rest, until } : rest);
 }
 
 function composed(text: string, written: Written): ComposedSchedule {

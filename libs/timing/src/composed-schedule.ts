@@ -33,7 +33,7 @@ export interface ScheduleParts {
   readonly limit: number | undefined;
   /** The last instant that a limit leaves. */
   readonly untilMs: number | undefined;
-  /** What a limit without a start counts from, where jitter could bring an earlier instant after it. */
+  /** When the schedule was stated, where a limit counts from then; an interval that has nothing else to count from does so, too. */
   readonly sinceMs: number | undefined;
   readonly gap: GapRule | undefined;
   readonly fold: FoldRule | undefined;
@@ -65,10 +65,12 @@ export class ComposedSchedule {
 
   /** Whether all tasks of this schedule fire at the same instants. */
   get isUniform(): boolean {
-    const { anchorMs, between, jitterMs, period, slot } = this.parts;
+    const { anchorMs, between, calendars, jitterMs, onExcluded, period, sinceMs, slot, startMs } = this.parts;
     return (
       jitterMs === 0 &&
-      (period === undefined || anchorMs !== undefined) &&
+      (period === undefined || (anchorMs ?? startMs ?? sinceMs) !== undefined) &&
+      // What a task's creation cuts off moves for older ones.
+      (calendars.length === 0 || onExcluded === 'skip') &&
       (between === undefined || slot !== undefined)
     );
   }
@@ -200,14 +202,14 @@ export function windowMinutes({ from, to }: DayWindow): number {
 }
 
 function baseOf(
-  { crons, period, zone, anchorMs, startMs, gap, fold }: ScheduleParts,
+  { crons, period, zone, anchorMs, startMs, sinceMs, gap, fold }: ScheduleParts,
   minute: number | undefined,
 ): Instants {
   if (period === undefined) {
     const rules = crons.map(({ rule }) => (minute === undefined ? rule : rule.atMinute(minute)));
     return (afterMs) => Math.min(...rules.map((rule) => nextCron(rule, zone, afterMs, gap, fold)));
   }
-  const anchor = anchorMs ?? startMs;
+  const anchor = anchorMs ?? startMs ?? sinceMs;
   const { months, days, ms } = period;
   if (months === 0 && days === 0) {
     return (afterMs, createdMs) => {

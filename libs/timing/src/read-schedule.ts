@@ -126,8 +126,8 @@ function limited(parts: ScheduleParts, { nowMs }: ReadContext): ComposedSchedule
   if (limit === undefined || fromMs === undefined || (parts.between !== undefined && parts.slot === undefined))
     return new ComposedSchedule(parts);
   // An interval that would count from the creation of its task counts from the same instant as the limit.
-  const anchorMs = parts.period === undefined ? undefined : (parts.anchorMs ?? fromMs);
-  const unlimited = new ComposedSchedule({ ...parts, anchorMs });
+  const sinceMs = startMs === undefined ? nowMs : undefined;
+  const unlimited = new ComposedSchedule({ ...parts, sinceMs });
   const task = { createdMs: fromMs, seed: 0 };
   let untilMs = startMs === undefined ? fromMs : fromMs - 1;
   for (let count = 0; count < limit; count++) {
@@ -135,8 +135,7 @@ function limited(parts: ScheduleParts, { nowMs }: ReadContext): ComposedSchedule
     if (next === Infinity) break;
     untilMs = next;
   }
-  const sinceMs = startMs === undefined && parts.jitterMs > 0 ? fromMs : undefined;
-  return new ComposedSchedule({ ...parts, anchorMs, untilMs, sinceMs });
+  return new ComposedSchedule({ ...parts, untilMs, sinceMs });
 }
 
 function readCrons(value: unknown, between: DayWindow | undefined): ScheduleParts['crons'] {

@@ -1,4 +1,8 @@
 import type {
+  CalendarDefinition,
+  CalendarListReply,
+  CalendarSetReply,
+  CalendarView,
   CancelReply,
   CreateResult,
   ExecutionView,
@@ -33,6 +37,11 @@ export interface CliClient {
   list(request: ListRequest): Promise<ListReply>;
   history(request: HistoryRequest): Promise<HistoryReply>;
   trace(execution: string): Promise<ExecutionView>;
+  readonly calendars: {
+    set(name: string, calendar: CalendarDefinition): Promise<CalendarSetReply>;
+    get(name: string): Promise<CalendarView>;
+    list(): Promise<CalendarListReply>;
+  };
   /** Oldest first, after `after`. */
   rejected(limit: number, after: number): Promise<readonly RejectedMessage[]>;
   /** Until the signal aborts. */

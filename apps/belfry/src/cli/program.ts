@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
+import { addCalendars } from './define/calendars.ts';
 import { addImport } from './define/import.ts';
 import { addRuns } from './define/runs.ts';
 import { addServers } from './define/servers.ts';
@@ -83,6 +84,7 @@ export function program(run: Run, json: boolean): Command {
   belfry.exitOverride();
   belfry.commandsGroup('Tasks:');
   addTasks(belfry, run);
+  addCalendars(belfry, run);
   addImport(belfry, run);
   belfry.commandsGroup('What happened:');
   addRuns(belfry, run);

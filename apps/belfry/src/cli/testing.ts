@@ -49,6 +49,7 @@ export function memoryClient(
         ...(end < matching.length ? { cursor: String(end) } : {}),
       };
     },
+    calendars: { set: unexpected, get: unexpected, list: unexpected },
     history: unexpected,
     trace: unexpected,
     rejected: unexpected,

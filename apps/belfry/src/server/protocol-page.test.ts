@@ -45,7 +45,8 @@ describe('the protocol page', () => {
     const wanted = [...fires.matchAll(/`([^`]*)`/g)].map((match) => Date.parse(match[1] as string));
     const next = wanted.map(() => (at = nextFire(reading.schedule, at, { createdMs: 0, seed: 0 })));
     expect(next).toEqual(wanted);
-    if (reading.schedule.kind === 'at') expect(nextFire(reading.schedule, at, { createdMs: 0, seed: 0 })).toBe(Infinity);
+    if (reading.schedule.kind === 'at')
+      expect(nextFire(reading.schedule, at, { createdMs: 0, seed: 0 })).toBe(Infinity);
   });
 
   it.each(schedules.filter((row) => row.length === 2))('refuses %s: %s', (schedule, message) => {

@@ -8,6 +8,8 @@ import {
   type Target,
   type UpdateRecord,
 } from '@belfry/protocol';
+import { sameButSlot, withSlot } from '@belfry/timing';
+import { refuseUnknown } from './calendars.ts';
 import { noteDoubt } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
@@ -34,6 +36,8 @@ export function applyCreate(state: ShardState, record: CreateRecord, timestamp: 
   const slot = state.table.find(record.id);
   const next = slot < 0 ? [] : nextFires(state, slot);
   if (isRepeated(state, slot, record)) return { ok: true, status: 'unchanged', next };
+  const refusal = refuseUnknown(state, record.s);
+  if (refusal !== undefined) return refusal;
   if (record.key !== undefined) state.remember(record.m, timestamp);
   if (slot < 0) return create(state, record, timestamp, []);
   const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
@@ -50,7 +54,7 @@ function isRepeated(state: ShardState, slot: number, record: CreateRecord): bool
 
 function sameDefinition(state: ShardState, slot: number, record: CreateRecord, bodyHash: readonly number[]): boolean {
   const { table, interned } = state;
-  if (state.scheduleOf(slot) !== record.s) return false;
+  if (!sameButSlot(state.scheduleOf(slot), record.s)) return false;
   if (interned.targets.text(table.target[slot] as number) !== record.t) return false;
   return bodyHash.every((word, at) => table.bodyHash[slot * 4 + at] === word);
 }
@@ -88,7 +92,8 @@ function redefine(
 ): Answer {
   const { namespace } = state.targetOf(slot);
   retarget(state, slot, record.t);
-  if (state.scheduleOf(slot) !== record.s) reschedule(state, slot, record.s, timestamp);
+  if (!sameButSlot(state.scheduleOf(slot), record.s))
+    reschedule(state, slot, withKeptSlot(state, slot, record.s, timestamp), timestamp);
   rebody(state, slot, record.p, record.d, bodyHash);
   state.emit({ type: 'updated', namespace, task: record.id, at: timestamp });
   return answered(state, slot, 'updated', timestamp);
@@ -105,12 +110,14 @@ export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: 
   const slot = liveSlot(state, record.id, record.ns);
   if (slot < 0) return notFound();
   if (state.recent.has(record.m)) return { ok: true, status: 'unchanged', next: nextFires(state, slot) };
+  const refusal = record.s === undefined ? undefined : refuseUnknown(state, record.s);
+  if (refusal !== undefined) return refusal;
   state.remember(record.m, timestamp);
   const { table } = state;
   const target = state.targetOf(slot);
   if (record.t !== undefined) retarget(state, slot, encodeTarget(changedTarget(target, record.t)));
-  if (record.s !== undefined && state.scheduleOf(slot) !== record.s) {
-    reschedule(state, slot, record.s, timestamp);
+  if (record.s !== undefined && !sameButSlot(state.scheduleOf(slot), record.s)) {
+    reschedule(state, slot, withKeptSlot(state, slot, record.s, timestamp), timestamp);
   }
   if (record.p !== undefined || record.d !== undefined) {
     const base = slot * 4;
@@ -152,6 +159,20 @@ function retarget(state: ShardState, slot: number, text: string): void {
   const { queue, handler } = target;
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), { queue, handler, target: text });
   else Object.assign(insertOf(state, slot), { queue, handler, target: text });
+}
+
+/** Another schedule with the same window keeps the minute that was chosen in it. */
+function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: number): string {
+  const { schedules } = state.interned;
+  if (!text.startsWith('s') || !state.isRecurring(slot)) return text;
+  const before = schedules.get(state.table.schedule[slot] as number).schedule;
+  const ref = schedules.take(text);
+  const after = schedules.get(ref).schedule;
+  schedules.release(ref);
+  if (before.kind !== 'composed' || after.kind !== 'composed') return text;
+  const [{ between: was, zone, slot: minute }, { between: is }] = [before.parts, after.parts];
+  const same = was !== undefined && was.from === is?.from && was.to === is.to && zone === after.parts.zone;
+  return same && minute !== undefined ? withSlot(after, minute, { nowMs: timestamp }).canonical : text;
 }
 
 /**

@@ -33,7 +33,7 @@ function assertTask(state: ShardState, slot: number): void {
   check(wheel.has(slot) === (place === TASK_WAITING || place === TASK_ENDED), `S1: task ${id} and the wheel`);
   check(wheel.links.isFree(slot) === (place === TASK_HELD), `S1: task ${id} and its list`);
   check(
-    place !== TASK_HELD || bySlot.has(slot) || state.doubts?.has(id) === true,
+    place !== TASK_HELD || bySlot.has(slot) || state.doubts?.has(id) === true || state.calendarsOf(slot).length > 0,
     `S4: task ${id} is held for nothing`,
   );
   if (place === TASK_ENDED || state.changes.lagging.has(slot) || table.has(slot, FLAG_POINTER)) return;
@@ -117,7 +117,7 @@ export function printState(state: ShardState): string {
     lines.push(taskLine(state, slot));
     for (const execution of state.bySlot.get(slot) ?? []) lines.push(`  ${executionLine(execution)}`);
   }
-  return [...lines, ...state.backlog.print()].join('\n');
+  return [...lines, ...state.calendars.print(), ...state.backlog.print()].join('\n');
 }
 
 function taskLine(state: ShardState, slot: number): string {

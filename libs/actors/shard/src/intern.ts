@@ -1,5 +1,13 @@
 import { decodeTarget, PRECISIONS, type Target } from '@belfry/protocol';
-import { isUniform, nextFire, parseCanonical, type Schedule } from '@belfry/timing';
+import {
+  isUniform,
+  nextFire,
+  parseCalendar,
+  parseCanonical,
+  type Calendar,
+  type CalendarSource,
+  type Schedule,
+} from '@belfry/timing';
 import type { Lane } from './backlog.ts';
 
 /**
@@ -61,25 +69,40 @@ class Pool<T> {
 /** A schedule with its last answer: tasks that share it mostly ask the same question. */
 class SharedSchedule {
   readonly schedule: Schedule;
+  /** Names of the calendars that it leaves to whoever asks, qualified. */
+  readonly calendars: readonly string[];
   readonly #isUniform: boolean;
+  #asked: (Calendar | undefined)[] = [];
   #after = NaN;
   #next = NaN;
 
   constructor(schedule: Schedule) {
     this.schedule = schedule;
+    this.calendars = schedule.kind === 'composed' ? schedule.parts.calendars : [];
     this.#isUniform = isUniform(schedule);
   }
 
-  /** `createdMs` and `seed` are the task's, as in `TaskContext`. */
-  next(afterMs: number, createdMs: number, seed: number): number {
+  /** `createdMs` and `seed` are the task's, as in `TaskContext`; the calendars are those of its shard. */
+  next(afterMs: number, createdMs: number, seed: number, calendars: CalendarSource): number {
     const { schedule } = this;
     if (schedule.kind === 'every') return schedule.next(afterMs, createdMs);
-    if (!this.#isUniform) return nextFire(schedule, afterMs, { createdMs, seed });
+    if (!this.#isUniform) return nextFire(schedule, afterMs, { createdMs, seed, calendars });
+    if (this.calendars.length > 0) this.#compare(calendars);
     if (afterMs !== this.#after && !(afterMs > this.#after && afterMs < this.#next)) {
-      this.#next = nextFire(schedule, afterMs, { createdMs, seed });
+      this.#next = nextFire(schedule, afterMs, { createdMs, seed, calendars });
       this.#after = afterMs;
     }
     return this.#next;
+  }
+
+  /** Forgets the last answer when it was given by other calendars: those of one name change, and differ from shard to shard meanwhile. */
+  #compare(source: CalendarSource): void {
+    this.calendars.forEach((name, at) => {
+      const calendar = source(name);
+      if (calendar === this.#asked[at]) return;
+      this.#asked[at] = calendar;
+      this.#after = NaN;
+    });
   }
 }
 
@@ -95,6 +118,12 @@ export interface SharedTarget extends Target {
 export class Interned {
   /** Of recurring tasks. */
   readonly schedules = new Pool<SharedSchedule>((text) => new SharedSchedule(parseCanonical(text)));
+  /** By definition. */
+  readonly calendars = new Pool<Calendar>((text) => {
+    const reading = parseCalendar(JSON.parse(text));
+    if (!reading.ok) throw new Error(`not a calendar: ${reading.error.path}: ${reading.error.message}`);
+    return reading.calendar;
+  });
   readonly targets = new Pool<SharedTarget>((text) => {
     const target = decodeTarget(text);
     return {

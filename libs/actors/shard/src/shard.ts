@@ -8,7 +8,7 @@ import {
   type TaskState,
 } from '@belfry/protocol';
 import type { ActiveRow, CalendarRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
-import { applyCalendar, qualifiedName } from './calendars.ts';
+import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
@@ -103,7 +103,7 @@ export class Shard {
 
   /** Before the tasks: their fires depend on them. */
   loadCalendars(rows: readonly CalendarRow[]): void {
-    for (const row of rows) this.#state.calendars.set(qualifiedName(row.namespace, row.name), row);
+    for (const row of rows) this.#state.calendars.set(row);
   }
 
   /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */

@@ -1,5 +1,5 @@
 import { executionId, type EventType, type WireError } from '@belfry/protocol';
-import type { CalendarRow, HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
+import type { HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
 import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
@@ -7,6 +7,7 @@ import type { Doubt } from './doubts.ts';
 import { RetryHeap, type Execution, type ExecutionPhase } from './execution.ts';
 import { Gaps } from './gaps.ts';
 import type { Interned, SharedTarget } from './intern.ts';
+import { KnownCalendars } from './known-calendars.ts';
 import { RecentSet } from './recent-set.ts';
 import type { Skipped } from './catch-up.ts';
 import {
@@ -47,7 +48,8 @@ export const TICK_MS = 1;
  * S1. A task in state `waiting` or `ended` is in the wheel; in state `due`, `ready` or `late` it is in a backlog list of its target; `held` in neither.
  * S2. The wheel's due time of a task that waits in wheel or backlog is its pointer: the first of its fires that was neither dispatched nor skipped.
  * S3. Every execution stands in `executions`, and in `bySlot` under its slot. A task with executions is not forgotten.
- * S4. A task that is held has executions, or during a replay doubts; when the last is over, it ends.
+ * S4. A task that is held has executions, or during a replay doubts; when the last is over, it ends. One that is kept from firing by its
+ *     calendars alone is held without any.
  * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
  *     active rows do not tell it. Until then the slot is `lagging`.
  * S6. Every fire that became an execution was counted as fired: `fired` is `finished` plus the executions under way.
@@ -69,8 +71,7 @@ export class ShardState {
   /** Dispatched executions by queue. */
   readonly out = new Map<string, number>();
   readonly recent = new RecentSet();
-  /** By qualified name. */
-  readonly calendars = new Map<string, CalendarRow>();
+  readonly calendars: KnownCalendars;
   changes = new Changes();
   events: ShardEvent[] = [];
   epoch = 0;
@@ -98,6 +99,7 @@ export class ShardState {
     this.gaps = new Gaps(head.gaps, head.watermark);
     ({ fired: this.fired, finished: this.finished, dead: this.dead, skipped: this.skipped } = head.counters);
     this.interned = interned;
+    this.calendars = new KnownCalendars(interned);
     this.rememberMs = rememberMs;
     this.table = new TaskTable({ tickMs: TICK_MS, startMs });
     this.wheel = this.table.wheel;
@@ -112,17 +114,32 @@ export class ShardState {
   nextAfter(slot: number, afterMs: number): number {
     if (!this.isRecurring(slot)) return nextOnce(this.table.atOf(slot), afterMs);
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
-    return schedule.next(afterMs, this.table.createdAt[slot] as number, this.table.seedOf(slot));
+    const { table, calendars } = this;
+    return schedule.next(afterMs, table.createdAt[slot] as number, table.seedOf(slot), calendars.source);
   }
 
-  /** `nextAfter` by the schedule that the task has now, whatever it gets later. */
+  /** `nextAfter` by the schedule and the calendars that the task has now, whatever they become later. */
   firesOf(slot: number): (afterMs: number) => number {
     const atMs = this.table.atOf(slot);
     if (!this.isRecurring(slot)) return (afterMs) => nextOnce(atMs, afterMs);
     const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
     const createdAt = this.table.createdAt[slot] as number;
     const seed = this.table.seedOf(slot);
-    return (afterMs) => schedule.next(afterMs, createdAt, seed);
+    const calendars = this.calendars.frozen(schedule.calendars);
+    return (afterMs) => schedule.next(afterMs, createdAt, seed, calendars);
+  }
+
+  /** Names of the calendars that a task's schedule names, qualified. */
+  calendarsOf(slot: number): readonly string[] {
+    return this.isRecurring(slot) ? this.interned.schedules.get(this.table.schedule[slot] as number).calendars : [];
+  }
+
+  /** Whether nothing but its calendars keeps a task from firing again after `afterMs`: they may change, so it has not ended. */
+  isAsleep(slot: number, afterMs: number): boolean {
+    if (this.calendarsOf(slot).length === 0) return false;
+    const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const { createdAt } = this.table;
+    return schedule.next(afterMs, createdAt[slot] as number, this.table.seedOf(slot), () => undefined) < Infinity;
   }
 
   /** The distance of a task's fires where it is always the same. */
@@ -375,7 +392,7 @@ export class ShardState {
 
   /** Ends a task that has neither a coming fire nor an execution (S4). One that may have another one is held to the end of the replay. */
   endIfOver(slot: number, atMs: number): void {
-    if (this.table.state[slot] !== TASK_HELD || this.bySlot.has(slot)) return;
+    if (this.table.state[slot] !== TASK_HELD || this.bySlot.has(slot) || this.isAsleep(slot, atMs)) return;
     if (this.doubts?.has(this.table.idOf(slot)) !== true) this.endTask(slot, 'finished', atMs);
     else if (!this.isRecurring(slot)) this.storePointer(slot, NEVER_MS);
   }

@@ -4,6 +4,7 @@ import type {
   HistoryRow,
   Queries,
   StoredExecution,
+  StoredSlot,
   StoredTask,
   TaskFilter,
 } from '@belfry/ports';
@@ -77,6 +78,17 @@ export class PostgresQueries implements Queries {
 
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }> {
     return this.#read(async (session, asOf) => ({ items: await latestCalendars(session, namespace), asOf }));
+  }
+
+  slots(limit: number): Promise<readonly StoredSlot[]> {
+    return this.#read(async (session) => {
+      const { rows } = await session.query<StoredSlot>(
+        // The condition is that of the index.
+        `SELECT schedule, count(*) AS tasks FROM belfry.task WHERE schedule LIKE 's{%"slot":%' AND ended_state IS NULL
+         GROUP BY schedule ORDER BY tasks DESC LIMIT ${Math.trunc(limit)}`,
+      );
+      return rows;
+    });
   }
 
   /** One snapshot for all of it: an execution that ends meanwhile is found once, not twice or never. */

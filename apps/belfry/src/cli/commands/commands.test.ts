@@ -1,7 +1,9 @@
-import type { ExecutionView, HistoryRequest } from '@belfry/protocol';
+import type { CalendarView, ExecutionView, HistoryRequest, Json } from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { memoryClient, NOW, testCli } from '../testing.ts';
+import type { CliClient } from '../client.ts';
+import { getCalendar, listCalendars, setCalendar } from './calendar.ts';
 import { cancel } from './cancel.ts';
 import { events } from './events.ts';
 import { get } from './get.ts';
@@ -35,6 +37,41 @@ describe('schedule', () => {
   ])('with %j is wrong usage', async (options, message) => {
     const { cli } = testCli(memoryClient());
     await expect(schedule(cli, options)).rejects.toMatchObject({ exit: 2, message: expect.stringMatching(message) });
+  });
+});
+
+describe('calendar', () => {
+  const client = () => {
+    const known = new Map<string, CalendarView>();
+    const calendars: CliClient['calendars'] = {
+      set: async (name, calendar) => {
+        const at = new Date(NOW).toISOString();
+        known.set(name, { name, calendar: calendar as Json, version: 1, setAt: at, asOf: at });
+        return { name, status: 'set', version: 1, rearmed: 3 };
+      },
+      get: async (name) => known.get(name) as CalendarView,
+      list: async () => ({
+        items: [...known.values()].map(({ calendar: _, asOf: __, ...rest }) => ({ ...rest, rules: 2 })),
+        asOf: new Date(NOW).toISOString(),
+      }),
+    };
+    return { ...memoryClient(), calendars };
+  };
+
+  it('is set from a file or from stdin, shown as it was set, and listed', async () => {
+    const { cli, stdout } = testCli(client(), { stdin: '{"exclude":["12-25"]}' });
+    await setCalendar(cli, 'holidays', '-');
+    expect(stdout()).toContain('3 rearmed');
+    await getCalendar(cli, 'holidays');
+    expect(stdout()).toContain('"12-25"');
+    await listCalendars(cli);
+    expect(stdout()).toMatch(/holidays +2 /);
+  });
+
+  it('says where a file is no JSON', async () => {
+    const { cli } = testCli(client(), { stdin: '{exclude' });
+    await expect(setCalendar(cli, 'holidays', '-')).rejects.toThrow(/^stdin: not JSON/);
+    await expect(setCalendar(cli, 'holidays', '/no/such/file')).rejects.toThrow('no such file');
   });
 });
 
