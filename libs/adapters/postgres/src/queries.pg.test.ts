@@ -247,4 +247,26 @@ describe('queries', () => {
     const { items } = await installed.link.queries.calendars('dates');
     expect(items).toEqual([row('freeze', 4), row('holidays', 3)]);
   });
+
+  it('count the live tasks of schedules whose minute was chosen', async () => {
+    const chosen = (slot: number): string => `s{"e":[0,1,0],"b":[120,240],"slot":${slot}}`;
+    const tasks = [chosen(7), chosen(9), chosen(7), 'e60000', 's{"e":[1,0,0]}'].map((schedule) =>
+      task({ namespace: 'slots', schedule, key: 'k' }),
+    );
+    const over = task({ namespace: 'slots', schedule: chosen(9), key: 'over' });
+    await owner.insert(...tasks, over);
+    const end = { id: over.id, ended: { state: 'cancelled', at: T0 } } as const;
+    await owner.write(
+      owner.deltas(
+        [end],
+        ({ id }) => id,
+        (patches) => ({ patches }),
+      ),
+    );
+    expect(await installed.link.queries.slots(10)).toEqual([
+      { schedule: chosen(7), tasks: 2 },
+      { schedule: chosen(9), tasks: 1 },
+    ]);
+    expect(await installed.link.queries.slots(1)).toHaveLength(1);
+  });
 });
