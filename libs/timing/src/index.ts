@@ -13,8 +13,6 @@ export {
   type CalendarRule,
   type CalendarSpec,
 } from './read-calendar.ts';
-export { lint, LINT_CODES, type LintCode, type LintWarning } from './lint.ts';
-export { localText, preview, zoneOf, type PreviewedFire } from './preview.ts';
 export { parseSchedule, slotsOf, withSlot, type ReadContext, type ScheduleReading } from './read-schedule.ts';
 export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
 export { isUniform, nextFire, type Schedule } from './schedule.ts';
