@@ -30,3 +30,7 @@ export { grownColumn, newColumn } from './columns.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
 export type { FoldRule, GapRule } from './wall-clock.ts';
 export { TimingWheel, type TimingWheelOptions } from './wheel.ts';
+export { Forecast, type ForecastTasks } from './forecast.ts';
+export { readInstant } from './instant.ts';
+export { lint, type LintCode, type LintWarning } from './lint.ts';
+export { localText, nextFires, preview, zoneOf, type PreviewedFire } from './preview.ts';

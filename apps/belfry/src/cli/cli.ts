@@ -15,6 +15,10 @@ export interface Cli {
   /** Address of NATS, for what connects by itself. */
   readonly natsUrl: () => string;
   readonly stdin: () => Promise<string>;
+  /** Standard input as it comes, for what is too much to hold. */
+  readonly stdinChunks: () => AsyncIterable<Uint8Array>;
+  /** Writes to standard output no faster than it is read. */
+  readonly pour: (texts: AsyncIterable<string>) => Promise<void>;
   /** Aborts when the user interrupts. */
   readonly signal: AbortSignal;
 }

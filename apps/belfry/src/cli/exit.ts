@@ -6,6 +6,8 @@ export const EXIT = {
   usage: 2,
   cannotConnect: 3,
   notFound: 4,
+  /** Done, and there is something to say of it (`schedule lint`). */
+  warnings: 5,
   interrupted: 130,
 } as const;
 

@@ -1,3 +1,6 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
 import { CommanderError } from 'commander';
 
 import type { Cli, CommandResult } from './cli.ts';
@@ -81,6 +84,8 @@ async function runCommand(
       return client;
     },
     stdin: readStdin,
+    stdinChunks: () => process.stdin as AsyncIterable<Buffer>,
+    pour: (texts) => pipeline(Readable.from(texts, { objectMode: false }), process.stdout, { end: false }),
     signal,
   };
   try {

@@ -16,7 +16,7 @@ Examples:
   belfry import crontab /etc/crontab --system --dry-run          what your crontab would become
   belfry history                                                 what ran
 
-Exit codes: 0 ok, 1 refused, 2 wrong usage, 3 cannot connect, 4 not found, 130 interrupted.
+Exit codes: 0 ok, 1 refused, 2 wrong usage, 3 cannot connect, 4 not found, 5 warnings, 130 interrupted.
 `;
 
 /** The options that every command takes; on the program too, so that they may stand before the command. */

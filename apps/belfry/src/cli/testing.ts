@@ -99,6 +99,14 @@ export function testCli<Client extends CliClient>(client: Client, options: { jso
     natsUrl: () => 'nats://test',
     connect: async () => client,
     stdin: async () => options.stdin ?? '',
+    stdinChunks: async function* () {
+      // In pieces, so that lines and characters are torn apart.
+      const bytes = Buffer.from(options.stdin ?? '');
+      for (let at = 0; at < bytes.length; at += 7) yield bytes.subarray(at, at + 7);
+    },
+    pour: async (texts) => {
+      for await (const text of texts) printed.push(text);
+    },
     signal: new AbortController().signal,
   };
   return {

@@ -2,7 +2,9 @@ import { CATCH_UP_POLICIES, PRECISIONS } from '@belfry/protocol';
 import { type Command, Option } from 'commander';
 
 import type { CommonOptions, Run } from '../main.ts';
-import { dayWindow, labels, texts, wholeNumber, withCommon } from '../program.ts';
+import { addAboutSchedules } from './about-schedules.ts';
+import { withScheduleFlags } from './schedule-flags.ts';
+import { labels, wholeNumber, withCommon } from '../program.ts';
 import type { ListOptions } from '../commands/list.ts';
 import type { RefOptions } from '../commands/get.ts';
 import type { ScheduleOptions } from '../commands/schedule.ts';
@@ -20,31 +22,9 @@ The same --key is the same task: the same again changes nothing, something else 
 
 /** The flags that make a task: of `schedule` and `update`. */
 function withTaskFlags(command: Command, makes: boolean): Command {
-  // What an update is not given stays: it has no defaults.
   const byDefault = (value: string): string => (makes ? ` (default ${value})` : '');
   const whole = makes ? '' : '; the new labels take the place of all old ones';
-  return command
-    .optionsGroup('When (one of these):')
-    .option('--at <instant>', "once: RFC 3339, or without an offset in this machine's zone")
-    .option('--in <duration>', 'once, from now: 30s, 10m, 1h30m, 2d')
-    .option('--every <interval>', 'again and again: 90s, 15m, 2h, 1d, 1mo or an ISO 8601 duration')
-    .option(
-      '--cron <expression>',
-      'five fields, six with seconds first, or @daily and the like; may be given again',
-      texts,
-    )
-    .optionsGroup('More about when (docs/schedules.md):')
-    .option('--timezone <zone>', `IANA zone of --cron, --between, and days and longer of --every${byDefault('UTC')}`)
-    .option('--anchor <instant>', `where the grid of --every begins${byDefault('when the task is made')}`)
-    .option('--start-at <instant>', 'no fire before it')
-    .option('--end-at <instant>', 'no fire after it')
-    .option('--limit <n>', 'so many instants of the schedule', wholeNumber(1, 10_000))
-    .addOption(new Option('--gap <rule>', 'wall times that a change of the clock skips').choices(['next', 'skip']))
-    .addOption(new Option('--fold <rule>', 'wall times that it repeats').choices(['first', 'last', 'both']))
-    .option('--calendar <name>', 'calendar whose exclusions hold; may be given again', texts)
-    .addOption(new Option('--on-excluded <rule>', `leave out or move${byDefault('skip')}`).choices(['skip', 'next']))
-    .option('--jitter <duration>', "spread: each task's fires are moved by an amount of its own up to this")
-    .option('--between <from-to>', 'once a day, at a minute that is chosen: 02:00-04:00', dayWindow)
+  return withScheduleFlags(command, makes)
     .optionsGroup('What:')
     .option('--queue <name>', `line of work${byDefault('default')}`)
     .option('--handler <name>', 'handler that runs it')
@@ -85,6 +65,7 @@ export function addTasks(belfry: Command, run: Run): void {
     const options = command.optsWithGlobals<ScheduleOptions & CommonOptions>();
     return run(options, async (cli) => (await import('../commands/schedule.ts')).schedule(cli, options));
   });
+  addAboutSchedules(schedule, run);
 
   const get = belfry
     .command('get')
