@@ -1,5 +1,7 @@
 /** Measures Belfry on this machine, alone or with its peers: `npm run bench -- --help`. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 import { Cleanup } from './cleanup.ts';
 import { describeMachine, machineText } from './machine.ts';
@@ -72,7 +74,14 @@ async function compare(systems: readonly System[], plan: Plan): Promise<Compared
   });
 }
 
+/** In a process of its own, whose memory and garbage are nobody else's. */
+function timing(args: readonly string[]): number {
+  const main = fileURLToPath(new URL('timing/main.ts', import.meta.url));
+  return spawnSync(process.execPath, ['--expose-gc', main, ...args], { stdio: 'inherit' }).status ?? 1;
+}
+
 async function main(args: readonly string[]): Promise<number> {
+  if (args[0] === 'timing') return timing(args.slice(1));
   const plan = planOf(args);
   if (plan.help) {
     process.stdout.write(HELP);

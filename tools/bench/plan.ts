@@ -33,6 +33,7 @@ export interface Plan {
 }
 
 export const HELP = `Measures Belfry on this machine, with fsync on: npm run bench -- [options]
+The timing wheel and the schedules alone: npm run bench -- timing --help
 
   --peers              also BullMQ, graphile-worker and pg-boss, in turn with Belfry, and ratios
   --only <figures>     some of ${FIGURES.join(', ')} (with commas)

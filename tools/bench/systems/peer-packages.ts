@@ -12,13 +12,10 @@ export const PEER_PACKAGES = {
 } as const;
 
 /** Next to what else was fetched once: BELFRY_CACHE, else the user's cache folder. */
-function peersFolder(): string {
+function cacheFolder(name: string): string {
   const given = process.env['BELFRY_CACHE'];
   const base = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
-  return path.join(
-    given === undefined || given === '' ? path.join(base, 'belfry') : path.resolve(given),
-    'bench-peers',
-  );
+  return path.join(given === undefined || given === '' ? path.join(base, 'belfry') : path.resolve(given), name);
 }
 
 function installedVersion(folder: string, name: string): string | undefined {
@@ -30,17 +27,26 @@ function installedVersion(folder: string, name: string): string | undefined {
   }
 }
 
+/** Puts the peers' packages into a folder of their own, and returns it. @throws Error that says what npm said */
+export function installPeers(say: (line: string) => void): Promise<string> {
+  return installPackages('bench-peers', PEER_PACKAGES, say);
+}
+
 /**
- * Puts the peers' packages into a folder of their own, outside the workspace, and returns it.
+ * Puts packages into a folder of the cache, outside the workspace, and returns it.
  * @throws Error that says what npm said
  */
-export async function installPeers(say: (line: string) => void): Promise<string> {
-  const folder = peersFolder();
-  const isThere = Object.entries(PEER_PACKAGES).every(([name, version]) => installedVersion(folder, name) === version);
+export async function installPackages(
+  name: string,
+  packages: Readonly<Record<string, string>>,
+  say: (line: string) => void,
+): Promise<string> {
+  const folder = cacheFolder(name);
+  const isThere = Object.entries(packages).every(([one, version]) => installedVersion(folder, one) === version);
   if (isThere) return folder;
-  say(`installing the peers' packages into ${folder}`);
+  say(`installing ${Object.keys(packages).join(', ')} into ${folder}`);
   mkdirSync(folder, { recursive: true });
-  const manifest = { name: 'belfry-bench-peers', private: true, dependencies: PEER_PACKAGES };
+  const manifest = { name: `belfry-${name}`, private: true, dependencies: packages };
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   await npmInstall(folder);
   return folder;

@@ -1,0 +1,138 @@
+import { TimerTable } from '@belfry/timing';
+
+import {
+  Fleet,
+  PILE_LASTS_MS,
+  PILE_MS,
+  PILE_SECOND_MS,
+  SHARDS,
+  START_MS,
+  TICK_MS,
+  timed,
+  cpuMs,
+  YEAR_MS,
+} from './fleet.ts';
+import { figure, type Figure, type Say } from './report.ts';
+
+/** Before and after the pile, the simulated year goes by a minute's worth of ticks at once: more work than a tick ever has. */
+const STEP_MS = 60_000;
+const QUICK_STEP_MS = 86_400_000;
+/** The cascades of so long before the pile are looked at tick by tick. */
+const BEFORE_PILE_MS = 60_000;
+/** The node takes so many timers a tick at most (`TIMERS_A_TICK`). */
+const FIRES_A_TICK = 2_000;
+const IDLE_TICKS = 2_000;
+
+export function wheelFigures(timers: number, quick: boolean, say: Say): Figure[] {
+  collect();
+  const before = process.memoryUsage().rss;
+  const fleet = new Fleet();
+  const figures: Figure[] = [];
+  let clock = START_MS;
+  let insertCpuMs = 0;
+  for (const [name, share] of [
+    ['1/100', 0.01],
+    ['1/10', 0.1],
+    ['all', 1],
+  ] as const) {
+    insertCpuMs += timed(() => fleet.insert(Math.round(timers * share) - fleet.size)).cpuMs;
+    const idle = timed(() => {
+      for (let tick = 0; tick < IDLE_TICKS; tick++) fleet.tick((clock += TICK_MS), Infinity);
+    });
+    const waiting = fleet.size.toLocaleString('en');
+    figures.push(figure(`CPU of a tick of all shards, ${waiting} waiting`, (idle.cpuMs / IDLE_TICKS) * 1_000, 'µs'));
+    say(`${waiting} timers (${name})`);
+  }
+  collect();
+  const resident = process.memoryUsage().rss - before;
+  figures.unshift(
+    figure('bytes a timer: ids, index, schedule, state, wheel', fleet.memoryBytes / timers, 'B', { atMost: 48 }),
+    figure('the same as growth of the resident set', resident / timers, 'B', { atMost: 48 }),
+    figure('inserts into memory fresh from the system', timers / insertCpuMs / 1_000, 'M/s', { atLeast: 5 }),
+  );
+  const cleared = fleet.clear(SHARDS / 8);
+  const again = timed(() => fleet.insert(cleared, SHARDS / 8));
+  figures.splice(3, 0, figure('inserts into memory used before', cleared / again.cpuMs / 1_000, 'M/s', { atLeast: 5 }));
+  say('inserted again what was cancelled');
+  figures.push(...snapshotFigures(fleet));
+  say('encoded and loaded');
+  figures.push(...yearFigures(fleet, clock, quick, say));
+  return figures;
+}
+
+/** A shard at a time, as they would be written or read. */
+function snapshotFigures(fleet: Fleet): Figure[] {
+  let encodeMs = 0;
+  let loadMs = 0;
+  let timers = 0;
+  for (const table of fleet.tables.slice(0, SHARDS / 8)) {
+    let bytes = new Uint8Array();
+    encodeMs += timed(() => (bytes = table.encode())).cpuMs;
+    const loaded = new TimerTable({ tickMs: 1, startMs: START_MS });
+    loadMs += timed(() => loaded.load(bytes)).cpuMs;
+    timers += loaded.size;
+  }
+  return [
+    figure('snapshot: encode', timers / encodeMs / 1_000, 'M/s', { atLeast: 10 }),
+    figure('snapshot: load', timers / loadMs / 1_000, 'M/s', { atLeast: 10 }),
+  ];
+}
+
+interface Worst {
+  ms: number;
+  what: string;
+}
+
+/** Watches ticks: the worst by the wall clock (others' work and pauses included) and by the thread's own CPU time. */
+class Ticks {
+  readonly wall: Worst = { ms: 0, what: '' };
+  readonly cpu: Worst = { ms: 0, what: '' };
+  fired = 0;
+
+  run(fleet: Fleet, nowMs: number, limit: number, where: string): number {
+    const wall = performance.now();
+    const cpu = cpuMs();
+    const fired = fleet.tick(nowMs, limit);
+    const cpuTook = cpuMs() - cpu;
+    const wallTook = performance.now() - wall;
+    this.fired += fired;
+    const what = (): string => `${where}, ${new Date(nowMs).toISOString()}, ${fired} fired`;
+    if (wallTook > this.wall.ms) Object.assign(this.wall, { ms: wallTook, what: what() });
+    if (cpuTook > this.cpu.ms) Object.assign(this.cpu, { ms: cpuTook, what: what() });
+    return fired;
+  }
+}
+
+function yearFigures(fleet: Fleet, startMs: number, quick: boolean, say: Say): Figure[] {
+  const steps = new Ticks();
+  const ticks = new Ticks();
+  let now = startMs;
+  const stepMs = quick ? QUICK_STEP_MS : STEP_MS;
+  const stepTo = (untilMs: number): void => {
+    while (now < untilMs) steps.run(fleet, (now = Math.min(untilMs, now + stepMs)), Infinity, 'a minute at once');
+  };
+  const year = timed(() => {
+    stepTo(quick ? PILE_SECOND_MS - BEFORE_PILE_MS : PILE_MS - BEFORE_PILE_MS);
+    say('before the pile');
+    while (now < (quick ? PILE_SECOND_MS + 2_000 : PILE_MS + PILE_LASTS_MS)) {
+      const inSecond = now >= PILE_SECOND_MS && now < PILE_SECOND_MS + 1_000;
+      const where = now < PILE_MS ? 'cascades before the pile' : inSecond ? 'the pile of one second' : 'the pile';
+      ticks.run(fleet, (now += TICK_MS), FIRES_A_TICK, where);
+    }
+    say('after the pile');
+    stepTo(START_MS + YEAR_MS);
+  });
+  const fired = steps.fired + ticks.fired;
+  say(`a year: ${fired.toLocaleString('en')} fires`);
+  return [
+    figure('fires + reschedules, over a year', fired / year.cpuMs / 1_000, 'M/s', { atLeast: 2 }),
+    figure(`worst tick of ${TICK_MS} ms, thread's CPU (${ticks.cpu.what})`, ticks.cpu.ms, 'ms', { atMost: 10 }),
+    figure(`worst tick of ${TICK_MS} ms, wall clock (${ticks.wall.what})`, ticks.wall.ms, 'ms'),
+    figure(`worst minute of ticks at once, CPU (${steps.cpu.what})`, steps.cpu.ms, 'ms', { atMost: 10 }),
+    figure(`worst minute of ticks at once, wall (${steps.wall.what})`, steps.wall.ms, 'ms'),
+  ];
+}
+
+function collect(): void {
+  globalThis.gc?.();
+}
