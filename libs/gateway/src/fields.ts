@@ -11,6 +11,7 @@ import {
   type ErrorCode,
   type WireError,
 } from '@belfry/protocol';
+import { parseSchedule } from '@belfry/timing';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 /** A path names a field of the request, and may have come with it. */
@@ -94,6 +95,15 @@ export function oneOf<T extends string>(value: unknown, choices: readonly T[], p
   if (value === undefined) refuse('missing_field', 'is required', path);
   if (!choices.includes(value as T)) refuse('invalid_field', `must be one of ${choices.join(', ')}`, path);
   return value as T;
+}
+
+/** An RFC 3339 instant or milliseconds since 1970. @throws Refused */
+export function instantOf(value: unknown, path: string): number {
+  const reading =
+    typeof value === 'string' || typeof value === 'number' ? parseSchedule({ at: value }) : { ok: false as const };
+  if (!reading.ok || reading.schedule.kind !== 'at')
+    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', path);
+  return reading.schedule.atMs;
 }
 
 /** The client's command id, or a new one. @throws Refused */

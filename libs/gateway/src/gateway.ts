@@ -16,6 +16,7 @@ import {
 import type { InboxUsage } from '@belfry/ports';
 
 import { Admission, type Kind } from './admission.ts';
+import { AboutSchedules } from './about-schedules.ts';
 import { Calendars } from './calendars.ts';
 import { cancelReply, checkCancel, checkUpdate, type Addressed } from './changes.ts';
 import { checkCreates, createRecord, definitionResult, isRefused, locateCalendar } from './creates.ts';
@@ -80,6 +81,7 @@ export class Gateway {
   readonly #reads: Reads;
   readonly #ingest: Ingest;
   readonly #calendars: Calendars;
+  readonly #aboutSchedules: AboutSchedules;
   #slotsDueMs = -Infinity;
   readonly #queues = new Set<string>();
   readonly #operations: ReadonlyMap<string, Operation>;
@@ -99,6 +101,12 @@ export class Gateway {
       stored: (namespace) => this.#reads.calendars(namespace),
       toAllShards: (record, bytes) => this.#submitToAll('calendars.set', record, bytes),
     });
+    this.#aboutSchedules = new AboutSchedules({
+      clock,
+      defer,
+      calendars: (namespace) => this.#reads.calendars(namespace),
+      schedules: (namespace, fromMs) => this.#reads.schedules(namespace, fromMs),
+    });
     this.#ingest = new Ingest({ log, publishRejected, create: (...args) => this.#ingestTasks(...args) });
     this.#operations = this.#table();
   }
@@ -116,6 +124,11 @@ export class Gateway {
   /** `belfry.v1.<namespace>.calendars.<op>`. Never rejects. */
   handleCalendars(namespace: string, op: string, data: Uint8Array, header: HeaderReader): Promise<string> {
     return this.#handle('calendars', namespace, op, data, header);
+  }
+
+  /** `belfry.v1.<namespace>.schedules.<op>`. Never rejects. */
+  handleSchedules(namespace: string, op: string, data: Uint8Array, header: HeaderReader): Promise<string> {
+    return this.#handle('schedules', namespace, op, data, header);
   }
 
   /** `belfry.v1.<namespace>.workers.<op>`; heartbeats are not a gateway's. Never rejects. */
@@ -183,6 +196,7 @@ export class Gateway {
       return async ({ data, namespace }) => JSON.stringify(await read(parseJson(data), namespace));
     };
     const reads = this.#reads;
+    const about = this.#aboutSchedules;
     return new Map<string, Operation>([
       ['tasks.create', (request) => this.#create(request)],
       ['tasks.update', (request) => this.#update(request)],
@@ -193,6 +207,12 @@ export class Gateway {
       ['executions.finish', (request) => this.#finish(request)],
       ['executions.redelivered', (request) => this.#redelivered(request)],
       ['executions.trace', json((value, namespace) => reads.trace(value, namespace))],
+      ['schedules.preview', json((value, namespace) => about.preview(value, namespace))],
+      ['schedules.lint', json((value, namespace) => about.lint(value, namespace))],
+      [
+        'schedules.forecast',
+        async ({ data, namespace }) => JSON.stringify(await about.forecast(optionalJson(data), namespace)),
+      ],
       ['calendars.set', json((value, namespace) => this.#calendars.set(value, namespace))],
       ['calendars.get', json((value, namespace) => this.#calendars.get(value, namespace))],
       [

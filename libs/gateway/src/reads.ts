@@ -15,10 +15,20 @@ import {
   type TaskView,
 } from '@belfry/protocol';
 import type { ExecutionFilter, Queries, TaskFilter } from '@belfry/ports';
-import { parseSchedule } from '@belfry/timing';
 
 import type { Clock, GatewayEnvironment, Log } from './environment.ts';
-import { nameOf, objectOf, oneOf, optionalReference, referenceOf, refuse, Refused, textOf, wholeOf } from './fields.ts';
+import {
+  instantOf,
+  nameOf,
+  objectOf,
+  oneOf,
+  optionalReference,
+  referenceOf,
+  refuse,
+  Refused,
+  textOf,
+  wholeOf,
+} from './fields.ts';
 import { sourceOf } from './calendars.ts';
 import { iso, storedExecutionView, storedTaskView } from './views.ts';
 
@@ -86,6 +96,11 @@ export class Reads {
   /** The calendars of a namespace as they are stored. @throws Refused */
   calendars(namespace: string): ReturnType<Queries['calendars']> {
     return this.#query(() => this.#options.queries.calendars(namespace));
+  }
+
+  /** What a namespace's tasks are scheduled by. @throws Refused */
+  schedules(namespace: string, fromMs: number): ReturnType<Queries['schedules']> {
+    return this.#query(() => this.#options.queries.schedules(namespace, fromMs));
   }
 
   /** One execution with all its instants; one that no checkpoint has yet is told by its shard. @throws Refused */
@@ -206,16 +221,7 @@ function executionFilter(value: unknown, namespace: string): ExecutionFilter {
     ...(task === undefined ? {} : { task }),
     ...(state === undefined ? {} : { state: oneOf(state, EXECUTION_STATES, 'state') }),
     limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
-    ...(before === undefined ? {} : { before: instantOf(before) }),
+    ...(before === undefined ? {} : { before: instantOf(before, 'before') }),
     ...(cursor === undefined ? {} : { cursor }),
   };
-}
-
-function instantOf(before: unknown): number {
-  if (typeof before !== 'string' && typeof before !== 'number')
-    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', 'before');
-  const reading = parseSchedule({ at: before });
-  if (!reading.ok || reading.schedule.kind !== 'at')
-    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', 'before');
-  return reading.schedule.atMs;
 }

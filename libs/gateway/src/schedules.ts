@@ -92,6 +92,11 @@ function outOfRange(message: string, path: string): WireError {
   return wireError('at_out_of_range', message, `${path}at`);
 }
 
+/** Why a schedule that nobody has yet cannot be read. */
+export function scheduleRefusal(error: ScheduleError, fields: ScheduleFields, path: string): WireError {
+  return isOutOfRange(fields.at) ? outOfRange(error.message, path) : refusal(error, path);
+}
+
 function refusal({ code, path: field, message, position }: ScheduleError, path: string): WireError {
   return wireError(
     code === 'invalid_timezone' ? 'invalid_timezone' : 'invalid_schedule',

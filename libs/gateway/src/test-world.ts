@@ -8,6 +8,7 @@ import {
   type Outcome,
   type Queries,
   type StoredExecution,
+  type StoredSchedules,
   type StoredSlot,
   type StoredTask,
   type TaskFilter,
@@ -83,6 +84,7 @@ export class TestWorld {
   tasks: readonly StoredTask[] = [];
   executions: readonly StoredExecution[] = [];
   calendars: readonly CalendarRow[] = [];
+  schedules: Omit<StoredSchedules, 'asOf'> = { items: [], instants: [], leftOut: 0 };
   slots: readonly StoredSlot[] = [];
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
@@ -125,6 +127,7 @@ export class TestWorld {
       tasks: this.gateway.handleTasks,
       executions: this.gateway.handleExecutions,
       calendars: this.gateway.handleCalendars,
+      schedules: this.gateway.handleSchedules,
       workers: this.gateway.handleWorkers,
     }[room];
     if (handle === undefined) throw new Error(`no such room: ${room}`);
@@ -198,6 +201,10 @@ export class TestWorld {
       calendars: async (namespace) => {
         guard();
         return { items: this.calendars.filter((row) => row.namespace === namespace), asOf: this.nowMs };
+      },
+      schedules: async () => {
+        guard();
+        return { ...this.schedules, asOf: this.nowMs };
       },
       slots: async () => {
         guard();

@@ -79,6 +79,10 @@ export const LIMITS = {
   rememberMs: 86_400_000,
   /** Fires shown in the reply to a create. */
   nextFires: 3,
+  /** Fires of one `schedules.preview`. */
+  previewFires: 1_000,
+  /** Distinct recurring schedules that one `schedules.forecast` looks at, those of most tasks first. */
+  forecastSchedules: 20_000,
   /** Rows of one `tasks.list` or `tasks.history` page. */
   pageRows: 1_000,
 

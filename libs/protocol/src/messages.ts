@@ -259,6 +259,55 @@ export interface CalendarListReply {
   readonly asOf: string;
 }
 
+/** `schedules.preview`: the next fires of a schedule that need not be anybody's. */
+export interface PreviewRequest {
+  readonly schedule: ScheduleFields;
+  /** Fires after it: an instant as in `at`. Default now. */
+  readonly after?: string | number;
+  /** 1 to 1,000, default 10. */
+  readonly count?: number;
+}
+
+export interface PreviewReply {
+  /** Of the local times. */
+  readonly timezone: string;
+  readonly items: readonly {
+    readonly at: string;
+    /** The wall clock, with its offset. */
+    readonly local: string;
+    /** Why it is not simply where the schedule puts it. */
+    readonly notes: readonly string[];
+  }[];
+}
+
+/** `schedules.lint` `{"schedule"}`: what is allowed, and perhaps not meant. */
+export interface LintReply {
+  readonly warnings: readonly {
+    readonly code: string;
+    readonly path: string;
+    readonly message: string;
+    readonly position?: number;
+  }[];
+}
+
+/** `schedules.forecast`: the fires to come of all stored tasks of the namespace. */
+export interface ForecastRequest {
+  /** Each second of an hour, each minute of a day (the default), or each hour of 31 days. */
+  readonly window?: 'hour' | 'day' | 'month';
+}
+
+export interface ForecastReply {
+  readonly from: string;
+  /** Length of a step, ms. */
+  readonly stepMs: number;
+  /** Fires of each step; fractions where tasks of an interval have no common grid. */
+  readonly fires: readonly number[];
+  /** Tasks that are counted, and those that are not for want of time or since this machine does not know their zone. */
+  readonly tasks: number;
+  readonly leftOut: number;
+  readonly asOf: string;
+}
+
 /** `executions.finish`: one, or `{"items": […]}` of up to 1,000. */
 export interface FinishRequest {
   readonly execution: ExecutionId;

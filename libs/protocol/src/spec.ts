@@ -377,6 +377,17 @@ export function readTaskSpec(value: unknown, at = ''): Read<TaskDraft> {
   });
 }
 
+/** Reads a schedule alone. Its texts are checked by the schedule engine, not here. */
+export function readScheduleFields(value: unknown, at = ''): Read<ScheduleFields> {
+  return attempt(() => {
+    if (!isObject(value)) refuse('malformed', 'a schedule must be a JSON object', at.replace(/\.$/, ''));
+    own(value, new Set(SCHEDULE_FIELDS), at);
+    const fields = readSchedule(value, at);
+    if (fields === undefined) refuse('missing_field', 'one of at, every and cron is required', at + 'at');
+    return fields;
+  });
+}
+
 /** Reads the changes of an update: the same fields, all optional, without `key`. */
 export function readTaskPatch(value: unknown, at = ''): Read<TaskDraft> {
   return attempt(() => {

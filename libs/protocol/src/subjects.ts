@@ -21,6 +21,8 @@ export const EXECUTION_OPS = ['finish', 'redelivered', 'trace'] as const;
 export type ExecutionOp = (typeof EXECUTION_OPS)[number];
 export const CALENDAR_OPS = ['set', 'get', 'list'] as const;
 export type CalendarOp = (typeof CALENDAR_OPS)[number];
+export const SCHEDULE_OPS = ['preview', 'lint', 'forecast'] as const;
+export type ScheduleOp = (typeof SCHEDULE_OPS)[number];
 export const WORKER_OPS = ['subscribe'] as const;
 
 export const subjects = {
@@ -28,6 +30,7 @@ export const subjects = {
   tasks: (namespace: string, op: TaskOp | '*') => `belfry.v1.${namespace}.tasks.${op}`,
   executions: (namespace: string, op: ExecutionOp | '*') => `belfry.v1.${namespace}.executions.${op}`,
   calendars: (namespace: string, op: CalendarOp | '*') => `belfry.v1.${namespace}.calendars.${op}`,
+  schedules: (namespace: string, op: ScheduleOp | '*') => `belfry.v1.${namespace}.schedules.${op}`,
   workers: (namespace: string, op: 'subscribe' | 'heartbeat') => `belfry.v1.${namespace}.workers.${op}`,
   /** Durable publish. */
   ingest: (namespace: string) => `belfry.v1.${namespace}.ingest`,

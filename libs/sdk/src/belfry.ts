@@ -8,12 +8,17 @@ import {
   type CreateReply,
   type CreateResult,
   type EventType,
+  type ForecastReply,
+  type ForecastRequest,
   type ExecutionView,
   type HistoryReply,
   type HistoryRequest,
   type LifecycleEvent,
+  type LintReply,
   type ListReply,
   type ListRequest,
+  type PreviewReply,
+  type PreviewRequest,
   type TaskOp,
   type TaskRef,
   type TaskView,
@@ -32,7 +37,15 @@ import { listRejected, type RejectedTask } from './rejected.ts';
 import { Requester, type RequesterOptions } from './requester.ts';
 import { validatePayload } from './schema.ts';
 import { SendTime } from './send-time.ts';
-import { wireSpec, type Scheduled, type ScheduleSpec, type TaskChanges } from './specs.ts';
+import {
+  wireSpec,
+  wireWhen,
+  type Instant,
+  type Scheduled,
+  type ScheduleSpec,
+  type TaskChanges,
+  type When,
+} from './specs.ts';
 
 export interface BelfryOptions extends ConnectionOptions, RequesterOptions {}
 
@@ -67,6 +80,32 @@ export class Belfry implements AsyncDisposable {
     this.#sendTime = new SendTime(this.#connection.log);
     this.namespace = this.#connection.namespace;
     this.calendars = new Calendars(this.#requester, this.namespace);
+  }
+
+  /** The next fires of a schedule, with local times and what moved them. `count`: 1 to 1,000, default 10; `after`: default now. */
+  async preview(
+    schedule: When,
+    options: { readonly after?: Instant; readonly count?: number } = {},
+  ): Promise<PreviewReply> {
+    const { after, count } = options;
+    const request: PreviewRequest = {
+      schedule: wireWhen(schedule),
+      ...(after === undefined ? {} : { after: after instanceof Date ? after.getTime() : after }),
+      ...(count === undefined ? {} : { count }),
+    };
+    return await this.#requester.request<PreviewReply>(subjects.schedules(this.namespace, 'preview'), request);
+  }
+
+  /** What is allowed in a schedule, and perhaps not meant. */
+  async lint(schedule: When): Promise<LintReply> {
+    return await this.#requester.request<LintReply>(subjects.schedules(this.namespace, 'lint'), {
+      schedule: wireWhen(schedule),
+    });
+  }
+
+  /** How many fires of stored tasks come in each second of an hour, minute of a day (the default), or hour of 31 days. */
+  async forecast(window: NonNullable<ForecastRequest['window']> = 'day'): Promise<ForecastReply> {
+    return await this.#requester.request<ForecastReply>(subjects.schedules(this.namespace, 'forecast'), { window });
   }
 
   /**

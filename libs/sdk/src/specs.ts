@@ -1,4 +1,4 @@
-import type { CatchUpSpec, CreateResult, Precision, RetrySpec, TaskSpec } from '@belfry/protocol';
+import type { CatchUpSpec, CreateResult, Precision, RetrySpec, ScheduleFields, TaskSpec } from '@belfry/protocol';
 import { readDuration } from '@belfry/timing';
 
 import { belfryError } from './errors.ts';
@@ -92,6 +92,11 @@ export function wireSpec(spec: TaskChanges, nowMs = Date.now()): Partial<TaskSpe
   const at = delay === undefined ? instant(spec, 'at') : fromNow(delay, spec, nowMs);
   const bounds = { ...instant(spec, 'anchor'), ...instant(spec, 'startAt'), ...instant(spec, 'endAt') };
   return { ...rest, ...at, ...bounds } as Partial<TaskSpec>;
+}
+
+/** A schedule alone, as it stands on the wire. */
+export function wireWhen(schedule: When, nowMs = Date.now()): ScheduleFields {
+  return wireSpec(schedule as TaskChanges, nowMs) as ScheduleFields;
 }
 
 function instant(spec: When, field: (typeof INSTANTS)[number]): { readonly [field: string]: number } {

@@ -6,11 +6,14 @@ import type {
   CancelReply,
   CreateResult,
   ExecutionView,
+  ForecastReply,
   HistoryReply,
   HistoryRequest,
   LifecycleEvent,
   ListReply,
   ListRequest,
+  PreviewReply,
+  ScheduleFields,
   TaskRef,
   TaskSpec,
   TaskView,
@@ -42,6 +45,11 @@ export interface CliClient {
     get(name: string): Promise<CalendarView>;
     list(): Promise<CalendarListReply>;
   };
+  preview(
+    schedule: ScheduleFields,
+    options: { readonly after?: number; readonly count?: number },
+  ): Promise<PreviewReply>;
+  forecast(window: 'hour' | 'day' | 'month'): Promise<ForecastReply>;
   /** Oldest first, after `after`. */
   rejected(limit: number, after: number): Promise<readonly RejectedMessage[]>;
   /** Until the signal aborts. */

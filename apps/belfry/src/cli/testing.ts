@@ -50,6 +50,8 @@ export function memoryClient(
       };
     },
     calendars: { set: unexpected, get: unexpected, list: unexpected },
+    preview: unexpected,
+    forecast: unexpected,
     history: unexpected,
     trace: unexpected,
     rejected: unexpected,

@@ -97,6 +97,7 @@ function openDoors({ link }: Platform, gateway: Gateway, log: Log): Serving[] {
   return [
     door(subjects.tasks('*', '*'), (...request) => gateway.handleTasks(...request)),
     door(subjects.executions('*', '*'), (...request) => gateway.handleExecutions(...request)),
+    door(subjects.schedules('*', '*'), (...request) => gateway.handleSchedules(...request)),
     door(subjects.calendars('*', '*'), (...request) => gateway.handleCalendars(...request)),
     door(subjects.workers('*', 'subscribe'), (...request) => gateway.handleWorkers(...request)),
   ];

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { memoryClient, testCli } from '../testing.ts';
+import { forecast } from './forecast.ts';
 import { lint } from './lint.ts';
 import { preview } from './preview.ts';
 
@@ -33,7 +34,56 @@ describe('schedule preview', () => {
       path: 'cron',
     });
     await expect(preview(cli, {})).rejects.toMatchObject({ exit: 2 });
-    await expect(preview(cli, { cron: ['@daily'], calendar: ['off'] })).rejects.toMatchObject({ code: 'unsupported' });
+  });
+});
+
+describe('schedule preview with calendars', () => {
+  it('asks the server, which knows them', async () => {
+    const asked: unknown[] = [];
+    const client = {
+      ...memoryClient(),
+      preview: async (...request: unknown[]) => {
+        asked.push(request);
+        return {
+          timezone: 'UTC',
+          items: [{ at: '2027-01-02T00:00:00.000Z', local: '2027-01-02T00:00:00+00:00', notes: [] }],
+        };
+      },
+    };
+    const { cli, stdout } = testCli(client);
+    await preview(cli, { cron: ['@daily'], calendar: ['off'], after: '2027-01-01T00:00:00Z', count: 1 });
+    expect(asked).toEqual([
+      [
+        { cron: '@daily', calendars: ['off'] },
+        { after: Date.UTC(2027, 0, 1), count: 1 },
+      ],
+    ]);
+    expect(stdout()).toContain('2027-01-02T00:00:00Z');
+  });
+});
+
+describe('schedule forecast', () => {
+  it('shows sums and peaks over the window', async () => {
+    const fires = Array.from({ length: 1_440 }, (_, minute) => (minute % 60 === 0 ? 50 : minute < 60 ? 1.5 : 0));
+    const client = {
+      ...memoryClient(),
+      forecast: async () => ({
+        from: '2027-01-01T00:00:00.000Z',
+        stepMs: 60_000,
+        fires,
+        tasks: 12,
+        leftOut: 3,
+        asOf: '2027-01-01T00:00:00.000Z',
+      }),
+    };
+    const { cli, stdout, stderr } = testCli(client);
+    await forecast(cli, {});
+    const lines = stdout().trimEnd().split('\n');
+    expect(lines).toHaveLength(25);
+    expect(lines[0]).toMatch(/FROM \(UTC\) +FIRES +BUSIEST MINUTE/);
+    expect(lines[1]).toMatch(/2027-01-01 00:00:00 +139 +50 +█{40}/);
+    expect(lines[2]).toMatch(/2027-01-01 01:00:00 +50 +50 +█{14}$/);
+    expect(stderr()).toContain('12 tasks, as of 2027-01-01T00:00:00.000Z; 3 tasks are left out');
   });
 });
 

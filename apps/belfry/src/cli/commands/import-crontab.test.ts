@@ -23,7 +23,7 @@ function setUp(json = false) {
     writeFileSync(file, text);
     return importCrontab(test.cli, file, { ...OPTIONS, ...options });
   };
-  const schedules = () => [...test.client.tasks.values()].map((task) => `${task.cron} ${task.timezone}`);
+  const schedules = () => [...test.client.tasks.values()].map((task) => `${String(task.cron)} ${task.timezone}`);
   return { ...test, run, schedules };
 }
 

@@ -1,11 +1,12 @@
+import { LIMITS, type PreviewReply } from '@belfry/protocol';
 import { preview as previewSchedule, zoneOf } from '@belfry/timing';
 
 import type { Cli, CommandResult } from '../cli.ts';
-import { CliError, EXIT, usageError } from '../exit.ts';
+import { usageError } from '../exit.ts';
 import { answersTo } from '../preview-batch.ts';
 import { readSchedule } from '../read-schedule.ts';
 import { table } from '../table.ts';
-import { instantFlag, type TaskFlags } from '../task-flags.ts';
+import { instantFlag, scheduleFields, type TaskFlags } from '../task-flags.ts';
 
 export interface PreviewOptions extends TaskFlags {
   readonly after?: string;
@@ -22,20 +23,25 @@ export async function preview(cli: Cli, options: PreviewOptions): CommandResult 
     if (beside !== undefined) throw usageError(`--${beside} does not go with --batch: each line states its own`);
     return cli.pour(answersTo(cli.stdinChunks(), cli.now()));
   }
-  const schedule = readSchedule(cli, options);
-  if (schedule.kind === 'composed' && schedule.parts.calendars.length > 0)
-    throw new CliError(EXIT.refused, 'unsupported', 'what calendars exclude is known to a running Belfry only', {
-      path: 'calendars',
-      hint: 'Without --calendar the fires before any exclusion are shown.',
-    });
   const { after, count = FIRES } = options;
   const afterMs = after === undefined ? cli.now() : Date.parse(instantFlag('after', after, cli.clock.utc));
-  const fires = previewSchedule(schedule, afterMs, count, { createdMs: cli.now(), seed: 0 });
-  const timezone = zoneOf(schedule).name;
-  const items = fires.map(({ atMs, local, notes }) => ({ at: new Date(atMs).toISOString(), local, notes }));
+  const { timezone, items } = await previewed(cli, options, afterMs, count);
   if (cli.json) return cli.out.json({ timezone, items });
   if (items.length === 0) return cli.out.note('no more fires');
   const columns = [{ title: 'FIRE (UTC)' }, { title: `LOCAL (${timezone})` }, { title: 'WHY' }];
   const rows = items.map(({ at, local, notes }) => [at.replace('.000Z', 'Z'), local, notes.join('; ')]);
   for (const line of table(columns, rows, cli.out.columns, cli.paint)) cli.out.line(line);
+}
+
+/** What calendars exclude is known to a running Belfry only; everything else is told here. */
+async function previewed(cli: Cli, options: PreviewOptions, after: number, count: number): Promise<PreviewReply> {
+  const schedule = readSchedule(cli, options);
+  if (schedule.kind === 'composed' && schedule.parts.calendars.length > 0) {
+    const client = await cli.connect();
+    const fields = scheduleFields(options, { now: cli.now(), utc: cli.clock.utc });
+    return await client.preview(fields, { after, count: Math.min(count, LIMITS.previewFires) });
+  }
+  const fires = previewSchedule(schedule, after, count, { createdMs: cli.now(), seed: 0 });
+  const items = fires.map(({ atMs, local, notes }) => ({ at: new Date(atMs).toISOString(), local, notes }));
+  return { timezone: zoneOf(schedule).name, items };
 }

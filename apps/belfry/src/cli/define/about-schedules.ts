@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 
+import type { ForecastOptions } from '../commands/forecast.ts';
 import type { LintOptions } from '../commands/lint.ts';
 import type { PreviewOptions } from '../commands/preview.ts';
 import type { CommonOptions, Run } from '../main.ts';
@@ -36,6 +37,20 @@ export function addAboutSchedules(schedule: Command, run: Run): void {
   withCommon(preview).action((_options, command: Command) => {
     const options = command.optsWithGlobals<PreviewOptions & CommonOptions>();
     return run(options, async (cli) => (await import('../commands/preview.ts')).preview(cli, options));
+  });
+  const forecast = schedule
+    .command('forecast')
+    .description('how many fires of all stored tasks are to come, and when')
+    .addOption(
+      new Option(
+        '--window <length>',
+        'by second for an hour, by minute for a day (default), by hour for 31 days',
+      ).choices(['hour', 'day', 'month']),
+    )
+    .addHelpText('after', '\nExamples:\n  belfry schedule forecast\n  belfry schedule forecast --window hour --json');
+  withCommon(forecast).action((_options, command: Command) => {
+    const options = command.optsWithGlobals<ForecastOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/forecast.ts')).forecast(cli, options));
   });
   const lint = withScheduleFlags(
     schedule.command('lint').description('what may not be meant as it stands in a schedule'),
