@@ -96,7 +96,7 @@ export function wireSpec(spec: TaskChanges, nowMs = Date.now()): Partial<TaskSpe
 
 /** A schedule alone, as it stands on the wire. */
 export function wireWhen(schedule: When, nowMs = Date.now()): ScheduleFields {
-  return wireSpec(schedule as TaskChanges, nowMs) as ScheduleFields;
+  return wireSpec(schedule as TaskChanges, nowMs);
 }
 
 function instant(spec: When, field: (typeof INSTANTS)[number]): { readonly [field: string]: number } {
