@@ -112,7 +112,8 @@ export interface TaskDraft {
 
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WireError };
 
-const SCHEDULE_FIELDS = [
+/** The fields of `ScheduleFields`. */
+export const SCHEDULE_FIELDS = [
   'at',
   'every',
   'anchor',

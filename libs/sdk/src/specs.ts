@@ -7,37 +7,17 @@ import { belfryError } from './errors.ts';
 export type Instant = string | number | Date;
 
 /** When a task fires. Exactly one of `at`, `in`, `every` and `cron`. */
-export interface When {
+export interface When extends Omit<ScheduleFields, (typeof INSTANTS)[number]> {
   /** Once. */
   readonly at?: Instant;
   /** Once, so long from now on this machine's clock: `90s`, `15m`, or milliseconds; 100 ms at least. */
   readonly in?: string | number;
-  /** Again and again: `90s`, `15m`, `2h`, `1d`, `1mo`, an ISO 8601 duration, or milliseconds. */
-  readonly every?: string | number;
   /** Where the grid of `every` begins. Default: the task's creation. */
   readonly anchor?: Instant;
-  /** 5 fields, or 6 with seconds first, or a macro such as `@daily`; or up to ten of these. */
-  readonly cron?: string | readonly string[];
-  /** IANA time zone of `cron`, of `between`, and of an interval's days, weeks, months and years. Default UTC. */
-  readonly timezone?: string;
   /** No fire is before it. */
   readonly startAt?: Instant;
   /** No fire is after it. */
   readonly endAt?: Instant;
-  /** So many instants of the schedule, 1 to 10,000, counted from `startAt` or from now, run or not. */
-  readonly limit?: number;
-  /** A wall time that a change of the clock skips: runs after the gap, or not. Default: by the kind of job (docs/schedules.md). */
-  readonly gap?: 'next' | 'skip';
-  /** A wall time that is repeated: runs in which pass. Default: by the kind of job. */
-  readonly fold?: 'first' | 'last' | 'both';
-  /** Names of calendars; what one of them excludes does not run. */
-  readonly calendars?: readonly string[];
-  /** Whether an excluded fire is left out (the default), or moved to the next instant that the calendars allow. */
-  readonly onExcluded?: 'skip' | 'next';
-  /** Each task's fires are moved by an amount of its own up to this, the same at each fire: `30s`, `10m`, at most 24 h. */
-  readonly jitter?: string | number;
-  /** Once a day, at a minute of this window that the scheduler chooses: `['02:00', '04:00']`. */
-  readonly between?: readonly [string, string];
 }
 
 /** Fields that may be a `Date`. */

@@ -1,3 +1,4 @@
+import { SCHEDULE_FIELDS } from '@belfry/protocol';
 import { hash32, nextFires, parseSchedule, readInstant, type ScheduleError } from '@belfry/timing';
 
 /** A line of output for each line of input: what a program asks of `belfry schedule preview --batch`. */
@@ -8,22 +9,6 @@ const MOST_FIRES = 10_000;
 const LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 const OWN_FIELDS = ['id', 'after', 'count'];
-const SCHEDULE_FIELDS = [
-  'at',
-  'every',
-  'anchor',
-  'cron',
-  'timezone',
-  'startAt',
-  'endAt',
-  'limit',
-  'gap',
-  'fold',
-  'calendars',
-  'onExcluded',
-  'jitter',
-  'between',
-];
 const KNOWN: ReadonlySet<string> = new Set([...OWN_FIELDS, ...SCHEDULE_FIELDS]);
 
 type BatchError =
