@@ -90,7 +90,7 @@ describe('schedule', () => {
   });
 
   it('gives up when its time is up, with what it was told last', async () => {
-    await using impatient = new Belfry({ url, namespace: gateway.namespace, timeoutMs: 300, log: memoryLog().log });
+    await using impatient = new Belfry({ url, namespace: gateway.namespace, timeoutMs: 2_000, log: memoryLog().log });
     gateway.answers.set('tasks.create', () => {
       throw belfryError('overloaded', 'the inbox is full');
     });

@@ -47,14 +47,17 @@ export class Requester {
     const deadline = performance.now() + this.#timeoutMs;
     const trace = activeTraceHeaders();
     const sent = (): { readonly [name: string]: string } => ({ ...trace, ...headers?.() });
+    let told: BelfryError | undefined;
     for (let attempt = 0; ; attempt++) {
       const result = await this.#once<T>(subject, body, sent, deadline);
       const pauseMs = Math.min(FIRST_RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS) * (0.75 + Math.random() / 2);
       const last = performance.now() + pauseMs >= deadline || this.#connection.isClosed;
       if ('answer' in result) {
         if (last || again === undefined || !again(result.answer)) return result.answer;
-      } else if (last || !isWorthRetrying(result.failure)) {
-        throw result.failure;
+      } else {
+        // Silence of a last short attempt tells less than what an earlier one was told.
+        if (result.answered) told = result.failure;
+        if (last || !isWorthRetrying(result.failure)) throw told ?? result.failure;
       }
       await new Promise<void>((resolve) => setTimeout(resolve, pauseMs));
     }
@@ -65,27 +68,29 @@ export class Requester {
     body: unknown,
     headersNow: () => { readonly [name: string]: string },
     deadline: number,
-  ): Promise<{ readonly answer: T } | { readonly failure: BelfryError }> {
+  ): Promise<{ readonly answer: T } | { readonly failure: BelfryError; readonly answered: boolean }> {
     const link = await this.#connection.link();
     if (!(await link.whenConnected(Math.max(0, deadline - performance.now())))) {
-      return { failure: new ConnectionError(this.#connection.isClosed ? 'closed' : 'not connected') };
+      return { failure: new ConnectionError(this.#connection.isClosed ? 'closed' : 'not connected'), answered: false };
     }
     const timeoutMs = Math.max(1, Math.min(ANSWER_MS, deadline - performance.now()));
     const outcome = await this.#send<Reply<T>>(link, subject, body, { timeoutMs, headers: headersNow() });
     switch (outcome.kind) {
       case 'ok':
         if (!isObject(outcome.value))
-          return { failure: belfryError('internal', `${subject}: an answer of another shape`) };
-        if (isWireError(outcome.value['error'])) return { failure: new BelfryError(outcome.value['error']) };
+          return { failure: belfryError('internal', `${subject}: an answer of another shape`), answered: true };
+        if (isWireError(outcome.value['error']))
+          return { failure: new BelfryError(outcome.value['error']), answered: true };
         return { answer: outcome.value as T };
       case 'retry':
         return {
           failure: belfryError('unavailable', `no answer: ${outcome.error.message}`, undefined, {
             cause: outcome.error,
           }),
+          answered: false,
         };
       case 'refused':
-        return { failure: belfryError('internal', `${subject}: an answer that is not JSON`) };
+        return { failure: belfryError('internal', `${subject}: an answer that is not JSON`), answered: true };
     }
   }
 
