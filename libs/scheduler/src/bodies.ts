@@ -1,6 +1,7 @@
 import { LIMITS } from '@belfry/protocol';
 import { retry, type Body, type CheckpointStore, type ShardDelta, type TaskPatch } from '@belfry/ports';
 import type { Shard } from '@belfry/shard';
+import type { Timers } from '@belfry/actor-runtime';
 import { pause, type Log } from './environment.ts';
 
 interface Waiting {
@@ -30,6 +31,7 @@ const OBJECT_BYTES = 200;
 export class Bodies {
   readonly #store: CheckpointStore;
   readonly #log: Log;
+  readonly #timers: Timers;
   readonly #cache = new Map<string, Held>();
   #cachedBytes = 0;
   #patching = new Map<string, TaskPatch>();
@@ -38,9 +40,10 @@ export class Bodies {
   /** Of each query under way, the ids that a checkpoint has written since it began. */
   readonly #overtaken = new Set<Set<string>>();
 
-  constructor(store: CheckpointStore, log: Log) {
+  constructor(store: CheckpointStore, log: Log, timers: Timers) {
     this.#store = store;
     this.#log = log;
+    this.#timers = timers;
   }
 
   get bytes(): number {
@@ -107,7 +110,7 @@ export class Bodies {
   #fetch({ shard, epoch }: Shard, id: string): Promise<Body | undefined> {
     return new Promise((done) => {
       this.#wanted.push({ shard, epoch, id, done });
-      if (this.#wanted.length === 1 && this.#queries < 2) setImmediate(() => void this.#query());
+      if (this.#wanted.length === 1 && this.#queries < 2) this.#timers.soon(() => void this.#query());
     });
   }
 
@@ -129,7 +132,7 @@ export class Bodies {
       else this.#wanted.unshift(...wanted);
       if (failure.isFault && wanted.length > 1)
         rows = Math.ceil(wanted.length / 2); // P4
-      else await pause(attempt++);
+      else await pause(this.#timers, attempt++);
     }
     this.#queries--;
   }

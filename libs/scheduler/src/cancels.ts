@@ -44,7 +44,7 @@ async function give(env: Environment, host: HostedShard, taken: readonly WorkRef
   for (let attempt = 1; !host.gone; attempt++) {
     const outcome = await env.inbox.append(messages);
     if (outcome.kind === 'ok') return true;
-    await pause(attempt);
+    await pause(env.timers, attempt);
   }
   return false;
 }

@@ -34,7 +34,7 @@ export class Checkpointer {
   readonly #writer: string;
   #running: Promise<void> = Promise.resolve();
   #queued: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #stopTimer: () => void = () => undefined;
   #number = 0;
   #wake: (() => void)[] = [];
   stopped = false;
@@ -47,12 +47,12 @@ export class Checkpointer {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.write(), LIMITS.checkpointMs);
+    this.#stopTimer = this.#env.timers.every(LIMITS.checkpointMs, () => void this.write());
   }
 
   /** After this, nothing is written any more; what is under way is waited for. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stopTimer();
     this.stopped = true;
     await this.#running;
   }
@@ -118,7 +118,7 @@ export class Checkpointer {
       }
       if (attempt === 2 && outcome.kind === 'retry')
         this.#env.log.warn('a checkpoint is being repeated', { error: outcome.error.message });
-      await pause(attempt);
+      await pause(this.#env.timers, attempt);
     }
   }
 
@@ -149,7 +149,7 @@ export class Checkpointer {
       rows += rowsOf(delta) + 1;
       if (rows < DELTA_ROWS_A_TURN) continue;
       rows = 0;
-      await breathe();
+      await breathe(this.#env.timers);
     }
     return deltas;
   }

@@ -54,7 +54,7 @@ export class Dispatcher {
   poke(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    this.#env.timers.soon(() => {
       this.#scheduled = false;
       if (!this.stopped) this.round();
     });
@@ -226,7 +226,7 @@ export class Dispatcher {
       }
       const error = outcome.kind === 'retry' ? outcome.error.message : 'the work stream is full';
       if (attempt === 3) this.#env.log.warn('a dispatch is being repeated', { shard, error });
-      await pause(attempt);
+      await pause(this.#env.timers, attempt);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { CatchUpPolicy, Precision } from '@belfry/protocol';
-import type { Messenger } from '@belfry/actor-runtime';
+import type { Messenger, Timers } from '@belfry/actor-runtime';
 import type { CheckpointStore, Inbox, WorkQueue } from '@belfry/ports';
 import type { Body } from '@belfry/ports';
 import type { Execution, TaskGlance } from '@belfry/shard';
@@ -70,6 +70,9 @@ export interface Environment {
   readonly store: CheckpointStore;
   readonly messenger: Messenger;
   readonly clock: Clock;
+  readonly timers: Timers;
+  /** How often shards look at the time, ms. Default 2. */
+  readonly tickMs?: number;
   readonly log: Log;
   readonly metrics: SchedulerMetrics;
   readonly tracer: SchedulerTracer;
@@ -78,11 +81,11 @@ export interface Environment {
 }
 
 /** Waits before try number `attempt` (from 1): 50 ms, doubling, up to 5 s. */
-export function pause(attempt: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.min(5_000, 50 * 2 ** (attempt - 1))));
+export function pause({ after }: Pick<Timers, 'after'>, attempt: number): Promise<void> {
+  return new Promise((resolve) => void after(Math.min(5_000, 50 * 2 ** (attempt - 1)), resolve));
 }
 
 /** Lets timers and sockets have their turn. */
-export function breathe(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+export function breathe({ soon }: Pick<Timers, 'soon'>): Promise<void> {
+  return new Promise((resolve) => soon(resolve));
 }

@@ -1,3 +1,4 @@
+import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { LIMITS } from '@belfry/protocol';
 import { Interned, Shard } from '@belfry/shard';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -85,7 +86,7 @@ describe('reading the inbox', () => {
       hosted.set(shard, host);
     };
     const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
-    const reader = new InboxReader(cluster.inbox, log, { hosted, pressure: () => undefined });
+    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, { hosted, pressure: () => undefined });
     for (const shard of [0, 1, 0, 1, 0]) await cluster.appendRaw(shard, JSON.stringify({ v: 1, g: '', r: [] }));
     join(0, 2);
     await reader.read();
@@ -124,7 +125,7 @@ describe('reading the inbox', () => {
     const gate = Promise.withResolvers<void>();
     const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
     const hosted = new Map(hosts.map((host) => [host.core.shard, host]));
-    const reader = new InboxReader(cluster.inbox, log, { hosted, pressure: () => undefined });
+    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, { hosted, pressure: () => undefined });
     const [first] = hosts as [HostedShard];
     const tell = vi.spyOn(first.cell, 'tell').mockImplementation(() => gate.promise); // its mailbox is full
     const body = JSON.stringify({ v: 1, g: '', r: [] });
@@ -164,7 +165,10 @@ describe('reading the inbox', () => {
     const none = (): void => undefined;
     const host = new HostedShard(core, { shard: 0, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
     const log = { info: none, warn: none, error: none };
-    const reader = new InboxReader(inbox, log, { hosted: new Map([[0, host]]), pressure: () => undefined });
+    const reader = new InboxReader(inbox, log, SYSTEM_TIMERS, {
+      hosted: new Map([[0, host]]),
+      pressure: () => undefined,
+    });
     const beginning = reader.read();
     await asked.promise;
     await reader.stop();

@@ -1,4 +1,5 @@
 import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
+import type { Timers } from '@belfry/actor-runtime';
 import { pause, type Log } from './environment.ts';
 import type { HostedShard } from './hosted-shard.ts';
 
@@ -22,6 +23,7 @@ export interface InboxReaderNode {
 export class InboxReader {
   readonly #inbox: Inbox;
   readonly #log: Log;
+  readonly #timers: Timers;
   readonly #node: InboxReaderNode;
   #reading: InboxReading | undefined;
   #rereading: Promise<void> = Promise.resolve();
@@ -30,9 +32,10 @@ export class InboxReader {
   #unasked = 0;
   #stopped = false;
 
-  constructor(inbox: Inbox, log: Log, node: InboxReaderNode) {
+  constructor(inbox: Inbox, log: Log, timers: Timers, node: InboxReaderNode) {
     this.#inbox = inbox;
     this.#log = log;
+    this.#timers = timers;
     this.#node = node;
   }
 
@@ -69,7 +72,7 @@ export class InboxReader {
     this.#reading = reading;
     reading?.done.catch((error: unknown) => {
       this.#log.error('the inbox cannot be read, starting over', { error: String(error) });
-      if (this.#reading === reading && !this.#stopped) setTimeout(() => void this.read(), 500);
+      if (this.#reading === reading && !this.#stopped) this.#timers.after(500, () => void this.read());
     });
   }
 
@@ -80,7 +83,7 @@ export class InboxReader {
         return await this.#inbox.read(shards, fromSeq, (message) => this.#onMessage(message));
       } catch (error) {
         if (attempt === 1) this.#log.warn('the inbox cannot be read yet, trying again', { error: String(error) });
-        await pause(attempt);
+        await pause(this.#timers, attempt);
       }
     }
     return undefined;

@@ -1,11 +1,14 @@
 import { LIMITS } from '@belfry/protocol';
-import type { Messenger } from '@belfry/actor-runtime';
+import { SYSTEM_TIMERS, type Messenger } from '@belfry/actor-runtime';
 import { expect, it } from 'vitest';
 import { ReplyOutbox } from './replies.ts';
 
 it('gathers answers for a gateway, in messages that fit', async () => {
   const told: string[] = [];
-  const outbox = new ReplyOutbox({ tell: (_subject, body) => void told.push(String(body)) } as Messenger);
+  const outbox = new ReplyOutbox(
+    { tell: (_subject, body) => void told.push(String(body)) } as Messenger,
+    SYSTEM_TIMERS,
+  );
   const running = Array.from({ length: 1_000 }, (_, n) => `${n}`.padStart(41, 'x'));
   for (let correlation = 1; correlation <= 100; correlation++)
     outbox.add({ gateway: 'g', correlation, answer: { ok: true, status: 'cancelled', running } });

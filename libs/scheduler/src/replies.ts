@@ -1,5 +1,5 @@
 import { subjects } from '@belfry/protocol';
-import type { Messenger } from '@belfry/actor-runtime';
+import type { Messenger, Timers } from '@belfry/actor-runtime';
 import type { Reply } from '@belfry/shard';
 
 const FLUSH_AT = 2_000;
@@ -9,12 +9,14 @@ const FLUSH_CHARS = 60 * 1024;
 /** Answers to gateways, gathered for one turn of the event loop: one message instead of hundreds. */
 export class ReplyOutbox {
   readonly #messenger: Messenger;
+  readonly #timers: Pick<Timers, 'soon'>;
   #waiting = new Map<string, string[]>();
   #scheduled = false;
   #chars = 0;
 
-  constructor(messenger: Messenger) {
+  constructor(messenger: Messenger, timers: Pick<Timers, 'soon'>) {
     this.#messenger = messenger;
+    this.#timers = timers;
   }
 
   add({ gateway, correlation, answer }: Reply): void {
@@ -29,7 +31,7 @@ export class ReplyOutbox {
     if (answers.length >= FLUSH_AT || this.#chars >= FLUSH_CHARS) this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    this.#timers.soon(() => {
       this.#scheduled = false;
       this.flush();
     });

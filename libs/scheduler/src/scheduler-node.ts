@@ -16,7 +16,7 @@ import { ReplyOutbox } from './replies.ts';
 import { countCrash, takeOver, type Crashes } from './takeover.ts';
 import { Turns } from './turns.ts';
 
-const TICK_MS = 2;
+const DEFAULT_TICK_MS = 2;
 
 /** What a node tells about itself. */
 export interface NodeStatus {
@@ -62,14 +62,14 @@ export class SchedulerNode {
   #resettle = false;
   #incarnation = 0;
   #prefetchedTo = 0;
-  #timers: NodeJS.Timeout[] = [];
+  #stopTimers: (() => void)[] = [];
   #stopped = false;
 
   constructor(env: Environment, crashes: Crashes) {
     this.#env = env;
     this.#crashes = crashes;
-    this.#bodies = new Bodies(env.store, env.log);
-    this.#replies = new ReplyOutbox(env.messenger);
+    this.#bodies = new Bodies(env.store, env.log, env.timers);
+    this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
     const node = {
       hosted: () => this.#hosted.values(),
@@ -81,7 +81,7 @@ export class SchedulerNode {
     };
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
     this.#dispatcher = new Dispatcher(env, this.#bodies, this.#demand, node);
-    this.#reader = new InboxReader(env.inbox, env.log, {
+    this.#reader = new InboxReader(env.inbox, env.log, env.timers, {
       hosted: this.#hosted,
       pressure: () => this.#checkpointer.pressure(),
     });
@@ -94,10 +94,10 @@ export class SchedulerNode {
       env.messenger.listen(subjects.workers('*', 'heartbeat'), (body, subject) => this.#onHeartbeat(body, subject)),
     );
     this.#checkpointer.start();
-    this.#timers = [
-      setInterval(() => this.#tick(), TICK_MS),
-      setInterval(() => this.#everySecond(), 1_000),
-      setInterval(() => void this.#checkStream(), 2_000),
+    this.#stopTimers = [
+      env.timers.every(env.tickMs ?? DEFAULT_TICK_MS, () => this.#tick()),
+      env.timers.every(1_000, () => this.#everySecond()),
+      env.timers.every(2_000, () => void this.#checkStream()),
     ];
   }
 
@@ -150,8 +150,7 @@ export class SchedulerNode {
     await this.#working;
     this.#stopped = true;
     this.#dispatcher.stopped = true;
-    for (const timer of this.#timers) clearInterval(timer);
-    for (const stop of this.#stopListening) stop();
+    for (const stop of [...this.#stopTimers, ...this.#stopListening]) stop();
     await this.#release([...this.#hosted.values()]);
     await this.#checkpointer.stop();
     await this.#reader.stop();
@@ -200,7 +199,7 @@ export class SchedulerNode {
     env.log.info('shards taken over', { shards: taken.length, durationMs, tasks: this.status().tasks });
     this.#tick();
     if (again.length > 0) {
-      await pause(3);
+      await pause(env.timers, 3);
       this.#resettle = true;
     }
   }
@@ -278,10 +277,10 @@ export class SchedulerNode {
     const { delayMs } = supervision.onCrash(this.#env.clock.monotonic(), crashes);
     this.#env.log.error('a shard crashed', { shard, ...at, restartInMs: delayMs, error: String(error) });
     this.#resting.add(shard);
-    setTimeout(() => {
+    this.#env.timers.after(delayMs, () => {
       this.#resting.delete(shard);
       void this.settle();
-    }, delayMs);
+    });
   }
 
   // — The work stream
@@ -320,7 +319,7 @@ export class SchedulerNode {
         }
       } catch (error) {
         if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
-        await pause(attempt);
+        await pause(this.#env.timers, attempt);
       }
     }
     await this.#working;
@@ -402,7 +401,7 @@ export class SchedulerNode {
       for (let attempt = 1; ; attempt++) {
         const outcome = await this.#env.inbox.append(messages);
         if (outcome.kind === 'ok') break;
-        await pause(attempt);
+        await pause(this.#env.timers, attempt);
       }
     }
   }

@@ -85,7 +85,7 @@ export async function takeOver(
     }
     if (stale.length > 0) await env.work.remove(stale);
     taken.push({ core, fence });
-    await breathe();
+    await breathe(env.timers);
   }
   return { taken, again: [...failed], faulty };
 }
@@ -137,7 +137,7 @@ async function untilFenced(env: Environment, shard: number, epoch: number): Prom
     if (outcome.kind === 'ok') return outcome.value;
     if (outcome.kind === 'refused') return undefined;
     env.log.warn('a fence cannot be taken, trying again', { shard, error: outcome.error.message });
-    await pause(attempt);
+    await pause(env.timers, attempt);
   }
 }
 
@@ -272,7 +272,7 @@ async function untilOk<T>(
       error: outcome.kind === 'retry' ? outcome.error.message : String(outcome.reason),
       attempt,
     });
-    await pause(attempt);
+    await pause(env.timers, attempt);
   }
 }
 

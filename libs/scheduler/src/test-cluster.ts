@@ -1,4 +1,4 @@
-import type { Messenger } from '@belfry/actor-runtime';
+import { SYSTEM_TIMERS, type Messenger } from '@belfry/actor-runtime';
 import type { Placement, WorkRef } from '@belfry/ports';
 import { MemoryCheckpointStore, MemoryInbox, MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
 import {
@@ -90,6 +90,7 @@ export class TestNode {
       store: this.#port('store', cluster.store, cluster),
       messenger: this.#messenger(cluster.messenger),
       clock: cluster.clock ?? { now: () => T0 + cluster.elapsedMs, monotonic: () => cluster.elapsedMs },
+      timers: SYSTEM_TIMERS,
       log: this.#log(cluster),
       metrics: {
         dispatched: (count) => cluster.count('dispatched', count),

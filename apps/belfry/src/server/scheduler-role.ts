@@ -1,3 +1,4 @@
+import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { taskView } from '@belfry/gateway';
 import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
@@ -34,6 +35,7 @@ export async function startScheduler(options: {
       store: platform.postgres.checkpoints,
       messenger,
       clock: watch.clock,
+      timers: SYSTEM_TIMERS,
       log,
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),

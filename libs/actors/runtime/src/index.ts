@@ -1,2 +1,3 @@
 export { ActorCell, type ActorOptions } from './actor-cell.ts';
 export type { Messenger } from './messenger.ts';
+export { SYSTEM_TIMERS, type Timers } from './timers.ts';
