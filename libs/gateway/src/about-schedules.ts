@@ -53,7 +53,7 @@ export class AboutSchedules {
     const fields = objectOf(value, ['schedule', 'after', 'count']);
     const nowMs = this.#options.clock.now();
     const schedule = this.#read(fields['schedule'], namespace, nowMs);
-    const afterMs = fields['after'] === undefined ? nowMs : instantOf(fields['after'], 'after');
+    const afterMs = fields['after'] === undefined ? nowMs : instantOf(fields['after'], 'after', 'down');
     const count = wholeOf(fields['count'], 'count', 1, LIMITS.previewFires, DEFAULT_FIRES);
     const calendars = await this.#calendarsOf(schedule, namespace);
     const task: TaskContext = { createdMs: nowMs, seed: 0, ...(calendars !== undefined && { calendars }) };

@@ -11,7 +11,7 @@ import {
   type ErrorCode,
   type WireError,
 } from '@belfry/protocol';
-import { parseSchedule } from '@belfry/timing';
+import { readInstant } from '@belfry/timing';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 /** A path names a field of the request, and may have come with it. */
@@ -98,12 +98,10 @@ export function oneOf<T extends string>(value: unknown, choices: readonly T[], p
 }
 
 /** An RFC 3339 instant or milliseconds since 1970. @throws Refused */
-export function instantOf(value: unknown, path: string): number {
-  const reading =
-    typeof value === 'string' || typeof value === 'number' ? parseSchedule({ at: value }) : { ok: false as const };
-  if (!reading.ok || reading.schedule.kind !== 'at')
-    refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', path);
-  return reading.schedule.atMs;
+export function instantOf(value: unknown, path: string, rounding?: 'down'): number {
+  const reading = readInstant(value, rounding);
+  if (!reading.ok) refuse('invalid_field', 'must be an RFC 3339 instant or milliseconds since 1970', path);
+  return reading.ms;
 }
 
 /** The client's command id, or a new one. @throws Refused */

@@ -362,14 +362,37 @@ describe('calendars', () => {
   });
 });
 
+describe('exact intervals with a zone', () => {
+  it('keep it, to be shown in, and are the same everywhere', () => {
+    const hourly = { every: '1h', anchor: '2026-03-28T23:30:00Z', timezone: 'Europe/Berlin' };
+    expect(schedule(hourly).spec).toEqual({ ...hourly, anchor: '2026-03-28T23:30:00.000Z' });
+    expect(fires(hourly, '2026-03-29T00:00:00Z', 2)).toEqual(['2026-03-29T00:30Z', '2026-03-29T01:30Z']);
+    expect(fires({ every: '1h', timezone: 'Europe/Berlin' }, '2026-01-10T08:30:00Z', 1)).toEqual(['2026-01-10T09:30Z']);
+  });
+
+  it('are counted without a walk', () => {
+    const startAt = '2026-01-01T00:00:00Z';
+    const many = schedule({ every: '250ms', startAt, limit: 1_000_000_000 });
+    const last = Date.parse(startAt) + 999_999_999 * 250;
+    const task = { createdMs: CREATED, seed: 0 };
+    expect([nextFire(many, last - 1, task), nextFire(many, last, task)]).toEqual([last, Infinity]);
+    expect(fires({ every: '1h', startAt, anchor: '2026-01-01T00:20:00Z', limit: 2 }, startAt, 9)).toEqual([
+      '2026-01-01T00:20Z',
+      '2026-01-01T01:20Z',
+    ]);
+    expect(fires(schedule({ every: '1h', limit: 2 }, { nowMs: CREATED }), '2026-01-01T00:00:00Z', 9)).toEqual([
+      '2026-01-10T09:30Z',
+      '2026-01-10T10:30Z',
+    ]);
+  });
+});
+
 describe('what does not fit together', () => {
   it.each([
     [{ at: 5, jitter: '1m' }, 'invalid_schedule jitter -: jitter goes with every and cron, not with at'],
     [{ at: 5, timezone: 'UTC' }, 'a time zone goes with every and cron, not with at'],
-    [
-      { every: '1h', timezone: 'UTC' },
-      'invalid_schedule timezone -: a time zone goes with days, weeks, months and years',
-    ],
+    [{ every: '1h', timezone: 'Berlin' }, 'did you mean Europe/Berlin?'],
+    [{ every: '1mo', limit: 10_001 }, 'invalid_schedule limit -: limit is a whole number from 1 to 10000'],
     [{ every: '1.5mo' }, 'invalid_every every -: every: a part of a calendar unit'],
     [{ every: '1.5d', timezone: 'UTC' }, 'a part of a calendar unit'],
     [{ every: '1h', gap: 'skip' }, 'invalid_schedule gap -: gap goes with cron and with days'],

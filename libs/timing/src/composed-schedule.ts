@@ -1,4 +1,5 @@
 import { CalendarInterval } from './calendar-interval.ts';
+import type { Calendar } from './calendar.ts';
 import { MAX_INSTANT_MS } from './civil.ts';
 import { nextCron } from './cron-next.ts';
 import type { CronRule } from './cron-rule.ts';
@@ -10,8 +11,13 @@ import type { Zone } from './zones.ts';
 
 const MINUTES_A_DAY = 1_440;
 const DAY_S = 86_400;
-/** Excluded stretches that one search steps over: more than ten years of one a day. */
+/**
+ * How far one search steps over what calendars exclude before it counts as excluded for ever: so many stretches, or ten years of them if
+ * these are some. (A time of each week is 522 stretches of ten years, and has 4,000 in 77.)
+ */
 const MOST_STRETCHES = 4_000;
+const SOME_STRETCHES = 64;
+const TEN_YEARS_MS = 3_653 * DAY_S * 1_000;
 
 /** A window of the day, in minutes; its end is before its start when it crosses midnight. */
 export interface DayWindow {
@@ -131,12 +137,16 @@ export class ComposedSchedule {
   }
 
   #skipExcluded(afterMs: number, task: TaskContext): number {
+    const calendars = this.#calendars(task.calendars);
     let after = afterMs;
+    let givesUpAt = Infinity;
     for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
       const at = this.instant(after, task);
       if (at === Infinity) return Infinity;
-      const allowed = this.nextAllowed(at, task.calendars);
+      if (stretches === 0) givesUpAt = at + TEN_YEARS_MS;
+      const allowed = nextAllowed(at, calendars);
       if (allowed === at || allowed === Infinity) return allowed;
+      if (stretches >= SOME_STRETCHES && allowed > givesUpAt) return Infinity;
       after = allowed - 1;
     }
     return Infinity;
@@ -146,22 +156,16 @@ export class ComposedSchedule {
     const since = this.#excludedSince(afterMs, task.calendars);
     if (since === undefined) {
       const at = this.instant(afterMs, task);
-      return at === Infinity ? Infinity : this.nextAllowed(at, task.calendars);
+      return at === Infinity ? Infinity : nextAllowed(at, this.#calendars(task.calendars));
     }
     // An instant of the excluded stretch that `afterMs` lies in is still to come, at its end; not one from before the task.
     const at = this.instant(Math.max(since - 1, Math.min(task.createdMs, afterMs)), task);
-    return at === Infinity ? Infinity : this.nextAllowed(Math.max(at, afterMs), task.calendars);
+    return at === Infinity ? Infinity : nextAllowed(Math.max(at, afterMs), this.#calendars(task.calendars));
   }
 
-  /** The first instant from `atMs` on that all calendars allow. */
-  nextAllowed(atMs: number, source: CalendarSource | undefined): number {
-    let at = atMs;
-    for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
-      const before = at;
-      for (const name of this.parts.calendars) at = source?.(name)?.nextAllowed(at) ?? at;
-      if (at === before || at === Infinity) return at;
-    }
-    return Infinity;
+  /** Those that exclude anything. */
+  #calendars(source: CalendarSource | undefined): readonly Calendar[] {
+    return this.parts.calendars.flatMap((name) => source?.(name) ?? []);
   }
 
   /** The start of the excluded stretch that holds `atMs`; undefined when `atMs` is allowed. */
@@ -195,6 +199,17 @@ export class ComposedSchedule {
     }
     return base;
   }
+}
+
+/** The first instant from `atMs` on that all calendars allow. */
+function nextAllowed(atMs: number, calendars: readonly Calendar[]): number {
+  let at = atMs;
+  for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
+    const before = at;
+    for (const calendar of calendars) at = calendar.nextAllowed(at);
+    if (at === before || at === Infinity || calendars.length === 1) return at;
+  }
+  return Infinity;
 }
 
 export function windowMinutes({ from, to }: DayWindow): number {

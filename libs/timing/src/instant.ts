@@ -8,9 +8,9 @@ export type InstantReading =
 
 /**
  * Reads an instant: RFC 3339 with `Z` or an offset, or whole milliseconds since 1970; from 1970 to the year 9999.
- * Fractions of a millisecond are rounded up, so that nothing is early.
+ * Fractions of a millisecond are rounded up, so that nothing is early; or down, for an instant that something is to be strictly after.
  */
-export function readInstant(value: unknown): InstantReading {
+export function readInstant(value: unknown, rounding: 'up' | 'down' = 'up'): InstantReading {
   if (typeof value === 'number') {
     if (!Number.isInteger(value)) return no('milliseconds since 1970 are a whole number');
     return within(value);
@@ -35,7 +35,7 @@ export function readInstant(value: unknown): InstantReading {
   const offset = readOffset(match);
   if (offset === undefined) return no(`there is no offset ${match[8]}`, value.length - 6);
   const seconds = dayNumber(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset * 60;
-  return within(seconds * 1_000 + fraction(match[7] ?? ''));
+  return within(seconds * 1_000 + fraction(match[7] ?? '', rounding));
 }
 
 function readOffset(match: RegExpExecArray): number | undefined {
@@ -46,9 +46,9 @@ function readOffset(match: RegExpExecArray): number | undefined {
   return (match[9] === '-' ? -1 : 1) * (hours * 60 + minutes);
 }
 
-function fraction(digits: string): number {
+function fraction(digits: string, rounding: 'up' | 'down'): number {
   const whole = Number(digits.slice(0, 3).padEnd(3, '0'));
-  return /[1-9]/.test(digits.slice(3)) ? whole + 1 : whole;
+  return rounding === 'up' && /[1-9]/.test(digits.slice(3)) ? whole + 1 : whole;
 }
 
 function within(ms: number): InstantReading {

@@ -68,6 +68,32 @@ describe('lint', () => {
     ]);
   });
 
+  it('tells the same of intervals on the calendar', () => {
+    const timezone = 'America/New_York';
+    // 02:30 on a day of each month; the clock goes ahead on 14 March 2027, 12 March 2028, ..., and back on 7 November 2027, ...
+    const skipped = { every: '1d', anchor: '2026-01-01T07:30:00Z', timezone };
+    expect(warnings(skipped)).toMatchObject([
+      {
+        code: 'skipped_time',
+        path: 'every',
+        message: expect.stringMatching(/^2027-03-14 02:30, 2028-03-12 02:30, .*after the gap$/),
+      },
+    ]);
+    expect(warnings({ ...skipped, gap: 'skip' })).toMatchObject([
+      { message: expect.stringMatching(/does not run then$/) },
+    ]);
+    const repeated = { every: '1w', anchor: '2026-01-04T06:30:00Z', timezone, fold: 'both' } as const;
+    expect(warnings(repeated)).toMatchObject([
+      { code: 'repeated_time', path: 'every', message: expect.stringMatching(/^2027-11-07 01:30, .*runs both times$/) },
+    ]);
+    expect(warnings({ ...repeated, anchor: '2026-01-05T06:30:00Z' })).toEqual([]); // on Mondays
+    expect(warnings({ every: '1mo', anchor: '2026-01-14T07:30:00Z', timezone })).toMatchObject([
+      { message: expect.stringMatching(/^2027-03-14 02:30 do not/) },
+    ]);
+    expect(warnings({ every: '1h', anchor: '2026-01-14T07:30:00Z', timezone })).toEqual([]);
+    expect(warnings({ every: '24h', timezone }).map(({ code }) => code)).toEqual(['exact_day']);
+  });
+
   it('does not warn of what follows real time, nor where clocks do not change', () => {
     expect(warnings({ cron: '*/30 * * * *', timezone: 'America/New_York' })).toEqual([]);
     expect(warnings({ cron: '30 2 * * *', timezone: 'Asia/Tokyo' })).toEqual([]);

@@ -42,7 +42,7 @@ export function lint(schedule: Schedule, nowMs: number): LintWarning[] {
     const { crons, jitterMs, between, period, zoned, anchorMs, startMs } = schedule.parts;
     const spread = jitterMs > 0 || between !== undefined;
     warnings.push(...crons.flatMap(({ text }) => lintCron(text, spread)));
-    if (period !== undefined && period.months + period.days === 0 && !zoned) warnings.push(...lintExact(period.ms));
+    if (period !== undefined && period.months + period.days === 0) warnings.push(...lintExact(period.ms, zoned));
     if (period !== undefined && period.months > 0) warnings.push(...lintMonthEnd(anchorMs ?? startMs));
   }
   warnings.push(...lintClock(schedule, nowMs));
@@ -51,10 +51,11 @@ export function lint(schedule: Schedule, nowMs: number): LintWarning[] {
   return warnings;
 }
 
-function lintExact(ms: number): LintWarning[] {
+function lintExact(ms: number, zoned = false): LintWarning[] {
   if (ms % DAY_MS !== 0) return [];
-  const message =
-    'without a timezone a day is exactly 24 hours, so that the wall time moves where clocks change; with one it stays';
+  const message = zoned
+    ? `hours are exact, so that the wall time moves where clocks change; a day of the time zone is "${ms / DAY_MS}d"`
+    : 'without a timezone a day is exactly 24 hours, so that the wall time moves where clocks change; with one it stays';
   return [{ code: 'exact_day', path: 'every', message }];
 }
 

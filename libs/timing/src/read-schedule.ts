@@ -1,4 +1,5 @@
 import { ComposedSchedule, timeText, windowMinutes, type DayWindow, type ScheduleParts } from './composed-schedule.ts';
+import { MAX_INSTANT_MS } from './civil.ts';
 import { parseCron } from './cron-parse.ts';
 import { readDuration, readPeriod, type Period } from './duration.ts';
 import { readInstant } from './instant.ts';
@@ -10,7 +11,13 @@ import { findZone, suggestZone, type Zone } from './zones.ts';
 
 export const MOST_CRONS = 10;
 export const MOST_CALENDARS = 8;
-export const MOST_LIMIT = 10_000;
+/**
+ * Of cron and of intervals on the calendar. Their last instant is found by walking there: some milliseconds for so many, and 50 where the
+ * tables of a zone's coming centuries have to be made.
+ */
+export const MOST_WALKED = 10_000;
+/** Of exact intervals, whose last instant is a product. */
+export const MOST_LIMIT = 1_000_000_000;
 const MOST_JITTER_MS = 86_400_000;
 const KINDS = ['at', 'every', 'cron'] as const;
 const GAPS = ['next', 'skip'] as const;
@@ -65,7 +72,7 @@ function readSchedule(spec: ScheduleSpec, context: ReadContext): Schedule {
     zone,
     zoned: spec.timezone !== undefined || kind === 'cron',
     anchorMs: spec.anchor === undefined ? undefined : instant('anchor', spec.anchor),
-    ...readBounds(spec),
+    ...readBounds(spec, isExact(period) ? MOST_LIMIT : MOST_WALKED),
     untilMs: undefined,
     sinceMs: undefined,
     ...readRules(spec, kind, period),
@@ -102,7 +109,7 @@ const WITH_AT: { readonly [K in keyof ScheduleSpec]: string | undefined } = {
 
 /** The short forms of what has nothing to it but one expression or an exact interval. */
 function simple(parts: ScheduleParts): Schedule | undefined {
-  const { crons, period, zone, anchorMs } = parts;
+  const { crons, period, zone, zoned, anchorMs } = parts;
   const more =
     parts.startMs !== undefined ||
     parts.endMs !== undefined ||
@@ -115,7 +122,8 @@ function simple(parts: ScheduleParts): Schedule | undefined {
   if (more) return undefined;
   const [only] = crons;
   if (only !== undefined) return crons.length === 1 ? new CronSchedule(only.text, zone, only.rule) : undefined;
-  if (period === undefined || period.months > 0 || period.days > 0) return undefined;
+  // A zone changes nothing about exact time, but it is what people want to see such a schedule in: it is kept.
+  if (period === undefined || period.months > 0 || period.days > 0 || zoned) return undefined;
   return new EverySchedule(period.ms, anchorMs);
 }
 
@@ -128,14 +136,29 @@ function limited(parts: ScheduleParts, { nowMs }: ReadContext): ComposedSchedule
   // An interval that would count from the creation of its task counts from the same instant as the limit.
   const sinceMs = startMs === undefined ? nowMs : undefined;
   const unlimited = new ComposedSchedule({ ...parts, sinceMs });
-  const task = { createdMs: fromMs, seed: 0 };
-  let untilMs = startMs === undefined ? fromMs : fromMs - 1;
-  for (let count = 0; count < limit; count++) {
-    const next = unlimited.instant(untilMs, task);
-    if (next === Infinity) break;
-    untilMs = next;
-  }
+  const untilMs = lastOf(unlimited, limit, startMs === undefined ? fromMs : fromMs - 1, fromMs);
   return new ComposedSchedule({ ...parts, untilMs, sinceMs });
+}
+
+/** The instant of a schedule that is the `limit`-th after `afterMs`, or its last; `afterMs` if there is none. */
+function lastOf(schedule: ComposedSchedule, limit: number, afterMs: number, createdMs: number): number {
+  const task = { createdMs, seed: 0 };
+  const { period } = schedule.parts;
+  let last = afterMs;
+  if (isExact(period)) {
+    const first = schedule.instant(afterMs, task);
+    return first === Infinity ? afterMs : Math.min(first + (limit - 1) * period.ms, MAX_INSTANT_MS);
+  }
+  for (let count = 0; count < limit; count++) {
+    const next = schedule.instant(last, task);
+    if (next === Infinity) break;
+    last = next;
+  }
+  return last;
+}
+
+function isExact(period: Period | undefined): period is Period {
+  return period !== undefined && period.months === 0 && period.days === 0;
 }
 
 function readCrons(value: unknown, between: DayWindow | undefined): ScheduleParts['crons'] {
@@ -172,24 +195,19 @@ function readEvery(spec: ScheduleSpec, between: DayWindow | undefined): Period {
   if (!reading.ok) throw new Refusal('invalid_every', 'every', `every: ${reading.message}`, reading.position);
   const { months, days, ms } = reading;
   const hasCalendar = months > 0 || days > 0;
-  if (spec.timezone !== undefined && !hasCalendar)
-    refuse(
-      'timezone',
-      'a time zone goes with days, weeks, months and years: hours and shorter are the same everywhere',
-    );
   if (between !== undefined && (!hasCalendar || ms > 0))
     refuse('between', 'between goes with whole days, weeks, months or years, as in "every": "1d"');
   return { months, days, ms };
 }
 
-function readBounds(spec: ScheduleSpec): Pick<ScheduleParts, 'startMs' | 'endMs' | 'limit'> {
+function readBounds(spec: ScheduleSpec, mostLimit: number): Pick<ScheduleParts, 'startMs' | 'endMs' | 'limit'> {
   const startMs = spec.startAt === undefined ? undefined : instant('startAt', spec.startAt);
   const endMs = spec.endAt === undefined ? undefined : instant('endAt', spec.endAt);
   if (startMs !== undefined && endMs !== undefined && endMs < startMs)
     refuse('endAt', 'endAt lies before startAt: nothing would ever fire');
   const { limit } = spec;
-  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= MOST_LIMIT))
-    refuse('limit', `limit is a whole number from 1 to ${MOST_LIMIT}`);
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= mostLimit))
+    refuse('limit', `limit is a whole number from 1 to ${mostLimit}`);
   return { startMs, endMs, limit };
 }
 
@@ -198,7 +216,7 @@ function readRules(
   kind: 'every' | 'cron',
   period: Period | undefined,
 ): Pick<ScheduleParts, 'gap' | 'fold'> {
-  const exact = kind === 'every' && period !== undefined && period.months === 0 && period.days === 0;
+  const exact = kind === 'every' && isExact(period);
   for (const field of ['gap', 'fold'] as const) {
     if (spec[field] !== undefined && exact)
       refuse(field, `${field} goes with cron and with days, weeks, months and years on a zone's clock`);

@@ -14,13 +14,13 @@ export interface ScheduleSpec {
   readonly anchor?: string | number;
   /** Cron: 5 fields, 6 with seconds first, or a macro such as `@daily`; or up to ten of these, each instant once. */
   readonly cron?: string | readonly string[];
-  /** IANA zone of `cron`, of `between`, and of an interval's days, weeks, months and years. Default UTC; never the machine's. */
+  /** IANA zone of `cron`, of `between`, and of an interval's days, weeks, months and years (hours and shorter are the same everywhere). Default UTC; never the machine's. */
   readonly timezone?: string;
   /** No fire is before it. */
   readonly startAt?: string | number;
   /** No fire is after it. */
   readonly endAt?: string | number;
-  /** So many instants of the schedule, 1 to 10,000, counted from `startAt` or from when it was stated, run or not. */
+  /** So many instants of the schedule, 1 to 10,000 (1,000,000,000 of an exact interval), counted from `startAt` or from when it was stated, run or not. */
   readonly limit?: number;
   /** A wall time that a change of the clock skips runs after the gap, or not at all. Default: by the kind of job. */
   readonly gap?: GapRule;

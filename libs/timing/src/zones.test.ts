@@ -66,6 +66,23 @@ describe('Zone', () => {
     expect([span.end, span.offset]).toEqual([change, -5 * 3_600]);
   });
 
+  it('finds changes that undo each other within a week', () => {
+    for (const [name, from, to] of [
+      ['America/Recife', Date.UTC(2000, 8, 20), Date.UTC(2000, 9, 25)],
+      ['America/Noronha', Date.UTC(2000, 8, 20), Date.UTC(2000, 9, 25)],
+      ['Asia/Gaza', Date.UTC(2040, 9, 10), Date.UTC(2040, 10, 5)],
+    ] as const) {
+      const zone = findZone(name) as Zone;
+      const truth = offsetByIntl(name);
+      const offsets = new Set<number>();
+      for (let at = from / 1000; at < to / 1000; at += 1_800) {
+        expect(zone.offsetAt(at), `${name} at ${new Date(at * 1000).toISOString()}`).toBe(truth(at));
+        offsets.add(zone.offsetAt(at));
+      }
+      expect(offsets.size, name).toBe(2);
+    }
+  });
+
   it('has no zone by other names', () => {
     for (const name of ['', 'Mars/Olympus', 'local', 'CEST+1']) expect(findZone(name)).toBeUndefined();
   });

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
 
 import { lint, parseCalendar, parseSchedule, preview, type Calendar, type ScheduleSpec } from '@belfry/timing';
 import { describe, expect, it } from 'vitest';
+
+import { answersTo } from './preview-batch.ts';
 
 // Computes what docs/schedules.md shows.
 
@@ -36,6 +39,15 @@ describe('docs/schedules.md', () => {
       [local, ...notes].join('  '),
     );
     expect(lines.length < count ? [...lines, 'no more'] : lines).toEqual(shown);
+  });
+
+  it('shows what --batch answers', async () => {
+    const [asked = '', answered = ''] = [...PAGE.matchAll(/^```ndjson\n(.*?)^```/gms)].map(
+      ([, text]) => text as string,
+    );
+    let answers = '';
+    for await (const text of answersTo(Readable.from([Buffer.from(asked)]), NOW)) answers += text;
+    expect(answers).toBe(answered);
   });
 
   const warnings = [...PAGE.matchAll(/^\| `(\w+)` +\| `(\{.*?\})`/gm)].map((match) => match.slice(1, 3));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { memoryClient, testCli } from '../testing.ts';
+import { answersTo } from '../preview-batch.ts';
 import { forecast } from './forecast.ts';
 import { lint } from './lint.ts';
 import { preview } from './preview.ts';
@@ -9,6 +10,10 @@ async function batch(...lines: string[]): Promise<Record<string, unknown>[]> {
   const { cli, documents } = testCli(memoryClient(), { stdin: lines.join('\n') });
   await preview(cli, { batch: true });
   return documents();
+}
+
+async function* once(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(chunk);
 }
 
 describe('schedule preview', () => {
@@ -115,6 +120,87 @@ describe('schedule preview --batch', () => {
       { id: null, error: { code: 'malformed', message: expect.any(String) } },
       { id: 7, error: { code: 'invalid_field', path: 'count', message: expect.any(String) } },
     ]);
+  });
+
+  it('is strictly after an instant between two milliseconds, wherever its offset puts it', async () => {
+    const cron = '*/15 * * * *';
+    const next = ['2022-04-02T12:15:00.000Z'];
+    for (const after of [
+      '2022-04-02T12:14:59.9999Z',
+      '2022-04-03T02:14:59.9999+14:00',
+      '2022-04-02T00:14:59.999-12:00',
+    ])
+      expect(await batch(JSON.stringify({ id: after, cron, after, count: 1 }))).toEqual([{ id: after, next }]);
+  });
+
+  it('takes the definitions of calendars in place of names', async () => {
+    const daily = { cron: '0 9 * * *', after: '2027-12-24T10:00:00Z', count: 2 };
+    const [skipped, moved, named, wrong, many, text] = await batch(
+      JSON.stringify({ id: 1, ...daily, calendars: [{ exclude: ['12-25'] }, { exclude: ['2027-12-26'] }] }),
+      JSON.stringify({ id: 2, ...daily, calendars: [{ exclude: ['12-25'] }], onExcluded: 'next' }),
+      JSON.stringify({ id: 3, ...daily, calendars: [{ exclude: ['12-25'] }, 'holidays'] }),
+      JSON.stringify({ id: 4, ...daily, calendars: [{ exclude: ['12-25', '2027-02-30'] }] }),
+      JSON.stringify({ id: 5, ...daily, calendars: Array(9).fill({}) }),
+      JSON.stringify({ id: 6, ...daily, calendars: 'holidays' }),
+    );
+    expect(skipped).toEqual({ id: 1, next: ['2027-12-27T09:00:00.000Z', '2027-12-28T09:00:00.000Z'] });
+    expect(moved).toEqual({ id: 2, next: ['2027-12-26T00:00:00.000Z', '2027-12-26T09:00:00.000Z'] });
+    expect(named).toMatchObject({ id: 3, error: { code: 'unsupported', path: 'calendars[1]' } });
+    expect(wrong).toMatchObject({ id: 4, error: { code: 'invalid_calendar', path: 'calendars[0].exclude[1]' } });
+    expect(many).toMatchObject({ id: 5, error: { code: 'invalid_schedule', path: 'calendars' } });
+    expect(text).toMatchObject({ id: 6, error: { code: 'invalid_schedule', path: 'calendars' } });
+  });
+
+  it('gives ids back as they came, and says which line it is where there is none', async () => {
+    const { cli, stdout } = testCli(memoryClient(), {
+      stdin: [
+        '\ufeff{"id":12345678901234567890,"at":"2022-05-01T00:00:00Z"}\r',
+        '{"id":["x"],"at":1}',
+        '   ',
+        '{"id":1.50,"at":1,"count":1e9}',
+        '{"id":true,"at"',
+      ].join('\n'),
+    });
+    await preview(cli, { batch: true });
+    expect(stdout().trim().split('\n')).toEqual([
+      '{"id":12345678901234567890,"next":[]}',
+      '{"id":null,"error":{"code":"invalid_field","message":"line 2: id is a text or a number","path":"id"}}',
+      '{"id":1.50,"error":{"code":"invalid_field","message":"count is a whole number from 1 to 10000","path":"count"}}',
+      expect.stringMatching(/^\{"id":null,"error":\{"code":"malformed","message":"line 5: /),
+    ]);
+  });
+
+  it('hands answers on in small texts, whatever a chunk asks for', async () => {
+    const line = Buffer.from('{"cron":"* * * * *","after":0,"count":10000}\n');
+    const chunk = Buffer.concat(Array<Buffer>(40).fill(line));
+    let [texts, longest, lines] = [0, 0, 0];
+    for await (const text of answersTo(once(chunk), 0)) {
+      texts++;
+      longest = Math.max(longest, text.length);
+      lines += text.split('\n').length - 1;
+    }
+    expect([texts, lines]).toEqual([41, 40]);
+    expect(longest).toBeLessThan(400_000);
+  });
+
+  it('has a line of error for whatever stands in a field', async () => {
+    const odd = [null, true, -1, 1e300, 0.5, '', ' ', '\0', 'x'.repeat(5_000), [], [[]], {}, { a: 1 }, ['', 1], 'NaN'];
+    const fields =
+      'at every anchor cron timezone startAt endAt limit gap fold calendars onExcluded jitter between after count';
+    const lines = fields
+      .split(' ')
+      .flatMap((field) => odd.map((value) => ({ id: field, cron: '0 9 * * *', [field]: value })));
+    const answers = await batch(...lines.map((line) => JSON.stringify(line)));
+    expect(answers.map(({ id }) => id)).toEqual(lines.map(({ id }) => id));
+    const codes = new Set(answers.map(({ error }) => (error as { code?: string } | undefined)?.code));
+    expect(codes).toEqual(
+      new Set([
+        ...['invalid_schedule', 'invalid_cron', 'invalid_timezone', 'invalid_calendar', 'invalid_field', 'unsupported'],
+        undefined,
+      ]),
+    );
+    const taken = answers.filter(({ error }) => error === undefined).length;
+    expect(taken).toBeLessThan(5);
   });
 
   it('refuses a line that does not end, and goes on after it', async () => {

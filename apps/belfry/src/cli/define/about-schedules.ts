@@ -16,7 +16,7 @@ Examples:
   belfry schedule preview --batch < schedules.ndjson
 
 --batch reads one JSON object a line, {"id", "after", "count", …} with the fields of a schedule (docs/schedules.md),
-and prints {"id", "next"} or {"id", "error"} for each. No server is needed.`;
+and prints {"id", "next"} or {"id", "error"} for each. "calendars" takes definitions in place of names. No server is needed.`;
 
 const LINT_HELP = `
 Examples:

@@ -21,7 +21,7 @@ export function withScheduleFlags(command: Command, makes: boolean): Command {
     .option('--anchor <instant>', `where the grid of --every begins${byDefault('when the task is made')}`)
     .option('--start-at <instant>', 'no fire before it')
     .option('--end-at <instant>', 'no fire after it')
-    .option('--limit <n>', 'so many instants of the schedule', wholeNumber(1, 10_000))
+    .option('--limit <n>', 'so many instants of the schedule', wholeNumber(1, 1_000_000_000))
     .addOption(new Option('--gap <rule>', 'wall times that a change of the clock skips').choices(['next', 'skip']))
     .addOption(new Option('--fold <rule>', 'wall times that it repeats').choices(['first', 'last', 'both']))
     .option('--calendar <name>', 'calendar whose exclusions hold; may be given again', texts)
