@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 
-import type { BelfryGround } from './systems/belfry.ts';
-
 /** Where the figures come from. */
 export interface Machine {
   readonly cpu: string;
@@ -15,7 +13,9 @@ export interface Machine {
 }
 
 /** @param ground servers that run, to ask them for their versions */
-export async function describeMachine(ground: BelfryGround): Promise<Machine> {
+export async function describeMachine(ground: {
+  versions(): Promise<{ readonly natsServer: string; readonly postgres: string }>;
+}): Promise<Machine> {
   const { natsServer, postgres } = await ground.versions();
   return {
     cpu: cpuModel(),

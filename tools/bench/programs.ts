@@ -28,7 +28,13 @@ export interface Program {
 export function startProgram(
   command: string,
   args: readonly string[],
-  options: { readonly logFile: string; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string },
+  options: {
+    readonly logFile: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly cwd?: string;
+    /** Instead of ours; only root can say so. */
+    readonly user?: { readonly uid: number; readonly gid: number };
+  },
 ): Program {
   const log = openSync(options.logFile, 'a');
   let child: ChildProcess;
@@ -37,6 +43,7 @@ export function startProgram(
       stdio: ['ignore', log, log, 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
+      ...options.user,
     });
   } finally {
     closeSync(log);

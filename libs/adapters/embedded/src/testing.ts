@@ -41,11 +41,30 @@ export async function createTestDatabase(postgresUrl: string): Promise<TestDatab
 }
 
 async function execute(url: string, statement: string): Promise<void> {
+  await withSql(url, (query) => query(statement));
+}
+
+export type Query = (
+  statement: string,
+  values?: readonly unknown[],
+) => Promise<readonly { readonly [column: string]: unknown }[]>;
+
+/** Statements on one connection of their own. Rejects with what Postgres says. */
+export async function withSql<T>(url: string, use: (query: Query) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined); // the statement under way fails with it
   await client.connect();
   try {
-    await client.query(statement);
+    return await use(async (statement, values) => {
+      const { rows } = await client.query<{ readonly [column: string]: unknown }>(statement, values && [...values]);
+      return rows;
+    });
   } finally {
     await client.end();
   }
 }
+
+// For those who start servers of their own: clusters, stand-bys.
+export { natsBinary } from './nats-binary.ts';
+export { postgresBinaries, type PostgresBinaries } from './postgres-binaries.ts';
+export { postgresUser, type User } from './step-down.ts';

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+
+import { account, runsOf, type Evidence, type Run } from './check.ts';
+
+const TASK = 'a'.repeat(32);
+const fire = (at: number): { execution: string; scheduledAt: number } => ({
+  execution: `${TASK}-${at.toString(36)}`,
+  scheduledAt: at,
+});
+const run = (at: number, startMs: number, more: Partial<Run> = {}): Run => ({
+  execution: fire(at).execution,
+  attempt: 1,
+  worker: 'w1_1',
+  startMs,
+  endMs: startMs + 10,
+  ...more,
+});
+const NOTHING: Evidence = { fires: [], runs: [], absences: [], cancels: [], retries: new Map(), doomed: new Set() };
+const kinds = (evidence: Partial<Evidence>): string[] =>
+  account({ ...NOTHING, ...evidence }).findings.map(({ kind }) => kind);
+
+describe('the account of a run', () => {
+  it('is clean when every fire ran once, at its time', () => {
+    const { findings, worstMs, late } = account({ ...NOTHING, fires: [fire(1_000)], runs: [run(1_000, 1_040)] });
+    expect([findings, worstMs, late]).toEqual([[], 40, 0]);
+  });
+
+  it('finds what never ran, and what never ended', () => {
+    expect(kinds({ fires: [fire(1_000)] })).toEqual(['lost']);
+    expect(kinds({ fires: [fire(1_000)], runs: [run(1_000, 1_000, { endMs: undefined })] })).toEqual(['lost']);
+  });
+
+  it('does not expect a good end of what is doomed', () => {
+    const { execution } = fire(1_000);
+    const runs = [run(1_000, 1_000, { endMs: undefined })];
+    expect(kinds({ fires: [fire(1_000)], runs, doomed: new Set([execution]) })).toEqual([]);
+  });
+
+  it('finds what ran early, beyond the exactness of a clock', () => {
+    expect(kinds({ fires: [fire(1_000)], runs: [run(1_000, 999)] })).toEqual([]);
+    expect(kinds({ fires: [fire(1_000)], runs: [run(1_000, 998)] })).toEqual(['early']);
+  });
+
+  it('counts what began more than a second late', () => {
+    expect(account({ ...NOTHING, fires: [fire(1_000)], runs: [run(1_000, 2_001)] }).late).toBe(1);
+  });
+
+  describe('of a second run', () => {
+    const fires = [fire(1_000)];
+    const second = run(1_000, 40_000, { worker: 'w2_1', attempt: 2 });
+
+    it('finds a double where the first worker lived', () => {
+      expect(kinds({ fires, runs: [second, run(1_000, 1_000)] })).toEqual(['doubled']);
+    });
+
+    it('takes it as allowed where the first worker died with it in its hands', () => {
+      const runs = [run(1_000, 1_000, { endMs: undefined }), second];
+      const evidence = { ...NOTHING, fires, runs, absences: [{ worker: 'w1_1', fromMs: 1_500, untilMs: Infinity }] };
+      expect(account(evidence)).toMatchObject({ findings: [], again: 1 });
+    });
+
+    it('finds a double where the first worker died long after its result', () => {
+      const absences = [{ worker: 'w1_1', fromMs: 30_000, untilMs: Infinity }];
+      expect(kinds({ fires, runs: [run(1_000, 1_000), second], absences })).toEqual(['doubled']);
+    });
+
+    it('finds a double where the first worker died only after the second run began', () => {
+      const absences = [{ worker: 'w1_1', fromMs: 41_000, untilMs: Infinity }];
+      expect(kinds({ fires, runs: [run(1_000, 1_000), second], absences })).toEqual(['doubled']);
+    });
+
+    it('takes retries as allowed, as many as handlers failed on purpose', () => {
+      const { execution } = fire(1_000);
+      const runs = [run(1_000, 1_000, { endMs: undefined }), run(1_000, 2_000, { attempt: 2 })];
+      expect(kinds({ fires, runs, retries: new Map([[execution, 1]]) })).toEqual([]);
+      const more = [...runs, run(1_000, 3_000, { attempt: 3 })];
+      expect(kinds({ fires, runs: more, retries: new Map([[execution, 1]]) })).toEqual(['doubled']);
+    });
+  });
+
+  it('finds what starts after its cancel was acknowledged, unless that named it as running', () => {
+    const runs = [run(1_000, 5_000)];
+    const { execution } = fire(1_000);
+    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [] }] })).toEqual(['cancelled']);
+    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 5_000, running: [] }] })).toEqual([]);
+    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [execution] }] })).toEqual([]);
+  });
+});
+
+describe("a worker's log", () => {
+  it('gives its runs, with and without an end, and leaves a torn line out', () => {
+    const { execution } = fire(1_000);
+    const log = `S ${execution} 1 1000\nS ${execution} 2 2000\nE ${execution} 1 1500\nS ${execution} 3 30`;
+    expect(runsOf('w1_1', log)).toEqual([
+      { execution, attempt: 1, worker: 'w1_1', startMs: 1_000, endMs: 1_500 },
+      { execution, attempt: 2, worker: 'w1_1', startMs: 2_000, endMs: undefined },
+    ]);
+  });
+});

@@ -1,0 +1,370 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { freePort, startProgram, untilReady, type Program } from '../bench/programs.ts';
+import { Cleanup } from '../bench/cleanup.ts';
+import { runsOf, type Absence, type Run } from './check.ts';
+import { NatsNode, newCredentials, type Credentials } from './nats.ts';
+import { PostgresNode, urlOf } from './postgres.ts';
+import { Proxy, type Fault } from './proxy.ts';
+
+const MAIN = fileURLToPath(new URL('../../apps/belfry/src/main.ts', import.meta.url));
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
+const DRILL = new URL('drill.ts', import.meta.url).href;
+const SHARDS = 256;
+
+/** What stands under a case. */
+export interface Ground {
+  readonly natsNodes: 1 | 3;
+  readonly standBy: boolean;
+  /** Each program reaches each server through a proxy of its own. */
+  readonly proxies: boolean;
+  /** Programs with the roles scheduler and supervisor. */
+  readonly schedulers: number;
+  readonly gateways: number;
+  readonly workers: number;
+}
+
+export interface Health {
+  readonly ok: boolean;
+  readonly parts: {
+    readonly nats: string;
+    readonly postgres: string;
+    readonly scheduler?: { readonly owned: readonly number[]; readonly tasks: number };
+    readonly supervisor?: { readonly leads: boolean };
+  };
+}
+
+interface Place {
+  readonly folder: string;
+  readonly natsUrl: string;
+  readonly postgresUrl: string;
+}
+
+/** A program of Belfry, or a worker: started, killed and started again under one name. */
+export class Member {
+  readonly name: string;
+  /** Empty: a worker. */
+  readonly roles: string;
+  readonly natsProxies: readonly Proxy[];
+  readonly postgresProxies: readonly Proxy[];
+  /** A file with the ms by which its clock shall be off. */
+  readonly clockFile: string;
+  /** Once this is there, its failpoint is armed. */
+  readonly failFile: string;
+  readonly logs: string[] = [];
+  readonly #place: Place;
+  readonly #blockFile: string;
+  #program: Program | undefined;
+  #incarnation = 0;
+  #http = 0;
+
+  constructor(name: string, roles: string, place: Place, proxies: { nats: Proxy[]; postgres: Proxy[] }) {
+    this.name = name;
+    this.roles = roles;
+    this.#place = place;
+    this.natsProxies = proxies.nats;
+    this.postgresProxies = proxies.postgres;
+    const file = (what: string): string => path.join(place.folder, `${name}.${what}`);
+    this.clockFile = file('clock');
+    this.failFile = file('fail');
+    this.#blockFile = file('block');
+    writeFileSync(this.clockFile, '');
+  }
+
+  get isRunning(): boolean {
+    return this.#program?.isRunning() === true;
+  }
+
+  get schedules(): boolean {
+    return this.roles.includes('scheduler');
+  }
+
+  /** The name of the present process: another one after each start. */
+  get incarnation(): string {
+    return `${this.name}_${this.#incarnation}`;
+  }
+
+  /** Starts it, without waiting. */
+  async begin(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    if (this.isRunning) return;
+    this.#incarnation++;
+    rmSync(this.failFile, { force: true });
+    const { folder, natsUrl, postgresUrl } = this.#place;
+    const servers = { BELFRY_NATS_URL: natsUrl, BELFRY_POSTGRES_URL: postgresUrl };
+    const logFile = path.join(folder, `${this.incarnation}.log`);
+    const isWorker = this.roles === '';
+    if (isWorker) this.logs.push(path.join(folder, `${this.incarnation}.runs`));
+    else this.#http = await freePort();
+    const server = ['server', '--roles', this.roles, '--node-id', this.name, '--json', '--http-port', `${this.#http}`];
+    const args = isWorker
+      ? [WORKER, this.logs.at(-1) as string, this.incarnation]
+      : ['--import', DRILL, MAIN, ...server, '--replicas', String(this.#replicas)];
+    this.#program = startProgram(process.execPath, args, {
+      logFile,
+      env: { ...servers, CHAOS_BLOCK: this.#blockFile, BELFRY_CLOCK_DRILL: this.clockFile, ...env },
+    });
+  }
+
+  get #replicas(): number {
+    return this.#place.natsUrl.split(',').length >= 3 ? 3 : 1;
+  }
+
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    await this.begin(env);
+    await this.untilReady();
+  }
+
+  async untilReady(timeoutMs = 90_000): Promise<void> {
+    await untilReady(this.#program as Program, this.name, async () => this.log().includes('{"ready":true'), timeoutMs);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#program?.signal(name);
+  }
+
+  /** Resolves when it has ended. */
+  async exited(): Promise<void> {
+    await this.#program?.exited;
+  }
+
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.exited();
+  }
+
+  /** SIGTERM, and SIGKILL where that takes too long. */
+  async stop(): Promise<void> {
+    this.signal('SIGCONT');
+    await this.#program?.stop();
+  }
+
+  /** Its event loop stands still. */
+  block(ms: number): void {
+    writeFileSync(this.#blockFile, String(ms));
+    this.signal('SIGUSR2');
+  }
+
+  /** Between it and all servers of a kind. */
+  cut(servers: 'nats' | 'postgres', fault: Fault, delayMs = 0): void {
+    for (const proxy of servers === 'nats' ? this.natsProxies : this.postgresProxies) proxy.set(fault, delayMs);
+  }
+
+  /** Undefined while it does not answer. */
+  async health(): Promise<Health | undefined> {
+    if (!this.isRunning) return undefined;
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.#http}/healthz`, { signal: AbortSignal.timeout(1_000) });
+      return (await response.json()) as Health;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** What the present process has logged. */
+  log(): string {
+    const file = path.join(this.#place.folder, `${this.incarnation}.log`);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+}
+
+/** Servers and programs on loopback, which can be broken one by one. */
+export class Cluster implements AsyncDisposable {
+  readonly ground: Ground;
+  readonly folder: string;
+  readonly nats: readonly NatsNode[];
+  /** The primary, and its stand-by if there is one. */
+  readonly postgres: PostgresNode[];
+  readonly members: readonly Member[];
+  /** For clients that are no part of the experiment: straight to the servers. */
+  readonly natsUrl: string;
+  readonly absences: Absence[] = [];
+  readonly #cleanup: Cleanup;
+
+  private constructor(parts: {
+    readonly ground: Ground;
+    readonly folder: string;
+    readonly nats: readonly NatsNode[];
+    readonly postgres: PostgresNode[];
+    readonly members: readonly Member[];
+    readonly natsUrl: string;
+    readonly cleanup: Cleanup;
+  }) {
+    this.ground = parts.ground;
+    this.folder = parts.folder;
+    this.nats = parts.nats;
+    this.postgres = parts.postgres;
+    this.members = parts.members;
+    this.natsUrl = parts.natsUrl;
+    this.#cleanup = parts.cleanup;
+  }
+
+  static async start(ground: Ground): Promise<Cluster> {
+    const cleanup = new Cleanup();
+    try {
+      const folder = cleanup.add(mkdtempSync(path.join(tmpdir(), 'belfry-chaos-')), (it) =>
+        process.env['CHAOS_KEEP'] === undefined ? rmSync(it, { recursive: true, force: true }) : undefined,
+      );
+      const user = newCredentials();
+      const [nats, primary] = await Promise.all([
+        NatsNode.startAll(folder, ground.natsNodes, user),
+        PostgresNode.create(folder, 'postgres', user),
+      ]);
+      for (const node of nats) cleanup.add(node, (it) => it.stop());
+      cleanup.add(primary, (it) => it.stop());
+      const postgres = [primary];
+      if (ground.standBy) postgres.push(cleanup.add(await primary.standBy(folder, 'standby'), (it) => it.stop()));
+      const members: Member[] = [];
+      const wanted: [string, number, string][] = [
+        ['s', ground.schedulers, 'scheduler,supervisor'],
+        ['g', ground.gateways, 'gateway'],
+        ['w', ground.workers, ''],
+      ];
+      for (const [letter, count, roles] of wanted) {
+        for (let i = 1; i <= count; i++) {
+          members.push(await placeMember(`${letter}${i}`, roles, { folder, user, ground, nats, postgres }, cleanup));
+        }
+      }
+      for (const member of members) cleanup.add(member, (it) => it.stop());
+      const natsUrl = natsUrlOf(user, nats.map(({ port }) => port)); // prettier-ignore
+      const cluster = new Cluster({ ground, folder, nats, postgres, members, natsUrl, cleanup });
+      await cluster.heal();
+      return cluster;
+    } catch (error) {
+      await cleanup.run().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  get schedulers(): Member[] {
+    return this.members.filter(({ schedules, isRunning }) => schedules && isRunning);
+  }
+
+  get gateways(): Member[] {
+    return this.members.filter(({ roles, isRunning }) => roles.includes('gateway') && isRunning);
+  }
+
+  get workers(): Member[] {
+    return this.members.filter(({ roles, isRunning }) => roles === '' && isRunning);
+  }
+
+  member(name: string): Member {
+    return this.members.find((member) => member.name === name) as Member;
+  }
+
+  async leader(): Promise<Member | undefined> {
+    for (const member of this.schedulers) {
+      if ((await member.health())?.parts.supervisor?.leads === true) return member;
+    }
+    return undefined;
+  }
+
+  /** Kills a worker, and says so to the checker. */
+  async killWorker(worker: Member): Promise<void> {
+    this.absences.push({ worker: worker.incarnation, fromMs: Date.now(), untilMs: Infinity });
+    await worker.kill();
+  }
+
+  /** A worker that crashes by itself, or cannot be heard. */
+  absent(worker: Member, fromMs: number, untilMs: number): void {
+    this.absences.push({ worker: worker.incarnation, fromMs, untilMs });
+  }
+
+  /** Everything is mended, and everybody who should be there is: all shards owned, once, by all schedulers. */
+  async heal(timeoutMs = 120_000): Promise<void> {
+    for (const node of this.nats) {
+      node.signal('SIGCONT');
+      if (!node.isRunning) await node.start();
+    }
+    for (const member of this.members) {
+      member.signal('SIGCONT');
+      member.cut('nats', 'pass');
+      member.cut('postgres', 'pass');
+      writeFileSync(member.clockFile, '');
+    }
+    const missing = this.members.filter(({ isRunning }) => !isRunning);
+    for (const member of missing) await member.begin();
+    await Promise.all(missing.map((member) => member.untilReady()));
+    await this.until('all shards are owned once, and all is healthy', () => this.#isWhole(), timeoutMs);
+  }
+
+  async until(what: string, holds: () => Promise<boolean> | boolean, timeoutMs = 60_000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!(await holds())) {
+      if (performance.now() > deadline) throw new Error(`never came: ${what}`);
+      await delay(100);
+    }
+  }
+
+  /** Of all workers, those that were killed too. */
+  runs(): Run[] {
+    return this.members.flatMap(({ logs }) =>
+      logs.flatMap((file) =>
+        existsSync(file) ? runsOf(path.basename(file, '.runs'), readFileSync(file, 'utf8')) : [],
+      ),
+    );
+  }
+
+  async ownedShards(): Promise<Map<string, readonly number[]>> {
+    const owned = new Map<string, readonly number[]>();
+    for (const member of this.schedulers) {
+      owned.set(member.name, (await member.health())?.parts.scheduler?.owned ?? []);
+    }
+    return owned;
+  }
+
+  async versions(): Promise<{ readonly natsServer: string; readonly postgres: string }> {
+    const natsServer = await (this.nats[0] as NatsNode).version();
+    const [row] = await (this.postgres[0] as PostgresNode).sql('SHOW server_version');
+    return { natsServer, postgres: String(row?.['server_version']) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cleanup.run();
+  }
+
+  async #isWhole(): Promise<boolean> {
+    const servers = this.members.filter(({ roles, isRunning }) => roles !== '' && isRunning);
+    const healths = await Promise.all(servers.map((member) => member.health()));
+    if (healths.some((health) => health?.ok !== true)) return false;
+    if (healths.filter((health) => health?.parts.supervisor?.leads === true).length !== 1) return false;
+    const owned = healths.flatMap((health) => (health?.parts.scheduler === undefined ? [] : [health.parts.scheduler]));
+    const all = owned.flatMap((of) => of.owned);
+    return all.length === SHARDS && new Set(all).size === SHARDS && owned.every((of) => of.owned.length > 0);
+  }
+}
+
+interface Surroundings {
+  readonly folder: string;
+  readonly user: Credentials;
+  readonly ground: Ground;
+  readonly nats: readonly NatsNode[];
+  readonly postgres: readonly PostgresNode[];
+}
+
+async function placeMember(name: string, roles: string, around: Surroundings, cleanup: Cleanup): Promise<Member> {
+  const { folder, user, ground, nats, postgres } = around;
+  mkdirSync(folder, { recursive: true });
+  const proxied = async (ports: readonly number[]): Promise<Proxy[]> =>
+    ground.proxies
+      ? await Promise.all(ports.map(async (port) => cleanup.add(await Proxy.start(port), (it) => it.close())))
+      : [];
+  const natsPorts = nats.map(({ port }) => port);
+  const postgresPorts = postgres.map(({ port }) => port);
+  const proxies = { nats: await proxied(natsPorts), postgres: await proxied(postgresPorts) };
+  const through = (own: readonly Proxy[], direct: readonly number[]): readonly number[] =>
+    own.length === 0 ? direct : own.map(({ port }) => port);
+  const place = {
+    folder,
+    natsUrl: natsUrlOf(user, through(proxies.nats, natsPorts)),
+    postgresUrl: urlOf(user, through(proxies.postgres, postgresPorts)),
+  };
+  return new Member(name, roles, place, proxies);
+}
+
+function natsUrlOf({ user, password }: Credentials, ports: readonly number[]): string {
+  return ports.map((port) => `nats://${user}:${password}@127.0.0.1:${port}`).join(',');
+}

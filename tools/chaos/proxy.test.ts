@@ -1,0 +1,93 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { Proxy } from './proxy.ts';
+
+let echo: Server;
+let proxy: Proxy;
+let heard: string;
+const clients: Socket[] = [];
+
+beforeEach(async () => {
+  heard = '';
+  echo = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      heard += chunk.toString();
+      socket.write(chunk);
+    });
+  });
+  echo.listen(0, '127.0.0.1');
+  await once(echo, 'listening');
+  proxy = await Proxy.start((echo.address() as AddressInfo).port);
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  await proxy.close();
+  echo.close();
+});
+
+async function open(): Promise<Socket> {
+  const client = connect(proxy.port, '127.0.0.1');
+  client.on('error', () => undefined);
+  clients.push(client);
+  await once(client, 'connect');
+  return client;
+}
+
+/** However it ends. */
+function closed(client: Socket): Promise<void> {
+  return new Promise((resolve) => client.once('close', () => resolve()));
+}
+
+async function said(client: Socket, text: string): Promise<string> {
+  client.write(text);
+  const [chunk] = (await once(client, 'data')) as [Buffer];
+  return chunk.toString();
+}
+
+describe('a proxy', () => {
+  it('passes both ways', async () => {
+    expect(await said(await open(), 'hello')).toBe('hello');
+  });
+
+  it('keeps the order when a delay ends', async () => {
+    const client = await open();
+    await said(client, 'x');
+    let answer = '';
+    client.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    proxy.set('pass', 50);
+    client.write('slow ');
+    await new Promise((resolve) => setImmediate(resolve));
+    proxy.set('pass');
+    client.write('fast');
+    while (!answer.includes('fast')) await once(client, 'data');
+    expect(answer).toBe('slow fast');
+  });
+
+  it('breaks what is there and refuses what comes', async () => {
+    const client = await open();
+    await said(client, 'hello');
+    proxy.set('refuse');
+    await closed(client);
+    const next = connect(proxy.port, '127.0.0.1');
+    next.on('error', () => undefined);
+    await closed(next);
+  });
+
+  it('lets a client speak that hears nothing', async () => {
+    const client = await open();
+    await said(client, 'hello');
+    proxy.set('deaf');
+    client.write(' again');
+    while (heard !== 'hello again') await new Promise((resolve) => setImmediate(resolve));
+    // What it did not hear is lost for good: healed, the connection is broken.
+    while (proxy.losses === 0) await new Promise((resolve) => setImmediate(resolve));
+    proxy.set('pass');
+    await closed(client);
+    expect(await said(await open(), 'new')).toBe('new');
+  });
+});

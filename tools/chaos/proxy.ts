@@ -1,0 +1,138 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/**
+ * What a proxy does with what passes: `pass`; `refuse` breaks what is there and refuses what comes; `hole` takes everything and passes
+ * nothing on, as a cable that was cut; `deaf` passes only what the client says, `mute` only what the server says. `delayMs` is added
+ * to each direction.
+ */
+export type Fault = 'pass' | 'refuse' | 'hole' | 'deaf' | 'mute';
+
+/**
+ * A TCP proxy on loopback between one program and one server.
+ *
+ * P1. Order is kept: a chunk is written after those before it, whatever the delay was when they came.
+ * P2. What a hole swallowed is gone for good, so its connection is broken when the hole ends: both sides would wait for ever, or see a
+ *     stream with a piece missing.
+ */
+export class Proxy {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #target: number;
+  readonly #pairs = new Set<Pair>();
+  #fault: Fault = 'pass';
+  #delayMs = 0;
+
+  private constructor(server: Server, target: number) {
+    this.#server = server;
+    this.#target = target;
+    this.port = (server.address() as AddressInfo).port;
+    server.on('connection', (client) => this.#open(client));
+  }
+
+  static async start(target: number): Promise<Proxy> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new Proxy(server, target);
+  }
+
+  /** Connections that a hole has swallowed something of. */
+  get losses(): number {
+    return [...this.#pairs].filter(({ hasLost }) => hasLost).length;
+  }
+
+  set(fault: Fault, delayMs = 0): void {
+    const healed = fault === 'pass' || fault === 'refuse';
+    this.#fault = fault;
+    this.#delayMs = delayMs;
+    for (const pair of this.#pairs) if (fault === 'refuse' || (healed && pair.hasLost)) pair.break(); // P2
+  }
+
+  async close(): Promise<void> {
+    this.#server.close();
+    for (const pair of this.#pairs) pair.break();
+    await once(this.#server, 'close');
+  }
+
+  #open(client: Socket): void {
+    client.on('error', () => undefined);
+    if (this.#fault === 'refuse') return void client.resetAndDestroy();
+    const pair = new Pair(client, connect(this.#target, '127.0.0.1'), {
+      passes: (from) => passes(this.#fault, from),
+      delayMs: () => this.#delayMs,
+      onEnd: () => this.#pairs.delete(pair),
+    });
+    this.#pairs.add(pair);
+  }
+}
+
+type Side = 'client' | 'server';
+
+function passes(fault: Fault, from: Side): boolean {
+  if (fault === 'pass') return true;
+  return (fault === 'deaf' && from === 'client') || (fault === 'mute' && from === 'server');
+}
+
+interface Rules {
+  passes(from: Side): boolean;
+  delayMs(): number;
+  onEnd(): void;
+}
+
+class Pair {
+  readonly #client: Socket;
+  readonly #server: Socket;
+  readonly #rules: Rules;
+  hasLost = false;
+
+  constructor(client: Socket, server: Socket, rules: Rules) {
+    this.#client = client;
+    this.#server = server;
+    this.#rules = rules;
+    this.#pump('client', client, server);
+    this.#pump('server', server, client);
+  }
+
+  break(): void {
+    if (!this.#client.destroyed) this.#client.resetAndDestroy();
+    if (!this.#server.destroyed) this.#server.resetAndDestroy();
+    this.#rules.onEnd();
+  }
+
+  #pump(from: Side, source: Socket, sink: Socket): void {
+    source.setNoDelay(true);
+    let last = Promise.resolve();
+    let waiting = 0;
+    const then = (act: () => void): void => {
+      const delayMs = this.#rules.delayMs();
+      const wait = delayMs === 0 ? undefined : new Promise<void>((resolve) => setTimeout(resolve, delayMs));
+      waiting++;
+      last = Promise.all([last, wait]).then(() => {
+        waiting--;
+        act(); // P1
+      });
+    };
+    source.on('data', (chunk: Buffer) => {
+      if (!this.#rules.passes(from)) return void (this.hasLost = true);
+      if (this.#rules.delayMs() === 0 && waiting === 0) {
+        if (!sink.write(chunk)) {
+          source.pause();
+          sink.once('drain', () => source.resume());
+        }
+        return;
+      }
+      then(() => {
+        if (!sink.destroyed) sink.write(chunk);
+      });
+    });
+    source.on('end', () => {
+      if (this.#rules.passes(from)) then(() => void sink.end());
+    });
+    source.on('error', () => this.#rules.passes(from) && this.break());
+    source.on('close', () => {
+      if (!this.#rules.passes(from)) return; // nobody learns of it through a hole
+      if (sink.destroyed) this.#rules.onEnd();
+    });
+  }
+}

@@ -1,0 +1,16 @@
+/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** One of them. @throws RangeError of none */
+export function pick<T>(items: readonly T[], random: () => number): T {
+  if (items.length === 0) throw new RangeError('nothing to pick from');
+  return items[Math.floor(random() * items.length)] as T;
+}

@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { account, type Account, type Evidence } from './check.ts';
+import { describeMachine, machineText } from '../bench/machine.ts';
+import { Cluster, type Ground } from './cluster.ts';
+import { Load } from './load.ts';
+import { randomOf } from './random.ts';
+import type { CaseLoad, ChaosCase, Scene, Settings } from './scene.ts';
+
+const USUAL_GROUND: Ground = { natsNodes: 1, standBy: false, proxies: false, schedulers: 2, gateways: 2, workers: 2 };
+const USUAL_LOAD = { tasks: 200, windowMs: 12_000, trickle: 5, work: () => ({ ms: 20 }), more: {} };
+const QUICK = { tasks: 100, windowMs: 5_000 };
+/** From the first create to the first fire. */
+const LEAD_MS = 3_000;
+const AFTER_MS = 2_000;
+const PATIENCE_MS = 90_000;
+
+/** One run of a case. */
+export interface RunResult {
+  readonly case: string;
+  readonly seed: number;
+  readonly account: Account;
+  /** Requests that were acknowledged, and how long the slowest waited; those without an answer. */
+  readonly requests: { readonly acknowledged: number; readonly slowestMs: number; readonly unanswered: number };
+  readonly measured: { readonly [what: string]: number };
+  readonly notes: readonly string[];
+  /** Empty: as it should be. */
+  readonly problems: readonly string[];
+}
+
+/** Runs cases one after the other, on the same cluster as long as they want the same one. */
+export class Runner implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #say: (line: string) => void;
+  /** Where the figures come from, once a cluster was up. */
+  machine: string | undefined;
+  #cluster: Cluster | undefined;
+  #loads = 0;
+
+  constructor(settings: Settings, say: (line: string) => void) {
+    this.#settings = settings;
+    this.#say = say;
+  }
+
+  /** Never rejects because of what the case did: that is in the result. */
+  async run(one: ChaosCase, seed: number): Promise<RunResult> {
+    const problems: string[] = [];
+    const notes: string[] = [];
+    const measured: Record<string, number> = {};
+    const random = randomOf(seed);
+    const cluster = await this.#clusterFor({ ...USUAL_GROUND, ...one.ground });
+    const loadOf: CaseLoad = typeof one.load === 'function' ? one.load(this.#settings) : (one.load ?? {});
+    const { windowMs, ...rest } = { ...USUAL_LOAD, ...loadOf, ...(this.#settings.quick && QUICK) };
+    const about = {
+      cluster,
+      random,
+      settings: this.#settings,
+      note: (text: string) => void notes.push(text),
+      measured: (what: string, ms: number) => void (measured[what] = Math.max(measured[what] ?? 0, ms)),
+      blame: (what: string) => void problems.push(what),
+    };
+    await one.prepare?.(about);
+    const startMs = Date.now() + LEAD_MS + rest.tasks / 5;
+    const load = new Load(cluster.natsUrl, {
+      ...rest,
+      name: `${process.pid}-${++this.#loads}`,
+      startMs,
+      endMs: startMs + windowMs,
+      random,
+    });
+    const scene: Scene = { ...about, load };
+    try {
+      await load.create();
+      load.begin();
+      await delay(
+        Math.max(0, startMs + (this.#settings.quick ? 0 : (one.afterMs ?? AFTER_MS)) + random() * 1_000 - Date.now()),
+      );
+      await one.inject(scene);
+      await delay(Math.max(0, load.plan.endMs - Date.now()));
+      await load.finish();
+      const evidence = await this.#untilOver(scene, one.patienceMs ?? PATIENCE_MS);
+      await cluster.heal();
+      await one.verify?.(scene);
+      return this.#result(one, seed, scene, evidence(), { problems, notes, measured });
+    } catch (error) {
+      problems.push(error instanceof Error ? error.message : String(error));
+      await this.#drop(); // in whatever state it is
+      return this.#result(one, seed, scene, evidenceOf(cluster, load), { problems, notes, measured });
+    } finally {
+      await load.close();
+      if (one.spoils === true) await this.#drop();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#drop();
+  }
+
+  #result(
+    one: ChaosCase,
+    seed: number,
+    { load }: Scene,
+    evidence: Evidence,
+    rest: Pick<RunResult, 'problems' | 'notes' | 'measured'>,
+  ): RunResult {
+    const { acknowledged, slowestMs, unanswered } = load;
+    return {
+      case: one.name,
+      seed,
+      account: account(evidence),
+      requests: { acknowledged, slowestMs: Math.round(slowestMs), unanswered },
+      ...rest,
+    };
+  }
+
+  /** Waits until every fire has run to its end, or the patience has; returns how to read what there is at any time. */
+  async #untilOver({ cluster, load }: Scene, patienceMs: number): Promise<() => Evidence> {
+    const deadline = performance.now() + patienceMs;
+    const read = (): Evidence => evidenceOf(cluster, load);
+    while (performance.now() < deadline && account(read()).findings.some(({ kind }) => kind === 'lost'))
+      await delay(500);
+    return read;
+  }
+
+  async #clusterFor(ground: Ground): Promise<Cluster> {
+    const present = this.#cluster;
+    if (present !== undefined && JSON.stringify(present.ground) === JSON.stringify(ground)) return present;
+    await this.#drop();
+    const startedAt = performance.now();
+    this.#cluster = await Cluster.start(ground);
+    const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+    if (this.machine === undefined) {
+      this.machine = machineText(await describeMachine(this.#cluster));
+      this.#say(this.machine);
+    }
+    this.#say(`a cluster is up after ${seconds} s: ${describeGround(ground)}`);
+    return this.#cluster;
+  }
+
+  async #drop(): Promise<void> {
+    const cluster = this.#cluster;
+    this.#cluster = undefined;
+    await cluster?.[Symbol.asyncDispose]();
+  }
+}
+
+function evidenceOf(cluster: Cluster, load: Load): Evidence {
+  const { fires, cancels, retries, doomed } = load;
+  return { fires, cancels, retries, doomed, runs: cluster.runs(), absences: cluster.absences };
+}
+
+function describeGround({ natsNodes, standBy, proxies, schedulers, gateways, workers }: Ground): string {
+  const nats = natsNodes === 1 ? 'one NATS' : `${natsNodes} NATS nodes`;
+  const postgres = standBy ? 'Postgres with a stand-by' : 'one Postgres';
+  return `${nats}, ${postgres}, ${schedulers} schedulers, ${gateways} gateways, ${workers} workers${proxies ? ', proxies' : ''}`;
+}
