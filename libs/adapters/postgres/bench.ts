@@ -9,7 +9,16 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { randomBytes } from 'node:crypto';
 
-import type { ActiveRow, HistoryRow, Outcome, ShardDelta, ShardHead, TaskPatch, TaskRow } from '@belfry/ports';
+import {
+  NO_FIRES,
+  type ActiveRow,
+  type HistoryRow,
+  type Outcome,
+  type ShardDelta,
+  type ShardHead,
+  type TaskPatch,
+  type TaskRow,
+} from '@belfry/ports';
 import { encodeTarget, LIMITS, shardOf } from '@belfry/protocol';
 import pg from 'pg';
 
@@ -160,7 +169,7 @@ class Bench {
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
-      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      counters: NO_FIRES,
       gaps: [],
       ...change,
     };

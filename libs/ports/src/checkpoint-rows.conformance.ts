@@ -2,16 +2,17 @@ import { randomBytes } from 'node:crypto';
 
 import { encodeTarget, type Target } from '@belfry/protocol';
 
-import type {
-  ActiveRow,
-  Body,
-  CalendarRow,
-  CheckpointStore,
-  HistoryRow,
-  LoadedTask,
-  ShardDelta,
-  ShardHead,
-  TaskRow,
+import {
+  NO_FIRES,
+  type ActiveRow,
+  type Body,
+  type CalendarRow,
+  type CheckpointStore,
+  type HistoryRow,
+  type LoadedTask,
+  type ShardDelta,
+  type ShardHead,
+  type TaskRow,
 } from './checkpoint-store.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -125,7 +126,7 @@ export function deltaOf(head: ShardHead, change: Partial<ShardDelta> = {}): Shar
     history: [],
     commands: [],
     forgetCommandsBefore: 0,
-    counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+    counters: NO_FIRES,
     gaps: [],
     ...change,
   };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { CheckpointStore } from './checkpoint-store.ts';
+import { NO_FIRES, type CheckpointStore } from './checkpoint-store.ts';
 import { checkpointCommits } from './checkpoint-commits.conformance.ts';
 import { activeRow, deltaOf, handsOn, historyRow, taskId, T0, taskRow, value } from './checkpoint-rows.conformance.ts';
 import type { CheckpointStoreHarness } from './checkpoint-rows.conformance.ts';
@@ -24,7 +24,7 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
 
     describe('epochs', () => {
       it('begin at 1, with nothing checkpointed', async () => {
-        const counters = { fired: 0, finished: 0, dead: 0, skipped: 0 };
+        const counters = NO_FIRES;
         expect(await take(3)).toEqual({ shard: 3, epoch: 1, seq: 0, watermark: 0, counters, gaps: [] });
       });
 
@@ -64,7 +64,16 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
       });
 
       it('carry on what was checkpointed', async () => {
-        const counters = { fired: 12, finished: 9, dead: 2, skipped: 7 };
+        const counters = {
+          fired: 12,
+          finished: 9,
+          dead: 2,
+          failed: 1,
+          cancelled: 3,
+          skipped: 7,
+          withdrawn: 4,
+          missed: 5,
+        };
         const head = {
           shard: 2,
           seq: 77,

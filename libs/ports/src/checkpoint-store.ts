@@ -111,14 +111,34 @@ export interface HistoryRow {
   readonly precision?: Precision;
 }
 
-/** Counters of fires, for reconciliation. */
+/** What became of a shard's fires since its beginning; `failed`, `cancelled`, `withdrawn` and `missed` since the ledger's. */
 export interface FireCounters {
+  /** Became executions. */
   readonly fired: number;
+  /** Executions that are over: of them `dead`, `failed` and `cancelled`, the rest succeeded. */
   readonly finished: number;
   readonly dead: number;
-  /** Missed fires that a catch-up policy did not keep; a lower bound. */
+  /** Ended with a failure or a timeout, their tasks being cancelled. */
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Not kept by a catch-up policy; a lower bound. */
   readonly skipped: number;
+  /** Due, and taken back by an update or a cancel before they were dispatched; a lower bound. */
+  readonly withdrawn: number;
+  /** Due, and in no place at all: it must be 0. */
+  readonly missed: number;
 }
+
+export const NO_FIRES: FireCounters = {
+  fired: 0,
+  finished: 0,
+  dead: 0,
+  failed: 0,
+  cancelled: 0,
+  skipped: 0,
+  withdrawn: 0,
+  missed: 0,
+};
 
 /** Spans of time in which nobody watched a shard, 60 s or longer after which they were found: (fromMs, untilMs], disjoint, in order. */
 export type UnwatchedSpans = readonly (readonly [fromMs: number, untilMs: number])[];

@@ -1,14 +1,15 @@
-import type {
-  ActiveRow,
-  Body,
-  CalendarRow,
-  CheckpointStore,
-  HistoryRow,
-  LoadedTask,
-  ShardDelta,
-  ShardHead,
-  TaskPatch,
-  TaskRow,
+import {
+  NO_FIRES,
+  type ActiveRow,
+  type Body,
+  type CalendarRow,
+  type CheckpointStore,
+  type HistoryRow,
+  type LoadedTask,
+  type ShardDelta,
+  type ShardHead,
+  type TaskPatch,
+  type TaskRow,
 } from './checkpoint-store.ts';
 import { ok } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
@@ -44,7 +45,7 @@ export class MemoryCheckpointStore implements CheckpointStore {
         epoch: 0,
         seq: 0,
         watermark: 0,
-        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        counters: NO_FIRES,
         gaps: [],
       },
       lastAttempt: undefined,

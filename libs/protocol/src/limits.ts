@@ -57,6 +57,10 @@ export const LIMITS = {
   lateFiresASecond: 2_000,
   /** Missed fires that are counted one by one when a task skips them; beyond, the count is a lower bound unless the schedule is a fixed interval. */
   countedSkips: 100,
+  /** Tasks that a node looks at in one tick, to see whether a fire is missing. */
+  auditTasks: 32,
+  /** Missing fires that a shard tells and counts between two takeovers. */
+  auditFindings: 1_000,
   /** Spans of time that a shard remembers as unwatched. */
   gaps: 8,
   /** Grid on which fires of precision normal, and of low, are dispatched. */

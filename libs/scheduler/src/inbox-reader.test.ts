@@ -1,5 +1,6 @@
 import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { LIMITS } from '@belfry/protocol';
+import { NO_FIRES } from '@belfry/ports';
 import { Interned, Shard } from '@belfry/shard';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HostedShard } from './hosted-shard.ts';
@@ -76,7 +77,7 @@ describe('reading the inbox', () => {
         epoch: 1,
         seq,
         watermark: 0,
-        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        counters: NO_FIRES,
         gaps: [],
       };
       const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
@@ -114,7 +115,7 @@ describe('reading the inbox', () => {
         epoch: 1,
         seq: 0,
         watermark: 0,
-        counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+        counters: NO_FIRES,
         gaps: [],
       };
       const core = new Shard({ shard, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
@@ -158,7 +159,7 @@ describe('reading the inbox', () => {
       epoch: 1,
       seq: 0,
       watermark: 0,
-      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      counters: NO_FIRES,
       gaps: [],
     };
     const core = new Shard({ shard: 0, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });

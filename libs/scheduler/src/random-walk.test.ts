@@ -188,6 +188,10 @@ it.each(Array.from({ length: SEEDS }, (_, at) => at + 1))(
       [...walk.starts].filter(([, times]) => times !== 1),
       said,
     ).toEqual([]);
+    expect(
+      cluster.lines.filter((line) => /is missing|does not balance/.test(line)),
+      said,
+    ).toEqual([]);
   },
 );
 

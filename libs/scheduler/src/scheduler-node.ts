@@ -6,6 +6,7 @@ import { Adrift } from './adrift.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
+import { Completeness, nodeLedger, type NodeLedger } from './completeness.ts';
 import { Demand } from './demand.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { eventMessage } from './event-message.ts';
@@ -28,6 +29,7 @@ export interface NodeStatus {
   readonly workers: number;
   readonly waitingRows: number;
   readonly memoryBytes: number;
+  readonly ledger: NodeLedger;
 }
 
 /**
@@ -48,6 +50,7 @@ export class SchedulerNode {
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
   readonly #turns: Turns;
+  readonly #completeness: Completeness;
   /** Of the work stream that was lost: what was not in it. */
   #unsent: ReadonlySet<string> = new Set();
   readonly #crashes: Crashes;
@@ -71,6 +74,7 @@ export class SchedulerNode {
     this.#bodies = new Bodies(env.store, env.log, env.timers);
     this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
+    this.#completeness = new Completeness(env.log);
     const node = {
       hosted: () => this.#hosted.values(),
       ownedShare: () => this.#hosted.size / env.shards,
@@ -139,6 +143,7 @@ export class SchedulerNode {
       workers: this.#demand.workers,
       waitingRows: this.#checkpointer.waitingRows(),
       memoryBytes: sum(({ core }) => core.memoryBytes) + this.#bodies.bytes,
+      ledger: nodeLedger(hosts),
     };
   }
 
@@ -366,6 +371,7 @@ export class SchedulerNode {
       this.#tellEvents(host);
     }
     if (due) this.#dispatcher.round();
+    this.#completeness.tick([...this.#hosted.values()], (host, act) => this.#guard(host, act));
   }
 
   #tellEvents({ core }: HostedShard): void {

@@ -115,6 +115,34 @@ export const METRICS = {
     type: 'gauge',
     help: 'Bytes of task tables, wheels and the payload cache.',
   },
+  belfry_fires_expected: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Fires that came due in the shards of this node since the beginning: the sum of the four below and of those missed.',
+  },
+  belfry_fires_waiting: { role: 'scheduler', type: 'gauge', help: 'Fires that wait to become executions.' },
+  belfry_fires_dispatched: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Fires that are executions: dispatched, or between two attempts.',
+  },
+  belfry_fires_finished: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Fires whose executions are over, since the beginning.',
+    labels: { end: '`succeeded`, `dead`, `failed` (its task being cancelled) or `cancelled`' },
+  },
+  belfry_fires_skipped: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Fires that were due and not run, since the beginning; a lower bound of both.',
+    labels: { by: '`policy` of catch-up, or `command`: an update or a cancel' },
+  },
+  belfry_missed_fires: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Fires that came due and are in none of these accounts, or that the audit found in no place: **it must be 0**; the log tells each.',
+  },
   belfry_clock_skew_seconds: {
     role: 'all',
     type: 'gauge',
@@ -162,6 +190,23 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.set(read());
+      },
+    });
+  }
+
+  /** The same with a value for each of a few values of one label. */
+  gaugeBy<Label extends string>(
+    name: NameOf<'gauge'>,
+    label: Label,
+    read: () => Readonly<Record<string, number>>,
+  ): void {
+    new Gauge({
+      name,
+      help: METRICS[name].help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect() {
+        for (const [value, count] of Object.entries(read())) this.set({ [label]: value } as never, count);
       },
     });
   }

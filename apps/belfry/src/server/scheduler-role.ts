@@ -114,4 +114,16 @@ function gauges(metrics: Metrics, scheduler: SchedulerNode): void {
   metrics.gauge('belfry_workers', () => status().workers);
   metrics.gauge('belfry_checkpoint_waiting_rows', () => status().waitingRows);
   metrics.gauge('belfry_state_bytes', () => status().memoryBytes);
+  metrics.gauge('belfry_fires_expected', () => status().ledger.expected);
+  metrics.gauge('belfry_fires_waiting', () => status().ledger.waiting);
+  metrics.gauge('belfry_fires_dispatched', () => status().ledger.dispatched);
+  metrics.gaugeBy('belfry_fires_finished', 'end', () => {
+    const { succeeded, dead, failed, cancelled } = status().ledger;
+    return { succeeded, dead, failed, cancelled };
+  });
+  metrics.gaugeBy('belfry_fires_skipped', 'by', () => {
+    const { skipped, withdrawn } = status().ledger;
+    return { policy: skipped, command: withdrawn };
+  });
+  metrics.gauge('belfry_missed_fires', () => status().ledger.missed);
 }

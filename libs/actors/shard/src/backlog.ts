@@ -67,12 +67,14 @@ const PRIORITIES = [0, 1, 2] as const;
  * What is due and not dispatched, by queue and priority: executions that ran before, and tasks whose next fire is due, in lines by
  * what they wait for.
  *
- * B1. `waiting` counts the slots in the lists and the pending executions, exactly.
+ * B1. `waiting` counts the slots in the lists and the pending executions, exactly; `total` all of them, `fires` the slots.
  */
 export class Backlog {
   readonly #queues = new Map<string, QueueBacklog>();
   readonly #links: SlotLinks;
   total = 0;
+  /** Of them, tasks whose next fire waits; the rest are executions. */
+  fires = 0;
 
   constructor(links: SlotLinks) {
     this.#links = links;
@@ -81,12 +83,14 @@ export class Backlog {
   addSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
     this.#links.pushBack(backlog.slots[priority][lane], slot);
+    this.fires++;
     this.#count(backlog, priority, 1);
   }
 
   removeSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
     this.#links.remove(backlog.slots[priority][lane], slot);
+    this.fires--;
     this.#count(backlog, priority, -1);
   }
 
@@ -125,6 +129,7 @@ export class Backlog {
     expected: ReadonlyMap<string, { readonly slots: readonly Set<number>[]; readonly executions: Set<Execution> }>,
   ): void {
     let total = 0;
+    let fires = 0;
     for (const queue of new Set([...this.#queues.keys(), ...[...expected.keys()].map((line) => line.slice(0, -2))])) {
       for (const priority of PRIORITIES) {
         const line = `${queue}/${priority}`;
@@ -138,12 +143,14 @@ export class Backlog {
           const wanted = due?.slots[lane] ?? new Set();
           check(sameSet(slots, wanted), `B1: ${line}, lane ${lane} holds slots ${[...slots].join(' ')}`);
           waiting += slots.size;
+          fires += slots.size;
         }
         check(backlog.waiting[priority] === waiting, `B1: ${line} counts ${backlog.waiting[priority]}`);
         total += waiting;
       }
     }
     check(total === this.total, `B1: ${this.total} waiting, ${total} found`);
+    check(fires === this.fires, `B1: ${this.fires} fires wait, ${fires} found`);
   }
 
   /** The backlog as text, a line per queue and priority with something waiting: slots, then executions. */

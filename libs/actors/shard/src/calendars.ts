@@ -1,9 +1,9 @@
 import { LIMITS, wireError, type Answer, type CalendarRecord } from '@belfry/protocol';
 import type { CalendarRow } from '@belfry/ports';
 import { parseCalendar } from '@belfry/timing';
-import { noteDoubt } from './doubts.ts';
 import { qualifiedName } from './known-calendars.ts';
 import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
+import { withdraw } from './skips.ts';
 import type { ShardState } from './state.ts';
 import { TASK_ENDED, TASK_FREE } from './task-table.ts';
 
@@ -50,7 +50,7 @@ function change(state: ShardState, row: CalendarRow, timestamp: number): number 
   const slots = slotsNaming(state, qualifiedName(row.namespace, row.name));
   for (const slot of slots) {
     enqueueDue(state, slot, timestamp, timestamp);
-    noteDoubt(state, slot, timestamp, undefined);
+    withdraw(state, slot, timestamp, undefined);
   }
   state.calendars.set(row);
   for (const slot of slots) {

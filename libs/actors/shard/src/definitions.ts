@@ -10,10 +10,10 @@ import {
 } from '@belfry/protocol';
 import { sameButSlot, withSlot } from '@belfry/timing';
 import { refuseUnknown } from './calendars.ts';
-import { noteDoubt } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
 import { closeAs } from './results.ts';
+import { withdraw } from './skips.ts';
 import { idHash, NEVER_MS, type ShardState } from './state.ts';
 import { hash64 } from './hash64.ts';
 import { FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_HELD } from './task-table.ts';
@@ -149,7 +149,10 @@ function retarget(state: ShardState, slot: number, text: string): void {
   if (interned.targets.text(table.target[slot] as number) === text) return;
   const due = state.isInBacklog(slot);
   const pointer = state.pointerOf(slot);
-  if (due) state.disarm(slot);
+  if (due) {
+    state.disarm(slot);
+    state.ledger.expected--; // the wheel hands it out again
+  }
   const ref = interned.targets.take(text);
   interned.targets.release(table.target[slot] as number);
   table.target[slot] = ref;
@@ -182,7 +185,7 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
   if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp, timestamp);
-  noteDoubt(state, slot, timestamp, undefined);
+  withdraw(state, slot, timestamp, undefined);
   state.disarm(slot);
   state.changeSchedule(slot, text);
   const change = { schedule: text, effectiveFrom: timestamp };
@@ -233,7 +236,7 @@ export function applyCancel(state: ShardState, record: CancelRecord, timestamp: 
 
 function cancel(state: ShardState, slot: number, timestamp: number): void {
   const { namespace } = state.targetOf(slot);
-  noteDoubt(state, slot, timestamp, timestamp);
+  withdraw(state, slot, timestamp, timestamp);
   state.endTask(slot, 'cancelled', timestamp);
   state.emit({ type: 'cancelled', namespace, task: state.table.idOf(slot), at: timestamp });
   for (const execution of [...(state.bySlot.get(slot) ?? [])]) {

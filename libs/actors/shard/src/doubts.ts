@@ -15,6 +15,8 @@ export interface Doubt {
   readonly opened: Set<number>;
   /** Its fires were counted as skipped. */
   readonly skipped: boolean;
+  /** Its fires up to here were counted as withdrawn. */
+  readonly withdrawnTo: number;
 }
 
 /** Before a task's pointer goes: notes what may have been dispatched of its coming fires. After the replay there is no such doubt. */
@@ -26,12 +28,13 @@ export function noteDoubt(state: ShardState, slot: number, timestamp: number, ca
   const fromMs = state.pointerOf(slot);
   const toMs = timestamp + LIMITS.clockSlackMs;
   if (fromMs > toMs) return;
-  addDoubt(state, slot, { fromMs, toMs, cancelledAt, skipped: false });
+  addDoubt(state, slot, { fromMs, toMs, cancelledAt, skipped: false, withdrawnTo: timestamp });
 }
 
 /** Fires of a task are skipped during a replay: an owner before this one may have seen them come due in time. */
 export function noteSkipDoubt(state: ShardState, slot: number, fromMs: number, toMs: number): void {
-  if (state.doubts !== undefined) addDoubt(state, slot, { fromMs, toMs, cancelledAt: undefined, skipped: true });
+  if (state.doubts !== undefined)
+    addDoubt(state, slot, { fromMs, toMs, cancelledAt: undefined, skipped: true, withdrawnTo: -Infinity });
 }
 
 function addDoubt(state: ShardState, slot: number, doubt: Omit<Doubt, 'next' | 'opened'>): void {

@@ -18,10 +18,12 @@ export interface Dispatch {
 /** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
   state.gaps.look(nowMs);
+  state.emptiedTo = -Infinity;
   let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit);
   // What is due within the running tick is still in the wheel: a fraction of a millisecond.
   if (taken < limit) {
-    state.watermark = Math.max(state.watermark, nowMs - (nowMs % TICK_MS));
+    state.emptiedTo = nowMs - (nowMs % TICK_MS);
+    state.watermark = Math.max(state.watermark, state.emptiedTo);
     if (state.backlog.total === 0) state.gaps.forget(); // G2
   }
   for (; taken < limit; taken++) {
@@ -39,12 +41,14 @@ function due(state: ShardState, slot: number, nowMs: number): void {
     state.forgetTask(slot);
     return;
   }
+  state.ledger.expected++; // L1
   state.table.state[slot] = TASK_HELD;
   const pointer = state.wheel.dueOf(slot);
   const kept = keptFrom(state, slot, pointer, nowMs);
   if (kept > pointer) {
     if (!state.isRecurring(slot)) return skipOnce(state, slot, pointer, nowMs);
     skip(state, slot, pointer, kept, nowMs);
+    if (kept <= nowMs) state.ledger.expected++;
   }
   if (kept <= nowMs) {
     // One that came due behind another of its task has waited long enough: the lines of the grid hold what waits for its next instant.

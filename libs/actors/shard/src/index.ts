@@ -1,3 +1,4 @@
+export { MISPLACES, type MissedFire } from './audit.ts';
 export type { AttemptRecord, Execution } from './execution.ts';
 export type { Dispatch } from './fires.ts';
 export { Interned, queueKey } from './intern.ts';

@@ -66,8 +66,14 @@ function assertExecutions(state: ShardState): void {
   check(bySlots === executions.size, `S3: ${executions.size} executions, ${bySlots} by slot`);
   for (const [queue, count] of state.out) check(count === (out.get(queue) ?? 0), `S8: ${count} are out of ${queue}`);
   for (const [queue, count] of out) check(count === state.out.get(queue), `S8: ${count} were found out of ${queue}`);
-  const { fired, finished } = state;
-  check(fired === finished + executions.size, `S6: ${fired} fired, ${finished} finished, ${executions.size} under way`);
+  const { expected, fired, finished, skipped, withdrawn, missed } = state.ledger;
+  check(fired === finished + executions.size, `L2: ${fired} fired, ${finished} finished, ${executions.size} under way`);
+  let waiting = 0;
+  for (const slot of slotsOf(state)) if (state.isInBacklog(slot)) waiting++;
+  check(
+    expected === waiting + fired + skipped + withdrawn + missed,
+    `L1: expected ${expected}, waiting ${waiting}, fired ${fired}, skipped ${skipped}, withdrawn ${withdrawn}, missed ${missed}`,
+  );
 }
 
 function isWithWorker({ state }: Execution): boolean {
@@ -106,10 +112,10 @@ const PLACES: Readonly<Record<number, string>> = {
 
 /** The state as text: a line per task by id, its executions under it, then the backlog by queue and priority. */
 export function printState(state: ShardState): string {
-  const { table, executions, fired, finished, dead, skipped } = state;
+  const { table, executions, ledger } = state;
   const lines = [
     `shard ${state.shard}, epoch ${state.epoch}, seq ${state.seq}, watermark ${state.watermark}`,
-    `${table.size} tasks, ${executions.size} under way; fired ${fired}, finished ${finished}, dead ${dead}, skipped ${skipped}`,
+    `${table.size} tasks, ${executions.size} under way; ${ledger.print(state.backlog.fires)}`,
     ...state.gaps.spans.map(([fromMs, untilMs]) => `nobody watched from ${fromMs}: missed until ${untilMs}`),
   ];
   const slots = [...slotsOf(state)].sort((a, b) => (table.idOf(a) < table.idOf(b) ? -1 : 1));

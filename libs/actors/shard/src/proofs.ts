@@ -30,7 +30,9 @@ export function proveDispatch(state: ShardState, witness: Witness, timestamp: nu
   if (doubt === undefined) return proven;
   const execution = state.open(slot, fire.scheduledAt);
   execution.cancelledAt = doubt.cancelledAt;
-  if (doubt.skipped) state.skipped--;
+  if (doubt.skipped) state.ledger.skipped--;
+  else if (fire.scheduledAt <= doubt.withdrawnTo) state.ledger.withdrawn--;
+  else state.ledger.expected++;
   markDispatched(state, execution, 1);
   return execution;
 }
@@ -50,6 +52,7 @@ function proveComing(
   if (!real || scheduledAt > timestamp + LIMITS.clockSlackMs) return unknown('the task has no such fire');
   if (attempt !== 1) return unknown(`there is no attempt ${attempt} of it yet`);
   enqueueDue(state, slot, scheduledAt - 1, timestamp);
+  expectProven(state, slot);
   state.disarm(slot);
   const execution = openFire(state, slot, scheduledAt);
   markDispatched(state, execution, execution.attempt);
@@ -60,6 +63,7 @@ function proveComing(
 export function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number): void {
   for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
     const kept = keptFrom(state, slot, pointer, nowMs);
+    expectProven(state, slot);
     state.disarm(slot);
     if (kept > pointer) {
       // What comes after `untilMs` is not for this call to skip.
@@ -73,12 +77,18 @@ export function enqueueDue(state: ShardState, slot: number, untilMs: number, now
   }
 }
 
+/** A task's next fire is about to be decided about: it is expected from now on, unless it has come out of the wheel before (L1). */
+function expectProven(state: ShardState, slot: number): void {
+  if (!state.isInBacklog(slot)) state.ledger.expected++;
+}
+
 /**
  * Turns the next fire of a task without a place into an execution, `opened` but in no backlog, and arms the task for the fire after it.
- * A fire that is under way already is returned as it is.
+ * A fire that is under way already is returned as it is, and not expected twice.
  */
 export function openFire(state: ShardState, slot: number, scheduledAt: number): Execution {
   const known = adopt(state, slot, scheduledAt);
+  if (known !== undefined) state.ledger.expected--;
   const execution = known ?? state.open(slot, scheduledAt);
   state.arm(slot, state.isRecurring(slot) ? state.nextAfter(slot, scheduledAt) : NEVER_MS);
   return execution;

@@ -103,6 +103,7 @@ class Walk {
     const lines = rows.map(({ task, scheduledAt, state }) => `${task} ${scheduledAt} ${state}`);
     expect(lines.sort()).toEqual(this.#model.history.sort());
     expect(this.#shard.core.counters.dead).toBe(this.#model.dead);
+    this.#compareLedger();
   }
 
   #below(limit: number): number {
@@ -356,6 +357,24 @@ class Walk {
       }
     }
     expect(Object.fromEntries(seen)).toEqual(Object.fromEntries(expected));
+    expect(this.#shard.core.audit(0, Infinity).found).toEqual([]);
+  }
+
+  /** With nothing under way and everything written, the ledger is what the history has. */
+  #compareLedger(): void {
+    const { finished, dead, failed, cancelled, fired, skipped, withdrawn, missed } = this.#shard.core.counters;
+    const rows = this.#shard.store.history(0).map(({ state }) => state);
+    const count = (...states: string[]): number => rows.filter((state) => states.includes(state)).length;
+    expect({ fired, finished, dead, failed, cancelled, missed }).toEqual({
+      fired: rows.length - count('skipped'),
+      finished: rows.length - count('skipped'),
+      dead: count('dead'),
+      failed: count('failed', 'timed_out'),
+      cancelled: count('cancelled'),
+      missed: 0,
+    });
+    expect(this.#shard.core.expected).toBe(fired + skipped + withdrawn);
+    expect(skipped).toBeGreaterThanOrEqual(count('skipped'));
   }
 
   /** The same as `NaiveModel.view` of one task, from what the shard tells. */

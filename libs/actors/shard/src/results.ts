@@ -162,7 +162,6 @@ function close(
   const { target } = execution;
   // The row tells the last attempt, but not whether one that ended a dead execution failed, timed out or was lost.
   const attempts = how === 'dead' && last !== undefined ? [...execution.attempts, last] : execution.attempts;
-  if (how === 'dead') state.dead++;
   state.emit({
     type: how === 'succeeded' ? 'succeeded' : how === 'dead' ? 'dead' : how === 'cancelled' ? 'cancelled' : 'failed',
     namespace: target.namespace,

@@ -8,6 +8,7 @@ import {
   type TaskState,
 } from '@belfry/protocol';
 import type { ActiveRow, CalendarRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
+import { audit, type Audit } from './audit.ts';
 import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
@@ -83,8 +84,22 @@ export class Shard {
   }
 
   get counters(): ShardDelta['counters'] {
-    const { fired, finished, dead, skipped } = this.#state;
-    return { fired, finished, dead, skipped };
+    return this.#state.ledger.counters(this.#state.backlog.fires);
+  }
+
+  /** Fires that came due, whatever became of them. */
+  get expected(): number {
+    return this.#state.ledger.expected;
+  }
+
+  /** Fires that are due and have not become executions. */
+  get waitingFires(): number {
+    return this.#state.backlog.fires;
+  }
+
+  /** Fires that are expected and in no account, or, below 0, in one and not expected: anything but 0 is a fault of this program. */
+  get imbalance(): number {
+    return this.#state.ledger.imbalance(this.#state.backlog.fires);
   }
 
   get changedRows(): number {
@@ -272,6 +287,11 @@ export class Shard {
     state.wheel.peek(fromMs, toMs, (slot) => {
       if (state.table.state[slot] !== TASK_ENDED) onTask(state.table.idOf(slot));
     });
+  }
+
+  /** Looks for missing fires among up to `limit` slots from `from` on: see `Audit`. */
+  audit(from: number, limit: number): Audit {
+    return audit(this.#state, from, limit);
   }
 
   // — Out

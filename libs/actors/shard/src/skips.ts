@@ -1,4 +1,4 @@
-import { noteSkipDoubt } from './doubts.ts';
+import { noteDoubt, noteSkipDoubt } from './doubts.ts';
 import { skippedBefore } from './catch-up.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 
@@ -9,9 +9,21 @@ import { NEVER_MS, type ShardState } from './state.ts';
 export function skip(state: ShardState, slot: number, firstMs: number, nextMs: number, nowMs: number): void {
   const skipped = skippedBefore(state, slot, firstMs, nextMs);
   noteSkipDoubt(state, slot, firstMs, skipped.lastMs);
-  state.skipped += skipped.count;
+  state.ledger.skip(skipped.count);
   const { namespace } = state.targetOf(slot);
   state.emit({ type: 'skipped', namespace, task: state.table.idOf(slot), at: nowMs, skipped });
+}
+
+/**
+ * A command takes a task's coming fires from it: those that are due by its stored time, or wait in the backlog, are counted as withdrawn. The
+ * task's place is the caller's to change.
+ */
+export function withdraw(state: ShardState, slot: number, timestamp: number, cancelledAt: number | undefined): void {
+  noteDoubt(state, slot, timestamp, cancelledAt);
+  const waits = state.isInBacklog(slot);
+  const pointer = state.pointerOf(slot);
+  if (!waits && pointer > timestamp) return;
+  state.ledger.withdraw(skippedBefore(state, slot, pointer, Math.max(pointer, timestamp) + 1).count, waits);
 }
 
 /** The fire of a one-time task was missed, and does not run: the task ends with a row that says so. It has no place. */

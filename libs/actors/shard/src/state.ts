@@ -6,6 +6,7 @@ import { Changes, type Patch } from './changes.ts';
 import type { Doubt } from './doubts.ts';
 import { RetryHeap, type Execution, type ExecutionPhase } from './execution.ts';
 import { Gaps } from './gaps.ts';
+import { Ledger } from './ledger.ts';
 import type { Interned, SharedTarget } from './intern.ts';
 import { KnownCalendars } from './known-calendars.ts';
 import { RecentSet } from './recent-set.ts';
@@ -52,7 +53,7 @@ export const TICK_MS = 1;
  *     calendars alone is held without any.
  * S5. After a checkpoint, a live task's pointer is the one that a load would find: it is stored where definition, watermark and
  *     active rows do not tell it. Until then the slot is `lagging`.
- * S6. Every fire that became an execution was counted as fired: `fired` is `finished` plus the executions under way.
+ * S6. The ledger balances (L1, L2).
  * S7. A cancelled execution is dispatched or adrift: one that no worker can have ends with the cancel, or at the end of the replay.
  * S8. `out` counts the dispatched executions by the queue of their own target.
  * S9. A fire is skipped only by moving the pointer past it, so that none is skipped that has become an execution. What a worker or the work
@@ -85,10 +86,9 @@ export class ShardState {
   ownerEpoch = 0;
   /** While messages are replayed: fires that may have been dispatched and that no pointer tells any more. */
   doubts: Map<string, Doubt[]> | undefined = new Map();
-  fired = 0;
-  finished = 0;
-  dead = 0;
-  skipped = 0;
+  /** Up to where the wheel has been emptied of what is due, as of now; -Infinity while something may be left in it. */
+  emptiedTo = -Infinity;
+  readonly ledger: Ledger;
   readonly gaps: Gaps;
 
   constructor(head: ShardHead, interned: Interned, startMs: number, rememberMs: number) {
@@ -97,7 +97,7 @@ export class ShardState {
     this.seq = head.seq;
     this.watermark = head.watermark;
     this.gaps = new Gaps(head.gaps, head.watermark);
-    ({ fired: this.fired, finished: this.finished, dead: this.dead, skipped: this.skipped } = head.counters);
+    this.ledger = new Ledger(head.counters);
     this.interned = interned;
     this.calendars = new KnownCalendars(interned);
     this.rememberMs = rememberMs;
@@ -197,6 +197,7 @@ export class ShardState {
     } else {
       this.table.state[slot] = TASK_WAITING;
       this.wheel.insert(slot, dueMs);
+      if (dueMs <= this.emptiedTo) this.emptiedTo = -Infinity;
     }
     if (this.isRecurring(slot)) this.changes.lagging.add(slot);
     else this.changes.lagging.delete(slot);
@@ -334,7 +335,7 @@ export class ShardState {
     };
     this.addExecution(execution);
     for (const { opened } of this.doubts?.get(task) ?? []) opened.add(scheduledAt);
-    this.fired++;
+    this.ledger.fired++;
     return execution;
   }
 
@@ -376,7 +377,7 @@ export class ShardState {
     this.changes.active.delete(execution);
     this.changes.history.push(row);
     if (execution.stored) this.changes.activeDone.push({ task: execution.task, scheduledAt: execution.scheduledAt });
-    this.finished++;
+    this.ledger.finish(row.state);
     const { slot } = execution;
     const others = this.bySlot.get(slot) as Execution[];
     if (others.length > 1) {

@@ -10,7 +10,7 @@ import {
   type Outcome,
   type Target,
 } from '@belfry/protocol';
-import type { ActiveRow, ShardDelta, ShardHead, TaskPatch, WorkRef } from '@belfry/ports';
+import { NO_FIRES, type ActiveRow, type ShardDelta, type ShardHead, type TaskPatch, type WorkRef } from '@belfry/ports';
 import { MemoryCheckpointStore } from '@belfry/ports/testing';
 import type { Dispatch } from './fires.ts';
 import { Interned } from './intern.ts';
@@ -58,7 +58,7 @@ export class TestShard {
     epoch: 1,
     seq: 0,
     watermark: 0,
-    counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+    counters: NO_FIRES,
     gaps: [],
   };
 

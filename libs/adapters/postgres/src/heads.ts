@@ -27,20 +27,14 @@ export async function takeEpochs(
        SELECT s.shard, w.seen FROM belfry.shard s JOIN wanted w USING (shard) ORDER BY s.shard FOR NO KEY UPDATE OF s
      )
      UPDATE belfry.shard s SET epoch = greatest(s.epoch, l.seen) + 1, node = $3 FROM locked l WHERE s.shard = l.shard
-     RETURNING s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead, s.skipped, s.gaps`,
+     RETURNING s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead, s.failed, s.cancelled,
+       s.skipped, s.withdrawn, s.missed, s.gaps`,
     [plainArray(shards), plainArray(shards.map((_, at) => seen[at] ?? 0)), node],
   );
   const heads = new Map(
-    rows.map(({ shard, epoch, seq, watermark, fired, finished, dead, skipped, gaps }): [number, ShardHead] => [
+    rows.map(({ shard, epoch, seq, watermark, gaps, ...counters }): [number, ShardHead] => [
       shard,
-      {
-        shard,
-        epoch,
-        seq,
-        watermark,
-        counters: { fired, finished, dead, skipped },
-        gaps: JSON.parse(gaps) as ShardHead['gaps'],
-      },
+      { shard, epoch, seq, watermark, counters, gaps: JSON.parse(gaps) as ShardHead['gaps'] },
     ]),
   );
   return shards.map((shard) => {
@@ -86,11 +80,11 @@ export async function writeHeads(
   await session.prepared(
     'belfry_write_heads',
     `UPDATE belfry.shard s SET seq = u.seq, watermark = u.watermark, fired = u.fired, finished = u.finished, dead = u.dead,
-       skipped = u.skipped, gaps = u.gaps, commands_since = u.commands_since,
-       checkpointed_at = greatest(s.checkpointed_at, $10), last_attempt = $11
+       skipped = u.skipped, gaps = u.gaps, commands_since = u.commands_since, failed = u.failed, cancelled = u.cancelled,
+       withdrawn = u.withdrawn, missed = u.missed, checkpointed_at = greatest(s.checkpointed_at, $14), last_attempt = $15
      FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-         $9::bigint[])
-       AS u (shard, seq, watermark, fired, finished, dead, skipped, gaps, commands_since)
+         $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+       AS u (shard, seq, watermark, fired, finished, dead, skipped, gaps, commands_since, failed, cancelled, withdrawn, missed)
      WHERE s.shard = u.shard`,
     [
       column(({ shard }) => shard),
@@ -102,6 +96,10 @@ export async function writeHeads(
       column(({ counters }) => counters.skipped),
       deltas.map(({ gaps }) => JSON.stringify(gaps)),
       column(({ forgetCommandsBefore }) => Math.max(0, forgetCommandsBefore)),
+      column(({ counters }) => counters.failed),
+      column(({ counters }) => counters.cancelled),
+      column(({ counters }) => counters.withdrawn),
+      column(({ counters }) => counters.missed),
       checkpointedAt,
       attemptId,
     ],

@@ -3,6 +3,7 @@ import { initial } from './migrations/0001-initial.ts';
 import { catchUp } from './migrations/0002-catch-up.ts';
 import { calendars } from './migrations/0003-calendars.ts';
 import { slots } from './migrations/0004-slots.ts';
+import { ledger } from './migrations/0005-ledger.ts';
 import type { Session } from './sessions.ts';
 
 /** Forward only: what is released is never edited, only followed by the next number. */
@@ -11,6 +12,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly name: string; re
   { version: 2, name: 'catch-up', sql: catchUp },
   { version: 3, name: 'calendars', sql: calendars },
   { version: 4, name: 'slots', sql: slots },
+  { version: 5, name: 'ledger', sql: ledger },
 ];
 
 /** Advisory locks of Belfry in its database; the first number is the same for all of them ("bel"). */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 import { createTestDatabase } from '@belfry/adapter-embedded/testing';
-import type { HistoryRow, Outcome, ShardDelta, ShardHead, TaskRow } from '@belfry/ports';
+import { NO_FIRES, type HistoryRow, type Outcome, type ShardDelta, type ShardHead, type TaskRow } from '@belfry/ports';
 import { encodeTarget, shardOf } from '@belfry/protocol';
 
 import { PostgresLink } from './link.ts';
@@ -136,7 +136,7 @@ export class Owner {
       history: [],
       commands: [],
       forgetCommandsBefore: 0,
-      counters: { fired: 0, finished: 0, dead: 0, skipped: 0 },
+      counters: NO_FIRES,
       gaps: [],
       ...place(some),
     }));
