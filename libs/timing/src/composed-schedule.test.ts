@@ -285,6 +285,7 @@ describe('calendars', () => {
     night: { exclude: [{ daily: ['22:00', '06:00'] }] },
     never: { exclude: [{ daily: ['11:00', '13:00'] }] },
     year: { exclude: [{ from: '2026-01-01', to: '2026-12-31' }] },
+    ever: { exclude: [{ weekdays: ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'] }] },
   });
   const at = (spec: ScheduleSpec, after: string, count: number): string[] =>
     fires(spec, after, count, { calendars: source });
@@ -342,6 +343,11 @@ describe('calendars', () => {
 
   it('let a schedule end that they exclude for ever, and step over a year at once', () => {
     expect(at({ cron: '0 12 * * *', calendars: ['never'] }, '2026-06-05T00:00:00Z', 1)).toEqual([]);
+    for (const calendars of [
+      ['ever', 'never'],
+      ['ever', 'year'],
+    ])
+      expect(at({ cron: '0 12 * * *', calendars }, '2026-06-05T00:00:00Z', 1)).toEqual([]);
     expect(at({ cron: '* * * * * *', calendars: ['year'] }, '2026-01-05T00:00:00Z', 1)).toEqual(['2027-01-01T00:00Z']);
     expect(at({ cron: '* * * * * *', calendars: ['year'], onExcluded: 'next' }, '2026-01-05T00:00:00Z', 2)).toEqual([
       '2027-01-01T00:00Z',

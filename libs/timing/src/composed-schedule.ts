@@ -206,8 +206,11 @@ function nextAllowed(atMs: number, calendars: readonly Calendar[]): number {
   let at = atMs;
   for (let stretches = 0; stretches < MOST_STRETCHES; stretches++) {
     const before = at;
-    for (const calendar of calendars) at = calendar.nextAllowed(at);
-    if (at === before || at === Infinity || calendars.length === 1) return at;
+    for (const calendar of calendars) {
+      at = calendar.nextAllowed(at);
+      if (at === Infinity) return Infinity;
+    }
+    if (at === before || calendars.length === 1) return at;
   }
   return Infinity;
 }

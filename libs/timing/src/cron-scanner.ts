@@ -1,12 +1,8 @@
 /**
- * Cron by brute force, for tests: looks at every second or minute, asks Intl for the wall time and matches the fields' text.
- * Shares nothing with the engine, and is a hundred thousand times as slow.
+ * Cron by brute force, for tests: looks at the wall time of every second or minute and matches the fields' text. Shares nothing with the
+ * engine, and is a hundred thousand times as slow.
  */
-
-interface WallTime {
-  readonly local: number;
-  readonly date: Date;
-}
+import { scannedClock, type ScannedClock } from './scanned-clock.ts';
 
 const LARGEST_SHIFT_MS = 3 * 3_600_000;
 const NAMES = new Map([
@@ -15,7 +11,7 @@ const NAMES = new Map([
 ]);
 
 export class Scanner {
-  readonly #format: Intl.DateTimeFormat;
+  readonly #clock: ScannedClock;
   readonly #fields: readonly string[];
   readonly #stepMs: number;
 
@@ -24,16 +20,7 @@ export class Scanner {
     const fields = cron.split(' ');
     this.#fields = fields.length === 6 ? fields : ['0', ...fields];
     this.#stepMs = stepMs ?? (fields.length === 6 ? 1_000 : 60_000);
-    this.#format = new Intl.DateTimeFormat('en-US', {
-      timeZone: timezone,
-      hourCycle: 'h23',
-      year: 'numeric',
-      month: 'numeric',
-      day: 'numeric',
-      hour: 'numeric',
-      minute: 'numeric',
-      second: 'numeric',
-    });
+    this.#clock = scannedClock(timezone);
   }
 
   /** All fires in (afterMs, untilMs]. */
@@ -44,28 +31,22 @@ export class Scanner {
     const fires: number[] = [];
     // Until when matching wall times repeat those of before the last change.
     let repeatsUntil = -Infinity;
-    let before = this.#wallTime(start - step).local;
+    let before = this.#clock.local(start - step);
     for (let instant = start; instant <= untilMs; instant += step) {
-      const now = this.#wallTime(instant);
-      const shift = now.local - before - step;
-      let isFire = this.#matches(now.date);
+      const local = this.#clock.local(instant);
+      const shift = local - before - step;
+      let isFire = this.#matches(new Date(local));
       if (!isInterval) {
         if (shift < 0 && shift >= -LARGEST_SHIFT_MS) repeatsUntil = instant - shift;
         if (instant < repeatsUntil) isFire = false;
         if (shift > 0 && shift <= LARGEST_SHIFT_MS)
-          for (let skipped = before + step; skipped < now.local; skipped += step)
+          for (let skipped = before + step; skipped < local; skipped += step)
             isFire ||= this.#matches(new Date(skipped));
       }
       if (isFire && instant > afterMs) fires.push(instant);
-      before = now.local;
+      before = local;
     }
     return fires;
-  }
-
-  #wallTime(instant: number): WallTime {
-    const [month, day, year, hour, minute, second] = (this.#format.format(instant).match(/\d+/g) ?? []).map(Number);
-    const local = Date.UTC(year as number, (month as number) - 1, day, hour, minute, second);
-    return { local, date: new Date(local) };
   }
 
   #matches(date: Date): boolean {
