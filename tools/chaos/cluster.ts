@@ -4,6 +4,8 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+import { Belfry } from '@belfry/sdk';
+
 import { freePort, startProgram, untilReady, type Program } from '../bench/programs.ts';
 import { Cleanup } from '../bench/cleanup.ts';
 import { runsOf, type Absence, type Run } from './check.ts';
@@ -15,6 +17,7 @@ const MAIN = fileURLToPath(new URL('../../apps/belfry/src/main.ts', import.meta.
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 const DRILL = new URL('drill.ts', import.meta.url).href;
 const SHARDS = 256;
+const FILL_BATCH = 50_000;
 
 /** What stands under a case. */
 export interface Ground {
@@ -183,6 +186,7 @@ export class Cluster implements AsyncDisposable {
   readonly natsUrl: string;
   readonly absences: Absence[] = [];
   readonly #cleanup: Cleanup;
+  #filled = 0;
 
   private constructor(parts: {
     readonly ground: Ground;
@@ -239,6 +243,10 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  get primary(): PostgresNode {
+    return this.postgres[0] as PostgresNode;
+  }
+
   get schedulers(): Member[] {
     return this.members.filter(({ schedules, isRunning }) => schedules && isRunning);
   }
@@ -279,6 +287,7 @@ export class Cluster implements AsyncDisposable {
       node.signal('SIGCONT');
       if (!node.isRunning) await node.start();
     }
+    for (const node of this.postgres) if (!node.isRunning) await node.start();
     for (const member of this.members) {
       member.signal('SIGCONT');
       member.cut('nats', 'pass');
@@ -316,9 +325,28 @@ export class Cluster implements AsyncDisposable {
     return owned;
   }
 
+  /** Tasks that wait far in the future: made once, however often it is asked for. */
+  async fill(tasks: number, at: number): Promise<void> {
+    if (this.#filled >= tasks) return;
+    await using client = new Belfry({ url: this.natsUrl });
+    for (let from = this.#filled; from < tasks; from += FILL_BATCH) {
+      const length = Math.min(FILL_BATCH, tasks - from);
+      const specs = Array.from({ length }, (_, i) => ({
+        at: at + from + i,
+        queue: 'idle',
+        handler: 'none',
+        payload: from + i,
+      }));
+      for (const result of await client.scheduleMany(specs)) {
+        if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
+      }
+    }
+    this.#filled = tasks;
+  }
+
   async versions(): Promise<{ readonly natsServer: string; readonly postgres: string }> {
     const natsServer = await (this.nats[0] as NatsNode).version();
-    const [row] = await (this.postgres[0] as PostgresNode).sql('SHOW server_version');
+    const [row] = await this.primary.sql('SHOW server_version');
     return { natsServer, postgres: String(row?.['server_version']) };
   }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { Belfry, type ScheduleSpec } from '@belfry/sdk';
 
-import type { Cancel, Fire } from './check.ts';
+import { LATE_MS, type Cancel, type Fire, type Run } from './check.ts';
 
 export const QUEUE = 'chaos';
 
@@ -56,6 +56,8 @@ export class Load {
   acknowledged = 0;
   slowestMs = 0;
   readonly #client: Belfry;
+  /** Executions of `addMany`. */
+  readonly #many = new Set<string>();
   #going = true;
   #trickles: Promise<unknown> = Promise.resolve();
 
@@ -82,6 +84,48 @@ export class Load {
     const result = await this.#client.schedule(whole);
     this.#enter({ spec: whole, due: (from, to) => (spec.at >= from && spec.at <= to ? [spec.at] : []) }, result);
     return result.id;
+  }
+
+  /** The same for many tasks of one kind. */
+  async addMany(count: number, when: Partial<ScheduleSpec> & { readonly at: number }, work: Work): Promise<void> {
+    const { at } = when;
+    const specs = Array.from({ length: count }, (_, index) => this.#spec(`many-${at}-${index}`, work, when));
+    const results = await this.#client.scheduleMany(specs);
+    for (const [index, result] of results.entries()) {
+      if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
+      this.#enter({ spec: specs[index] as ScheduleSpec, due: () => [at] }, result);
+      this.#many.add(`${result.id}-${at.toString(36)}`);
+    }
+  }
+
+  /** Cancels what was added for this instant: whether it runs is open until the answer, and closed after it. */
+  async cancelMany(scheduledAt: number): Promise<void> {
+    const ofInstant = this.fires.filter((fire) => fire.scheduledAt === scheduledAt && this.#many.has(fire.execution));
+    const cancelled = new Set(ofInstant.map(({ execution }) => execution));
+    this.fires.splice(0, Infinity, ...this.fires.filter(({ execution }) => !cancelled.has(execution)));
+    await Promise.all([...cancelled].map((execution) => this.#cancel(execution.slice(0, 32))));
+  }
+
+  /** Whether all fires of this instant have begun. */
+  haveRun(runs: readonly Run[], scheduledAt: number): boolean {
+    const begun = new Set(runs.map(({ execution }) => execution));
+    return this.fires.every((fire) => fire.scheduledAt !== scheduledAt || begun.has(fire.execution));
+  }
+
+  /** The last instant from `fromMs` on whose fire began late; `fromMs` when none did. */
+  lateUntil(runs: readonly Run[], fromMs: number): number {
+    const begun = new Map(runs.map(({ execution, startMs }) => [execution, startMs]));
+    const late = this.fires.filter(
+      ({ execution, scheduledAt }) => (begun.get(execution) ?? Infinity) - scheduledAt > LATE_MS,
+    );
+    return late.reduce((last, { scheduledAt }) => Math.max(last, scheduledAt), fromMs);
+  }
+
+  /** How an execution ended, as the history has it; undefined while it has not. */
+  async stateOf(id: string, execution: string): Promise<string | undefined> {
+    const { items } = await this.#client.history({ id });
+    const over = items.find((item) => item.execution === execution);
+    return over === undefined || over.state === 'dispatched' || over.state === 'retrying' ? undefined : over.state;
   }
 
   /** Starts to create, and to cancel, until the window ends. */
@@ -124,8 +168,12 @@ export class Load {
     const one = await this.#ask(() => this.#client.schedule(spec));
     if (one === undefined) return;
     await delay(500 + 2_000 * random());
-    const reply = await this.#ask(() => this.#client.cancel({ id: one.id }));
-    if (reply !== undefined) this.cancels.push({ task: one.id, ackedMs: Date.now(), running: reply.running });
+    await this.#cancel(one.id);
+  }
+
+  async #cancel(id: string): Promise<void> {
+    const reply = await this.#ask(() => this.#client.cancel({ id }));
+    if (reply !== undefined) this.cancels.push({ task: id, ackedMs: Date.now(), running: reply.running });
   }
 
   async #ask<T>(request: () => Promise<T>): Promise<T | undefined> {
@@ -144,11 +192,12 @@ export class Load {
   #enter({ spec, due }: Planned, { id, next }: { readonly id: string; readonly next: readonly string[] }): void {
     const firstMs = Date.parse(next[0] ?? '');
     if (Number.isNaN(firstMs)) return; // its window was over before it was made
-    const { crash, failures } = spec.payload as Work;
+    const { crash, failures, hang } = spec.payload as Work;
     for (const scheduledAt of due(firstMs, this.plan.endMs)) {
       const execution = `${id}-${scheduledAt.toString(36)}`;
       this.fires.push({ execution, scheduledAt });
       if (failures !== undefined) this.retries.set(execution, failures);
+      if (hang === true) this.retries.set(execution, 1);
       if (crash === true) this.doomed.add(execution);
     }
   }

@@ -151,6 +151,11 @@ export interface ShardDelta {
   readonly takenAt?: number;
   /** Inbox sequence up to which messages are included. */
   readonly seq: number;
+  /**
+   * The sequence of the checkpoint that this one continues. Where the stored one is behind it, the store was put back to an older state,
+   * and what is missing stands in no delta: nothing is written, and the shard is told as fenced.
+   */
+  readonly after?: number;
   /** Every fire of a recurring task up to here has been dispatched, but for pointers and active rows. */
   readonly watermark: number;
   /** Deletes happen before inserts, and those before patches. What is inserted is patched with its end alone; what is deleted only when it is inserted anew. */
@@ -202,8 +207,8 @@ export interface CheckpointStore {
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
   ): Promise<Outcome<void>>;
   /**
-   * One transaction for all deltas. `ok` names the shards that were refused because a newer epoch exists: nothing of theirs is written,
-   * the others' is. A repetition after `retry` is safe: a delta whose seq and epoch are stored already is skipped whole.
+   * One transaction for all deltas. `ok` names the shards that were refused because a newer epoch exists, or because what is stored is
+   * older than what the delta continues (`after`): nothing of theirs is written, the others' is. A repetition after `retry` is safe: a delta whose seq and epoch are stored already is skipped whole.
    * (`attemptId` tells a repetition from a new delta with the same seq.)
    */
   commit(deltas: readonly ShardDelta[], attemptId: string): Promise<Outcome<{ readonly fenced: readonly number[] }>>;

@@ -100,9 +100,7 @@ export class MemoryCheckpointStore implements CheckpointStore {
     const open: ShardDelta[] = [];
     for (const delta of deltas) {
       const { head, lastAttempt } = this.#shard(delta.shard);
-      if (delta.epoch > head.epoch)
-        throw new Error(`shard ${delta.shard} is written with an epoch that was never taken`);
-      if (delta.epoch < head.epoch) fenced.push(delta.shard);
+      if (delta.epoch !== head.epoch || head.seq < (delta.after ?? 0)) fenced.push(delta.shard);
       else if (lastAttempt !== attemptId) open.push(delta);
     }
     for (const delta of open) check(this.#shard(delta.shard), delta); // M1

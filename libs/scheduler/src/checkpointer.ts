@@ -142,8 +142,9 @@ export class Checkpointer {
       const delta = this.#takeDelta(host, idle);
       if (delta === undefined) continue;
       host.lastDeltaAt = nowMs;
-      host.lastDeltaSeq = Math.max(delta.seq, host.lastDeltaSeq, this.#seqWithoutMessages(host)); // K4
-      const current = { ...delta, seq: host.lastDeltaSeq };
+      const after = host.lastDeltaSeq;
+      host.lastDeltaSeq = Math.max(delta.seq, after, this.#seqWithoutMessages(host)); // K4
+      const current = { ...delta, seq: host.lastDeltaSeq, after };
       deltas.set(host, current);
       this.#bodies.committing(current);
       rows += rowsOf(delta) + 1;

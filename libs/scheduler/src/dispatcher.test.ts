@@ -256,7 +256,7 @@ describe('a dispatch batch', () => {
     await cluster.worker('w', 100);
     await cluster.pass(DUE_MS);
     expect(owner.owned).toEqual([0, 2, 3]);
-    expect(cluster.logged('a shard has a newer owner')).toHaveLength(1);
+    expect(cluster.logged('a shard is lost: it has a newer owner')).toHaveLength(1);
     expect((await cluster.inStream()).toSorted()).toEqual(works.filter((_, shard) => shard !== 1).toSorted());
     const next = await cluster.create(2, 'next', DUE_MS);
     await cluster.settle();

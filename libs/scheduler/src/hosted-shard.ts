@@ -41,7 +41,7 @@ export class HostedShard {
   /** Its messages come with those of the node's other shards; until then, what the node has read says nothing of it. */
   isRead = false;
   lastDeltaAt = 0;
-  /** The inbox sequence of its last delta. */
+  /** The inbox sequence of its last delta, or of the checkpoint that it was loaded from. */
   lastDeltaSeq = 0;
 
   constructor(

@@ -181,7 +181,7 @@ export class SchedulerNode {
     await Promise.all(shards.map((shard) => this.#askForRelease(shard)));
     const { taken, again, faulty } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
     for (const [shard, error] of faulty) this.#rest(shard, error);
-    for (const { core, fence } of taken) {
+    for (const { core, fence, checkpointedSeq } of taken) {
       const host = new HostedShard(
         core,
         fence,
@@ -192,6 +192,7 @@ export class SchedulerNode {
         (error, message) => void this.#onCrash(host, error, message),
         () => this.#lose(host),
       );
+      host.lastDeltaSeq = checkpointedSeq;
       this.#hosted.set(core.shard, host);
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
@@ -249,7 +250,10 @@ export class SchedulerNode {
   /** Somebody else owns it, as a fence or a checkpoint said (O2). */
   #lose(host: HostedShard): void {
     if (host.gone) return;
-    this.#env.log.warn('a shard has a newer owner', { shard: host.core.shard, epoch: host.core.epoch });
+    this.#env.log.warn('a shard is lost: it has a newer owner, or its stored state was put back', {
+      shard: host.core.shard,
+      epoch: host.core.epoch,
+    });
     this.#forget(host);
   }
 

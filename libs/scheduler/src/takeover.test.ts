@@ -149,7 +149,7 @@ describe('an owner that was replaced without being told', () => {
     await cluster.pass(1_000);
     expect(await cluster.inStream()).toEqual([`${executions[1]}.1`]);
     expect(owner.owned).toEqual([1, 2, 3]);
-    expect(cluster.logged('a shard has a newer owner')).toHaveLength(1);
+    expect(cluster.logged('a shard is lost: it has a newer owner')).toHaveLength(1);
     // The placement gives it this shard all the same: it takes it over, above the epoch of whoever had it.
     await cluster.seconds(1);
     expect([owner.owned, await cluster.work.fencedEpoch(0)]).toEqual([[0, 1, 2, 3], 6]);

@@ -7,6 +7,8 @@ import { decodeEnvelope } from './hosted-shard.ts';
 export interface TakenShard {
   readonly core: Shard;
   readonly fence: Fence;
+  /** Inbox sequence of the checkpoint that it was loaded from. */
+  readonly checkpointedSeq: number;
 }
 
 /** Messages that crash their shard: by `<shard>/<seq>`. */
@@ -84,7 +86,7 @@ export async function takeOver(
       continue;
     }
     if (stale.length > 0) await env.work.remove(stale);
-    taken.push({ core, fence });
+    taken.push({ core, fence, checkpointedSeq: head.seq });
     await breathe(env.timers);
   }
   return { taken, again: [...failed], faulty };

@@ -1,5 +1,21 @@
 import type { ChaosCase } from '../scene.ts';
+import { BROKER_STATE } from './broker-state.ts';
+import { CLOCKS } from './clocks.ts';
+import { FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
+import { LOADS, MANY, SCALE } from './many.ts';
+import { NATS, NATS_CLUSTER } from './nats.ts';
+import { NETWORK } from './network.ts';
+import { PAUSES } from './pauses.ts';
+import { POSTGRES, POSTGRES_PAIR, POSTGRES_SLOW } from './postgres.ts';
+import { FLEET, WORKERS } from './workers.ts';
 
 /** All cases, in the order in which they run: those of one kind of cluster together. */
-export const CASES: readonly ChaosCase[] = [...KILLS];
+export const CASES: readonly ChaosCase[] = [
+  ...[KILLS, FAILPOINTS, PAUSES, CLOCKS, NATS, BROKER_STATE, WORKERS, LOADS, MANY, POSTGRES].flat(),
+  ...[NETWORK, POSTGRES_SLOW].flat(),
+  ...NATS_CLUSTER,
+  ...SCALE,
+  ...FLEET,
+  ...POSTGRES_PAIR,
+];

@@ -6,20 +6,27 @@ const PARTITIONS_MS = 3_600_000;
 /** Above this share of the inbox's bytes it is trimmed to the checkpoints, however young. */
 const CROWDED = 0.5;
 
+/** What it needs of the platform. */
+export interface Housed {
+  readonly postgres: Pick<Platform['postgres'], 'ensurePartitions' | 'lowestCheckpointSeq'>;
+  readonly inbox: Pick<Platform['inbox'], 'usage' | 'trim'>;
+}
+
 /**
  * What the leading supervisor sees to: history partitions ahead and past retention, and the front of the inbox.
  *
  * G1. The inbox is trimmed only before what every shard had checkpointed at the last round but one: two checkpoints stay.
+ * G2. Nor further than what Postgres has now: where it was put back to an older state, what that does not know is still to be read.
  */
 export class Housekeeping {
-  readonly #platform: Platform;
+  readonly #platform: Housed;
   readonly #clock: Clock;
   readonly #log: Log;
   #partitionsAt = -Infinity;
   /** Rounds so far: until when every message before `seq` was checkpointed. */
   readonly #checkpointed: { readonly atMs: number; readonly seq: number }[] = [];
 
-  constructor(platform: Platform, clock: Clock, log: Log) {
+  constructor(platform: Housed, clock: Clock, log: Log) {
     this.#platform = platform;
     this.#clock = clock;
     this.#log = log;
@@ -46,6 +53,7 @@ export class Housekeeping {
     while (this.#checkpointed.length > 2 && nowMs - (this.#checkpointed[0]?.atMs ?? 0) >= ageMs) {
       trimTo = (this.#checkpointed.shift() as { seq: number }).seq;
     }
+    trimTo = Math.min(trimTo, seq); // G2
     if (trimTo > usage.firstSeq) {
       await this.#platform.inbox.trim(trimTo);
       this.#log.info('inbox trimmed', { before: trimTo, crowded });

@@ -76,8 +76,8 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
       shards,
       inbox: new NatsInbox(link, { names, shards }),
       work: new NatsWorkQueue(link, { names, replicas: options.replicas }),
-      leases: new NatsLeaseStore(link, { names }),
-      placements: new NatsPlacementStore(link, { names }),
+      leases: new NatsLeaseStore(link, { names, replicas: options.replicas }),
+      placements: new NatsPlacementStore(link, { names, replicas: options.replicas }),
       messenger: natsMessenger(link, log),
       warnings: [...link.warnings, ...notes],
       close: async () => {

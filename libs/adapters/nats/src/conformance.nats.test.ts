@@ -8,7 +8,7 @@ import {
 import type { PulledWork } from '@belfry/ports/testing';
 
 import { jsApi } from './api.ts';
-import { readEntry } from './buckets.ts';
+import { readEntry } from './bucket-entry.ts';
 import { DurableConsumer } from './durable-consumer.ts';
 import { NatsInbox } from './inbox.ts';
 import { NatsLeaseStore } from './lease-store.ts';
@@ -78,7 +78,7 @@ leaseStoreConformance('NATS', async () => {
     store: new NatsLeaseStore(link, { names, ttlMs: 1_000 }),
     expire: async (name) => {
       // The server counts whole seconds by its own clock; its word is the signal.
-      while ((await readEntry(link, names.buckets.leases, name)).kind === 'value');
+      while ((await readEntry(link, { name: names.buckets.leases, replicas: 1 }, name)).kind === 'value');
     },
     dispose: test.dispose,
   };

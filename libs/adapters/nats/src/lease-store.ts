@@ -3,8 +3,9 @@ import { ok, refused, retry } from '@belfry/ports';
 import type { Lease, LeaseStore, Outcome } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
-import { compareAndSet, keySubject, readEntry } from './buckets.ts';
-import type { Entry } from './buckets.ts';
+import { readEntry } from './bucket-entry.ts';
+import type { Bucket, Entry } from './bucket-entry.ts';
+import { compareAndSet, keySubject } from './buckets.ts';
 import type { NatsLink } from './connection.ts';
 import { JS } from './errors.ts';
 import { HEADERS } from './header-block.ts';
@@ -27,20 +28,23 @@ interface LeaseValue {
  * T1. Every write is a compare-and-set against the revision that was read, and carries the TTL anew: a plain `kv.update` would
  *     make the key permanent.
  * T2. The term is the sequence of the acquiring write. The bucket's sequences grow, and a bucket made anew starts above them
- *     (`bucketDefinitions`), so a later holder has a higher term.
+ *     (`bucketDefinition`), so a later holder has a higher term.
  * T3. A write without an answer may have won: the value is read back and known by its nonce. For a renewal that is not enough,
  *     as its TTL runs since an unknown earlier time: it is written once more.
  */
 export class NatsLeaseStore implements LeaseStore {
   readonly #link: NatsLink;
-  readonly #bucket: string;
+  readonly #bucket: Bucket;
   readonly #ttlMs: number;
   readonly #publisher: AckedPublisher;
 
   /** `ttlMs` is counted in whole seconds by the server; default `LIMITS.leaseTtlMs`. */
-  constructor(link: NatsLink, options: { readonly names: NatsNames; readonly ttlMs?: number }) {
+  constructor(
+    link: NatsLink,
+    options: { readonly names: NatsNames; readonly replicas?: number; readonly ttlMs?: number },
+  ) {
     this.#link = link;
-    this.#bucket = options.names.buckets.leases;
+    this.#bucket = { name: options.names.buckets.leases, replicas: options.replicas ?? 1 };
     this.#ttlMs = options.ttlMs ?? LIMITS.leaseTtlMs;
     this.#publisher = new AckedPublisher(link, { timeoutMs: LIMITS.leaseRenewMs });
   }
@@ -115,7 +119,7 @@ export class NatsLeaseStore implements LeaseStore {
   }
 
   #subject(name: string): string {
-    return keySubject(this.#bucket, checked(name));
+    return keySubject(this.#bucket.name, checked(name));
   }
 }
 
@@ -129,6 +133,7 @@ function valueOf(entry: Entry): LeaseValue | undefined {
 }
 
 function mayHaveChanged(ack: PubAck): boolean {
+  if (ack.kind === 'absent') return true; // who reads the entry now makes the bucket anew
   if (ack.kind === 'unknown') return ack.sent;
   return (
     ack.kind === 'denied' &&

@@ -1,7 +1,9 @@
 import { ok, refused, retry } from '@belfry/ports';
 import type { Outcome, Placement, PlacementStore } from '@belfry/ports';
 
-import { bucketStream, compareAndSet, keySubject, readEntry } from './buckets.ts';
+import { readEntry } from './bucket-entry.ts';
+import type { Bucket } from './bucket-entry.ts';
+import { bucketStream, compareAndSet, keySubject } from './buckets.ts';
 import { delay } from './connection.ts';
 import type { NatsLink } from './connection.ts';
 import { asError, JS } from './errors.ts';
@@ -21,12 +23,12 @@ const REOPEN_MS = 1_000;
  */
 export class NatsPlacementStore implements PlacementStore {
   readonly #link: NatsLink;
-  readonly #bucket: string;
+  readonly #bucket: Bucket;
   readonly #publisher: AckedPublisher;
 
-  constructor(link: NatsLink, options: { readonly names: NatsNames }) {
+  constructor(link: NatsLink, options: { readonly names: NatsNames; readonly replicas?: number }) {
     this.#link = link;
-    this.#bucket = options.names.buckets.placement;
+    this.#bucket = { name: options.names.buckets.placement, replicas: options.replicas ?? 1 };
     this.#publisher = new AckedPublisher(link);
   }
 
@@ -47,7 +49,7 @@ export class NatsPlacementStore implements PlacementStore {
         if (!isLater(placement, JSON.parse(entry.text) as Placement)) return refused('stale'); // D1
       }
       const headers = compareAndSet(entry.seq);
-      const ack = await this.#publisher.publish({ subject: keySubject(this.#bucket, KEY), headers, body });
+      const ack = await this.#publisher.publish({ subject: keySubject(this.#bucket.name, KEY), headers, body });
       if (ack.kind === 'stored') return ok(undefined);
       if (ack.kind === 'absent') return retry(new Error('no bucket of placements'));
       error = ack.error;
@@ -72,8 +74,8 @@ export class NatsPlacementStore implements PlacementStore {
     const follow = async (): Promise<void> => {
       while (!stopping.signal.aborted && !this.#link.nc.isClosed()) {
         reader = new OrderedReader(this.#link, {
-          stream: bucketStream(this.#bucket),
-          filterSubjects: [keySubject(this.#bucket, KEY)],
+          stream: bucketStream(this.#bucket.name),
+          filterSubjects: [keySubject(this.#bucket.name, KEY)],
           start: 'last',
           onMessage: ({ data }) => tell(data),
         });

@@ -2,7 +2,7 @@ import { LIMITS } from '@belfry/protocol';
 import type { StreamConfig } from '@nats-io/jetstream';
 
 import { jsApi, streamInfo } from './api.ts';
-import { bucketDefinitions } from './buckets.ts';
+import { bucketDefinition } from './buckets.ts';
 import type { NatsLink } from './connection.ts';
 import { JS, JetStreamError, NatsFailure } from './errors.ts';
 import type { NatsNames } from './names.ts';
@@ -41,7 +41,11 @@ export async function ensureStreams(
   settings: StreamSettings = {},
 ): Promise<string[]> {
   const notes: string[] = [];
-  const streams = [...definitions(names, settings), ...bucketDefinitions(names, settings.replicas ?? 1, Date.now())];
+  const buckets = [names.buckets.leases, names.buckets.placement];
+  const streams = [
+    ...definitions(names, settings),
+    ...buckets.map((bucket) => bucketDefinition(bucket, settings.replicas ?? 1, Date.now())),
+  ];
   for (const definition of streams) {
     const ensured = await ensureStream(link, definition);
     notes.push(...ensured.notes);

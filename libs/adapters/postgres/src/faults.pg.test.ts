@@ -125,6 +125,48 @@ describe('a checkpoint when the network breaks', () => {
   });
 });
 
+describe('a URL of several servers', () => {
+  const NOBODY = '127.0.0.1:1';
+  const severalOf = (url: string, ...others: readonly string[]): string =>
+    url.replace(new URL(url).host, [...others, new URL(url).host].join(','));
+
+  it('takes the one that can be reached', async () => {
+    await using installed = await install();
+    const link = await connectPostgres(severalOf(installed.url, NOBODY), { timeoutMs: 10_000 });
+    expect(await link.ensureInstallation(SHARDS)).toBe(SHARDS);
+    await link.close();
+  });
+
+  it('does not take a stand-by, and goes on when the other has become the primary', async () => {
+    await using installed = await install();
+    // A server that says of itself that it is a stand-by the first two times that it is asked.
+    const database = new URL(installed.url).pathname.slice(1);
+    const admin = new Sessions({ url: installed.url, name: 'test', connections: 1, statementMs: 5_000, lockMs: 5_000 });
+    await admin.use(async (session) => {
+      await session.query('CREATE SCHEMA standby');
+      await session.query('CREATE SEQUENCE standby.looks');
+      await session.query(`CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql
+        AS 'SELECT nextval(''standby.looks'') <= 2'`);
+      await session.query(`ALTER DATABASE ${database} SET search_path = standby, pg_catalog, public`);
+    });
+    const url = severalOf(installed.url, NOBODY);
+    const sessions = new Sessions({ url, name: 'test', connections: 1, statementMs: 5_000, lockMs: 5_000 });
+    const asked = (): Promise<unknown> => sessions.use((session) => session.query('SELECT 1'));
+    await expect(asked()).rejects.toThrow('it is a stand-by');
+    expect(sessions.isReachable).toBe(false);
+    await expect(asked()).rejects.toBeInstanceOf(ConnectionLost);
+    await asked();
+    expect(sessions.isReachable).toBe(true);
+    await asked(); // is not asked again on the same connection
+    const looks = await admin.use((session) =>
+      session.query<{ last_value: number }>('SELECT last_value FROM standby.looks'),
+    );
+    expect(looks.rows).toEqual([{ last_value: 3 }]);
+    await sessions.close();
+    await admin.close();
+  });
+});
+
 describe('connecting', () => {
   it('tries again, and gives up after the time given with an error that names the place', async () => {
     const retries: number[] = [];

@@ -7,7 +7,7 @@ import type { Session } from './sessions.ts';
 export interface Standing {
   /** To be written. */
   readonly open: readonly ShardDelta[];
-  /** Shards that belong to a newer owner. */
+  /** Shards that belong to a newer owner, or whose stored state is older than what their delta continues. */
   readonly fenced: readonly number[];
 }
 
@@ -58,9 +58,9 @@ export async function lockHeads(session: Session, deltas: readonly ShardDelta[],
   for (const delta of deltas) {
     const head = heads.get(delta.shard);
     if (head === undefined) throw new RangeError(`this installation has no shard ${delta.shard}`);
-    if (head.epoch !== delta.epoch) {
-      if (head.epoch < delta.epoch)
-        throw new Error(`shard ${delta.shard} is written with an epoch that was never taken`);
+    // An older state than the writer's own: the database was put back, and what this delta continues is missing.
+    const isOlder = head.epoch < delta.epoch || head.seq < (delta.after ?? 0);
+    if (head.epoch > delta.epoch || isOlder) {
       fenced.push(delta.shard);
     } else if (head.last_attempt !== attemptId) {
       if (delta.seq < head.seq) throw new Error(`shard ${delta.shard} would go back from ${head.seq} to ${delta.seq}`);

@@ -4,6 +4,7 @@ import { LIMITS } from '@belfry/protocol';
 
 import { PostgresCheckpointStore } from './checkpoint-store.ts';
 import { asError, describeError, isFinalAtStart, isTransient, PostgresUnavailable } from './errors.ts';
+import { placesOf } from './hosts.ts';
 import { ensureInstallation } from './installation.ts';
 import { migrate } from './migrations.ts';
 import { ensurePartitions, type PartitionChanges } from './partitions.ts';
@@ -187,7 +188,7 @@ export async function connectPostgres(url: string, options: ConnectOptions = {})
         await link.close();
         const waited = final ? '' : ` within ${timeoutMs} ms`;
         throw new PostgresUnavailable(
-          `no connection to Postgres at ${placeOf(url)}${waited}: ${describeError(error)}`,
+          `no connection to Postgres at ${placesOf(url)}${waited}: ${describeError(error)}`,
           {
             cause: error,
           },
@@ -199,9 +200,4 @@ export async function connectPostgres(url: string, options: ConnectOptions = {})
       );
     }
   }
-}
-
-/** The server's address without user and password. */
-function placeOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : 'the given address';
 }

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { CopyIn, type CopySource } from './copy-in.ts';
 import { CopyOut, type RowSink } from './copy-out.ts';
 import { asError, ConnectionLost, describeError, isTransient } from './errors.ts';
+import { urlsOfHosts } from './hosts.ts';
 
 /** How long a connection attempt may take. */
 const CONNECT_MS = 10_000;
@@ -16,6 +17,7 @@ const types = new pg.TypeOverrides();
 types.setTypeParser(pg.types.builtins.INT8, Number); // ms and counters: below 2^53
 
 export interface SessionsOptions {
+  /** Of one server, or of a primary and its stand-bys (`hosts.ts`). */
   readonly url: string;
   /** Shown in pg_stat_activity. */
   readonly name: string;
@@ -109,9 +111,16 @@ export class Session {
  *
  * S1. A connection on which anything failed is destroyed, never lent out again.
  * S2. No failure of an idle or lent connection reaches the process as an uncaught error.
+ * S3. Of several servers, a connection is lent only of one that was no stand-by when it was made. A primary does not become one without
+ *     ending its connections.
  */
 export class Sessions {
-  readonly #pool: pg.Pool;
+  /** One for each server of the URL. */
+  readonly #pools: readonly pg.Pool[];
+  /** Known to be a primary's (S3). */
+  readonly #primaries = new WeakSet<pg.PoolClient>();
+  /** The server that was the primary at the last look. */
+  #current = 0;
   readonly #silenceMs: number;
   #reachable = true;
   #closed: Promise<void> | undefined;
@@ -119,8 +128,8 @@ export class Sessions {
   constructor(options: SessionsOptions) {
     const settings = Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`);
     this.#silenceMs = options.statementMs + (options.graceMs ?? GRACE_MS);
-    this.#pool = new pg.Pool({
-      connectionString: options.url,
+    const settingsOf = (url: string): pg.PoolConfig => ({
+      connectionString: url,
       application_name: options.name,
       max: options.connections,
       idleTimeoutMillis: 60_000,
@@ -133,7 +142,8 @@ export class Sessions {
       types,
       ...(settings.length === 0 ? {} : { options: settings.join(' ') }),
     });
-    this.#pool.on('error', () => (this.#reachable = false)); // S2: the next use connects anew
+    this.#pools = urlsOfHosts(options.url).map((url) => new pg.Pool(settingsOf(url)));
+    for (const pool of this.#pools) pool.on('error', () => (this.#reachable = false)); // S2: the next use connects anew
   }
 
   /** Whether the last use reached the server. */
@@ -179,16 +189,43 @@ export class Sessions {
 
   /** Waits for what is lent out. Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= this.#pool.end();
+    this.#closed ??= Promise.all(this.#pools.map((pool) => pool.end())).then(() => undefined);
     return this.#closed;
   }
 
+  /** Of the server that was the primary at the last look, or of the next that is one. */
   async #connect(): Promise<pg.PoolClient> {
+    const failures: unknown[] = [];
+    for (let turn = 0; turn < this.#pools.length; turn++) {
+      const at = (this.#current + turn) % this.#pools.length;
+      try {
+        const client = await this.#connectTo(this.#pools[at] as pg.Pool);
+        this.#current = at;
+        return client;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    this.#reachable = false;
+    const cause = failures.length === 1 ? failures[0] : new AggregateError(failures);
+    throw new ConnectionLost(`Postgres cannot be reached: ${describeError(cause)}`, { cause });
+  }
+
+  async #connectTo(pool: pg.Pool): Promise<pg.PoolClient> {
+    const client = await pool.connect();
+    if (this.#pools.length === 1 || this.#primaries.has(client)) return client;
+    const ignore = (): void => undefined;
+    client.on('error', ignore); // S2: the query fails with it
     try {
-      return await this.#pool.connect();
+      const look = { text: 'SELECT pg_is_in_recovery() AS is_standby', query_timeout: CONNECT_MS };
+      const { rows } = await client.query<{ is_standby: boolean }>(look);
+      if (rows[0]?.is_standby !== false) throw new ConnectionLost('it is a stand-by');
+      this.#primaries.add(client); // S3
+      client.removeListener('error', ignore);
+      return client;
     } catch (error) {
-      this.#reachable = false;
-      throw new ConnectionLost(`Postgres cannot be reached: ${describeError(error)}`, { cause: error });
+      client.release(true); // S1
+      throw error;
     }
   }
 }

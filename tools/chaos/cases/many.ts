@@ -1,0 +1,125 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Cluster } from '../cluster.ts';
+import { pick } from '../random.ts';
+import type { ChaosCase, Scene } from '../scene.ts';
+
+const DAY_MS = 86_400_000;
+
+export const LOADS: readonly ChaosCase[] = [
+  {
+    name: 'all-schedulers',
+    what: 'kill -9 of all schedulers and supervisors at once, started again after 5 s',
+    load: { windowMs: 20_000 },
+    async inject({ cluster }) {
+      await Promise.all(cluster.schedulers.map((member) => member.kill()));
+      await delay(5_000);
+      await startMissing(cluster);
+    },
+  },
+  {
+    name: 'tick-storm',
+    what: 'as many fires as --tasks says are due at one instant',
+    load: { windowMs: 12_000, trickle: 2 },
+    patienceMs: 240_000,
+    async inject(scene) {
+      const { load, settings } = scene;
+      // All are there before it comes.
+      const at = Date.now() + 3_000 + settings.tasks / 4;
+      await load.addMany(settings.tasks, { at }, { ms: 0 });
+      await scene.cluster.until('the storm is over', () => load.haveRun(scene.cluster.runs(), at), 240_000);
+      scene.measured(`${settings.tasks} fires of one instant had all begun after`, Date.now() - at);
+    },
+  },
+  {
+    name: 'retry-storm',
+    what: '2,000 executions of one instant fail twice each, half a second apart',
+    load: { windowMs: 12_000 },
+    async inject({ load }) {
+      const retry = { attempts: 4, initialMs: 500, factor: 1 };
+      await load.addMany(2_000, { at: Date.now() + 3_000, retry }, { ms: 0, failures: 2 });
+    },
+  },
+];
+
+export const SCALE: readonly ChaosCase[] = [
+  {
+    name: 'scale-1-3-1',
+    what: 'one scheduler; two more join under load, and leave again one after the other (SIGTERM)',
+    ground: { schedulers: 3 },
+    load: { windowMs: 30_000 },
+    async prepare({ cluster }) {
+      for (const member of cluster.schedulers.slice(1)) await member.stop();
+      await owns(cluster, 1);
+    },
+    async inject({ cluster }) {
+      await startMissing(cluster);
+      await owns(cluster, 3);
+      for (const member of cluster.schedulers.slice(1)) await member.stop();
+      await owns(cluster, 1);
+    },
+  },
+];
+
+export const MANY: readonly ChaosCase[] = [
+  {
+    name: 'kill-owner-many',
+    what: 'kill -9 of an owner, with --tasks waiting tasks in all',
+    load: { tasks: 400, windowMs: 20_000 },
+    prepare: fill,
+    async inject(scene) {
+      const { cluster, random } = scene;
+      const leader = await cluster.leader();
+      const others = cluster.schedulers.filter((member) => member !== leader);
+      await killed(scene, () => pick(others, random).kill());
+    },
+    verify: onTimeAgain,
+  },
+  {
+    name: 'all-schedulers-many',
+    what: 'kill -9 of all schedulers and supervisors, started again at once, with --tasks waiting tasks in all',
+    load: { tasks: 400, windowMs: 30_000 },
+    prepare: fill,
+    async inject(scene) {
+      const { cluster } = scene;
+      await killed(scene, () => Promise.all(cluster.schedulers.map((member) => member.kill())));
+      await startMissing(cluster);
+    },
+    verify: onTimeAgain,
+    spoils: true,
+  },
+];
+
+const killedAt = new WeakMap<object, number>();
+
+async function killed({ load }: Scene, kill: () => Promise<unknown>): Promise<void> {
+  killedAt.set(load, Date.now());
+  await kill();
+}
+
+/** From the kill to the last instant whose fire was more than 1 s late: what was due later was on time. */
+async function onTimeAgain({ cluster, load, measured }: Scene): Promise<void> {
+  const fromMs = killedAt.get(load) as number;
+  measured('every fire was on time again after', load.lateUntil(cluster.runs(), fromMs) - fromMs);
+}
+
+/** Tasks that wait for tomorrow, once a cluster. */
+async function fill({ cluster, settings }: Omit<Scene, 'load'>): Promise<void> {
+  await cluster.fill(settings.tasks, Date.now() + DAY_MS);
+}
+
+async function startMissing(cluster: Cluster): Promise<void> {
+  const missing = cluster.members.filter(({ isRunning }) => !isRunning);
+  for (const member of missing) await member.begin();
+  await Promise.all(missing.map((member) => member.untilReady()));
+}
+
+async function owns(cluster: Cluster, count: number): Promise<void> {
+  await cluster.until(`${count} schedulers own all shards`, async () => {
+    const owned = [...(await cluster.ownedShards()).values()];
+    const all = owned.flat();
+    return (
+      owned.length === count && owned.every((of) => of.length > 0) && new Set(all).size === 256 && all.length === 256
+    );
+  });
+}

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { LIMITS } from '@belfry/protocol';
+
+import type { Member } from '../cluster.ts';
+import { pick } from '../random.ts';
+import type { ChaosCase, Scene } from '../scene.ts';
+
+/** An owner stands still for a multiple of the silence after which its shards move. */
+function pauseOwner(times: number): ChaosCase {
+  const ms = times * LIMITS.nodeSilentMs;
+  return {
+    name: `pause-owner-${times}x`,
+    what: `SIGSTOP of a scheduler for ${ms / 1_000} s (${times} times the silence after which shards move), then SIGCONT`,
+    load: { windowMs: 8_000 + ms },
+    async inject({ cluster, random }) {
+      await paused(pick(cluster.schedulers, random), ms);
+    },
+  };
+}
+
+async function paused(member: Member, ms: number): Promise<void> {
+  member.signal('SIGSTOP');
+  await delay(ms);
+  member.signal('SIGCONT');
+}
+
+function blockLoop(seconds: number): ChaosCase {
+  return {
+    name: `block-loop-${seconds}s`,
+    what: `the event loop of a scheduler stands still for ${seconds} s`,
+    load: { windowMs: (8 + seconds) * 1_000 },
+    async inject({ cluster, random }) {
+      pick(cluster.schedulers, random).block(seconds * 1_000);
+      await delay(seconds * 1_000);
+    },
+  };
+}
+
+export const PAUSES: readonly ChaosCase[] = [
+  pauseOwner(0.5),
+  pauseOwner(1),
+  pauseOwner(3),
+  blockLoop(1),
+  blockLoop(10),
+  {
+    name: 'pause-leader',
+    what: `SIGSTOP of the process that leads and owns for 8 s, then SIGCONT`,
+    load: { windowMs: 16_000 },
+    async inject({ cluster }) {
+      const leader = await cluster.leader();
+      if (leader !== undefined) await paused(leader, 8_000);
+    },
+  },
+  {
+    name: 'pause-gateway',
+    what: 'SIGSTOP of one of two gateways for 5 s, then SIGCONT',
+    load: { windowMs: 14_000 },
+    async inject({ cluster, random }) {
+      await paused(pick(cluster.gateways, random), 5_000);
+    },
+  },
+  {
+    name: 'pause-worker',
+    what: 'SIGSTOP of one of two workers for longer than its lease, with executions in its hands, then SIGCONT',
+    load: { work: () => ({ ms: 400 }) },
+    async inject(scene) {
+      await silenced(scene, pick(scene.cluster.workers, scene.random), LIMITS.ackWaitMs + 5_000);
+    },
+  },
+];
+
+async function silenced({ cluster }: Scene, worker: Member, ms: number): Promise<void> {
+  const fromMs = Date.now();
+  cluster.absent(worker, fromMs, fromMs + ms);
+  await paused(worker, ms);
+}
