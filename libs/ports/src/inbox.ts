@@ -27,6 +27,8 @@ export interface InboxUsage {
 export interface InboxReading {
   /** Rejects when reading cannot go on (the stream is gone); resolves after `stop`. */
   readonly done: Promise<void>;
+  /** Messages that were not handed out yet when the last one was; absent: not known. */
+  pending?(): number;
   stop(): Promise<void>;
 }
 

@@ -26,6 +26,10 @@ export interface Placement {
   /** `nodes[assignment[shard]]` owns the shard. */
   readonly nodes: readonly string[];
   readonly assignment: readonly number[];
+  /** Nodes that operators have drained; absent: none. */
+  readonly drained?: readonly string[];
+  /** Shards that operators have moved, and where each is kept; absent: none. */
+  readonly pins?: readonly { readonly shard: number; readonly node: string }[];
 }
 
 export interface PlacementStore {

@@ -3,6 +3,7 @@ export * from './ids.ts';
 export * from './limits.ts';
 export * from './messages.ts';
 export * from './names.ts';
+export * from './operators.ts';
 export * from './records.ts';
 export * from './spec.ts';
 export * from './subjects.ts';

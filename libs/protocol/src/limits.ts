@@ -162,7 +162,18 @@ export const LIMITS = {
   workers: 20_000,
   /** A scheduler node's heartbeat interval, and the silence after which its shards move. */
   nodeHeartbeatMs: 500,
-  nodeSilentMs: 3_000,
+  nodeSilentMs: 2_500,
+  /** Silence after which a node is asked, and given up when nobody serves its address: its process has ended. */
+  nodeGoneMs: 1_000,
+  /** A node that is lost again within the window is held back for so long, doubling with each loss up to the maximum. */
+  flapWindowMs: 600_000,
+  flapHoldMs: 10_000,
+  flapMaxHoldMs: 300_000,
+  /** How often each process tells of itself, for operators. */
+  processHeartbeatMs: 1_000,
+  /** Processes that a supervisor knows of, and nodes that may be drained. */
+  processes: 1_000,
+  drainedNodes: 1_000,
   /** The supervisor's lease in the broker: its TTL, how often it is renewed, and when its holder stops trusting it. */
   leaseTtlMs: 20_000,
   leaseRenewMs: 4_000,
@@ -209,6 +220,14 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     ],
     [l.workerHeartbeatMs * 3 <= l.workerSilentMs, 'a worker may miss two heartbeats'],
     [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
+    [
+      l.nodeHeartbeatMs * 2 <= l.nodeGoneMs && l.nodeGoneMs < l.nodeSilentMs,
+      'a node whose process has ended is given up before one that is only silent, and may miss a heartbeat',
+    ],
+    [
+      l.flapHoldMs <= l.flapMaxHoldMs && l.flapMaxHoldMs <= l.flapWindowMs,
+      'a node that was held back for the longest time is known for it when it comes',
+    ],
     [l.nodeHeartbeatMs * 3 <= l.leaderSilentMs, 'a leader may miss two heartbeats'],
     [l.checkpointRows < l.checkpointBacklogRows, 'a checkpoint starts before reading stops'],
     [l.groupCommitRecords <= l.gatewayPending, 'a group commit fits what may wait'],

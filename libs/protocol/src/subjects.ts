@@ -1,3 +1,5 @@
+import type { OperatorOp } from './operators.ts';
+
 /**
  * Every subject, stream and bucket of Belfry. Users' words stand in subjects only after `isName` has passed them.
  * Public ones start with `belfry.v1.`; the others are between Belfry's own processes.
@@ -50,7 +52,12 @@ export const subjects = {
   shard: (shard: number, op: 'get' | 'release' | '*') => `belfry.shard.${shard}.${op}`,
   /** Where shards answer a gateway. */
   replies: (gateway: string) => `belfry.gateway.${gateway}.replies`,
+  /** Request/reply of operators: the leading supervisor answers. */
+  operators: (op: OperatorOp) => `belfry.operators.v1.${op}`,
+  /** Request/reply: one process answers about itself. */
+  operatorsOfNode: (node: string, op: 'ping' | 'shards') => `belfry.operators.v1.node.${node}.${op}`,
   nodeHeartbeat: 'belfry.nodes.heartbeat',
+  processHeartbeat: 'belfry.processes.heartbeat',
   leaderHeartbeat: 'belfry.supervisor.heartbeat',
 } as const;
 

@@ -43,6 +43,11 @@ export class InboxReader {
     return this.#seq;
   }
 
+  /** Messages of the node's shards that it has not read yet, as far as that is known. */
+  get unread(): number {
+    return this.#reading?.pending?.() ?? 0;
+  }
+
   /** Reads for the shards as they are now. One at a time. */
   read(): Promise<void> {
     this.#rereading = this.#rereading.then(() => this.#readAnew());

@@ -7,5 +7,5 @@ export {
   type SchedulerMetrics,
   type SchedulerTracer,
 } from './environment.ts';
-export { SchedulerNode, type NodeStatus } from './scheduler-node.ts';
+export { SchedulerNode, type NodeShards, type NodeStatus } from './scheduler-node.ts';
 export type { Crashes } from './takeover.ts';

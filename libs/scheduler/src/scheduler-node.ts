@@ -1,4 +1,12 @@
-import { LIMITS, parseTaskId, subjects, wireError, type ResultRecord } from '@belfry/protocol';
+import {
+  LIMITS,
+  parseTaskId,
+  subjects,
+  wireError,
+  type ResultRecord,
+  type ShardsReply,
+  type ShardView,
+} from '@belfry/protocol';
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply } from '@belfry/shard';
@@ -31,6 +39,9 @@ export interface NodeStatus {
   readonly memoryBytes: number;
   readonly ledger: NodeLedger;
 }
+
+/** The shards of a node, one by one. */
+export type NodeShards = Omit<ShardsReply, 'node'> & { readonly items: readonly ShardView[] };
 
 /**
  * A scheduler node: hosts the shards that the placement gives it.
@@ -145,6 +156,26 @@ export class SchedulerNode {
       memoryBytes: sum(({ core }) => core.memoryBytes) + this.#bodies.bytes,
       ledger: nodeLedger(hosts),
     };
+  }
+
+  shards(): NodeShards {
+    const items = Array.from(this.#hosted.values(), ({ core, cell, leaving, lastDeltaSeq }): ShardView => {
+      const { shard, epoch, tasks, backlog, underWay, seq } = core;
+      const checkpointSeq = lastDeltaSeq;
+      return {
+        shard,
+        node: this.#env.node,
+        epoch,
+        tasks,
+        backlog,
+        underWay,
+        waiting: cell.waiting,
+        seq,
+        checkpointSeq,
+        leaving,
+      };
+    });
+    return { unread: this.#reader.unread, items: items.sort((a, b) => a.shard - b.shard) };
   }
 
   /** Hands everything over, and stops. */

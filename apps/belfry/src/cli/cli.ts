@@ -1,4 +1,5 @@
 import type { CliClient } from './client.ts';
+import type { Operators } from './operators.ts';
 import type { Output, Paint } from './output.ts';
 import type { Clock } from './time.ts';
 
@@ -12,6 +13,8 @@ export interface Cli {
   readonly now: () => number;
   /** Connects at the first call, and gives the same client after. */
   readonly connect: () => Promise<CliClient>;
+  /** As `connect`, for the commands of operators. */
+  readonly operators: () => Promise<Operators>;
   /** Address of NATS, for what connects by itself. */
   readonly natsUrl: () => string;
   readonly stdin: () => Promise<string>;

@@ -5,6 +5,7 @@ import { CommanderError } from 'commander';
 
 import type { Cli, CommandResult } from './cli.ts';
 import type { CliClient } from './client.ts';
+import type { Operators } from './operators.ts';
 import { findNatsUrl, isAlive } from './connection.ts';
 import { errorJson, errorText, EXIT, interrupted, reportOf } from './exit.ts';
 import { outputTo, paintFor } from './output.ts';
@@ -70,6 +71,7 @@ async function runCommand(
   const namespace = common.namespace ?? process.env['BELFRY_NAMESPACE'] ?? 'default';
   const natsUrl = () => findNatsUrl(common.url, { cwd: process.cwd(), env: process.env, alive: isAlive });
   let client: Promise<CliClient> | undefined;
+  let operators: Promise<Operators> | undefined;
   const cli: Cli = {
     out: outputTo(process.stdout, process.stderr),
     paint: paintFor(process.stdout, process.env),
@@ -83,6 +85,10 @@ async function runCommand(
       client ??= import('./open-client.ts').then(({ openClient }) => openClient(url, namespace));
       return client;
     },
+    operators: () => {
+      operators ??= import('./open-operators.ts').then(({ openOperators }) => openOperators(natsUrl()));
+      return operators;
+    },
     stdin: readStdin,
     stdinChunks: () => process.stdin as AsyncIterable<Buffer>,
     pour: (texts) => pipeline(Readable.from(texts, { objectMode: false }), process.stdout, { end: false }),
@@ -93,7 +99,7 @@ async function runCommand(
     return result ?? EXIT.ok;
   } finally {
     cli.out.progress('');
-    await client?.then((opened) => opened.close()).catch(() => undefined);
+    for (const opened of [client, operators]) await opened?.then((one) => one.close()).catch(() => undefined);
   }
 }
 

@@ -2,12 +2,12 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { addCalendars } from './define/calendars.ts';
 import { addImport } from './define/import.ts';
+import { addOperators } from './define/operators.ts';
 import { addRuns } from './define/runs.ts';
 import { addServers } from './define/servers.ts';
 import { addTasks } from './define/tasks.ts';
 import type { Run } from './main.ts';
-
-export const VERSION = '0.1.0';
+import { VERSION } from '../server/version.ts';
 
 const HELP = `
 Examples:
@@ -88,6 +88,8 @@ export function program(run: Run, json: boolean): Command {
   addImport(belfry, run);
   belfry.commandsGroup('What happened:');
   addRuns(belfry, run);
+  belfry.commandsGroup('Operators:');
+  addOperators(belfry, run);
   belfry.commandsGroup('Processes:');
   addServers(belfry, run);
   return belfry;

@@ -3,6 +3,7 @@ import { BelfryError, DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, taskIdOfKey, wireError 
 
 import type { Cli } from './cli.ts';
 import type { CliClient } from './client.ts';
+import type { Operators } from './operators.ts';
 import { outputTo, plain } from './output.ts';
 
 export const NOW = Date.parse('2026-11-24T14:00:00Z');
@@ -88,7 +89,10 @@ function viewOf(id: string, spec: TaskSpec): TaskView {
 }
 
 /** A command line of a test: what it printed, and the client it talked with. */
-export function testCli<Client extends CliClient>(client: Client, options: { json?: boolean; stdin?: string } = {}) {
+export function testCli<Client extends CliClient>(
+  client: Client,
+  options: { json?: boolean; stdin?: string; operators?: Operators } = {},
+) {
   const printed: string[] = [];
   const noted: string[] = [];
   const cli: Cli = {
@@ -100,6 +104,7 @@ export function testCli<Client extends CliClient>(client: Client, options: { jso
     now: () => NOW,
     natsUrl: () => 'nats://test',
     connect: async () => client,
+    operators: async () => options.operators ?? Promise.reject(new Error('not expected in this test')),
     stdin: async () => options.stdin ?? '',
     stdinChunks: async function* () {
       // In pieces, so that lines and characters are torn apart.

@@ -1,5 +1,5 @@
 import { brokerTime, natsNames } from '@belfry/adapter-nats';
-import { isObject, LIMITS, subjects } from '@belfry/protocol';
+import { isObject, LIMITS, subjects, type ProcessHeartbeat } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
 import {
   roundTripSample,
@@ -109,6 +109,12 @@ export class ClockWatch {
     if (this.#skew.level !== 'unfit') return "this node's clock was set back, and it has not begun anew yet";
     const { skewMs = 0 } = this.#estimate ?? {};
     return `this node's clock is ${(Math.abs(skewMs) / 1_000).toFixed(1)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
+  }
+
+  /** For the process's heartbeat. */
+  glance(): ProcessHeartbeat['clock'] {
+    const state = this.#isFit ? this.#skew.level : 'unfit';
+    return { state, ...(this.#estimate === undefined ? {} : { skewMs: Math.round(this.#estimate.skewMs) }) };
   }
 
   /** For `/healthz`. */

@@ -1,4 +1,4 @@
-import { TurnWriter, type NatsLink } from '@belfry/adapter-nats';
+import { isNoResponders, TurnWriter, type NatsLink } from '@belfry/adapter-nats';
 import type { Messenger } from '@belfry/actor-runtime';
 import { wireError } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
@@ -18,7 +18,14 @@ export function natsMessenger(link: NatsLink, log: Log): Messenger {
       else if (typeof body === 'string') writer.publish(subject, body);
       else nc.publish(subject, body);
     },
-    ask: async (subject, body, timeoutMs) => (await nc.request(subject, body, { timeout: timeoutMs })).data,
+    ask: async (subject, body, timeoutMs) => {
+      try {
+        return (await nc.request(subject, body, { timeout: timeoutMs })).data;
+      } catch (error) {
+        const code = isNoResponders(error) ? 'no_owner' : 'timeout';
+        throw Object.assign(new Error(`${subject}: ${String(error)}`, { cause: error }), { code });
+      }
+    },
     serve: (subject, handler) => {
       const subscription = nc.subscribe(subject, {
         callback: (error, message) => {

@@ -2,7 +2,7 @@ import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { taskView } from '@belfry/gateway';
 import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
-import { SchedulerNode, type Crashes, type Log, type NodeStatus } from '@belfry/scheduler';
+import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Metrics } from './metrics.ts';
 import type { Platform } from './platform.ts';
@@ -11,6 +11,7 @@ import { schedulerTracer } from './tracing.ts';
 
 export interface SchedulerRole {
   status(): NodeStatus;
+  shards(): NodeShards;
   /** Resolves when every shard of the first placement is owned. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -75,6 +76,7 @@ export async function startScheduler(options: {
   });
   return {
     status: () => scheduler.status(),
+    shards: () => scheduler.shards(),
     ready: async () => {
       await placed.promise;
       await scheduler.settle();

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
-import { checkLimits, LIMITS } from '@belfry/protocol';
+import { checkLimits, LIMITS, ROLES, type Role } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
 import { openHttp, type HttpDoor } from './http.ts';
 import { createLog, type LogFormat } from './log.ts';
@@ -12,10 +12,11 @@ import { startGateway, type GatewayRole } from './gateway-role.ts';
 import { startScheduler, type SchedulerRole } from './scheduler-role.ts';
 import { SupervisorRole } from './supervisor-role.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { tellPresence } from './operators/process-presence.ts';
+import { VERSION } from './version.ts';
 import { startTracing } from './tracing.ts';
 
-export const ROLES = ['gateway', 'scheduler', 'supervisor'] as const;
-export type Role = (typeof ROLES)[number];
+export { ROLES };
 
 export interface ServerOptions {
   readonly roles: readonly Role[];
@@ -68,6 +69,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const watch = new ClockWatch({ clock, node, platform, metrics, log });
   await watch.start();
   const roles = await startRoles(options.roles, { platform, watch, node, metrics, log });
+  const { messenger } = platform;
+  const { scheduler } = roles;
+  const endPresence = tellPresence({ node, roles: options.roles, version: VERSION, messenger, watch, scheduler });
   let http: HttpDoor;
   try {
     http = await openHttp({
@@ -78,6 +82,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
   } catch (error) {
     watch.stop();
+    endPresence();
     await stopRoles(roles, platform, log);
     throw error;
   }
@@ -90,7 +95,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
       watch.stop();
-      stopping ??= stopRoles(roles, platform, log).then(() => http.close());
+      stopping ??= stopRoles(roles, platform, log, endPresence).then(() => http.close());
       return stopping;
     },
   };
@@ -138,11 +143,17 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
  * Front door first, so that nothing new comes; then the shards are handed over. With a server away that cannot be done: after
  * `LIMITS.handOverMs` the program ends without. Nothing is lost by that, since all that was acknowledged stands in the inbox.
  */
-async function stopRoles(roles: Roles, platform: Platform, log: Log): Promise<void> {
+async function stopRoles(
+  roles: Roles,
+  platform: Platform,
+  log: Log,
+  endPresence: () => void = () => undefined,
+): Promise<void> {
   const handOver = async (): Promise<void> => {
     await roles.gateway?.stop();
     await roles.scheduler?.stop();
     await roles.supervisor?.stop();
+    endPresence();
     await platform.close();
   };
   if (await isInTime(handOver(), LIMITS.handOverMs)) return;

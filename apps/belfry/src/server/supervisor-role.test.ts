@@ -46,6 +46,8 @@ function start(
   const listeners = new Map<string, (body: Uint8Array, subject: string) => void>();
   const messenger = {
     tell,
+    serve: () => () => undefined,
+    ask: () => Promise.reject(Object.assign(new Error('silent'), { code: 'timeout' })),
     listen: (subject, handler) => {
       listeners.set(subject, handler);
       return () => undefined;

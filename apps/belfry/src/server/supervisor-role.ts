@@ -1,14 +1,17 @@
 import { availableParallelism } from 'node:os';
 import type { Messenger } from '@belfry/actor-runtime';
 import type { Lease, LeaseStore, Placement, PlacementStore } from '@belfry/ports';
-import { isName, isObject, LIMITS, subjects } from '@belfry/protocol';
+import { isName, isObject, LIMITS, subjects, wireError, type WireError } from '@belfry/protocol';
 import type { Clock, Log } from '@belfry/scheduler';
-import { LeaderWatch, Supervisor, type NodeHeartbeat, type SupervisorEffect } from '@belfry/supervisor';
+import { LeaderWatch, Supervisor, type NodeHeartbeat, type Order, type SupervisorEffect } from '@belfry/supervisor';
+import { OperatorsDesk } from './operators/desk.ts';
 
 const LEASE = 'supervisor';
 const TICK_MS = 250;
 /** How often a stand-by asks for the lease. */
 const STAND_BY_MS = 500;
+/** How long a silent node is waited for when it is asked whether it is there. */
+const PING_MS = 1_000;
 
 export interface SupervisorRoleOptions {
   readonly node: string;
@@ -30,6 +33,8 @@ export interface SupervisorRoleOptions {
  * Q3. Whoever holds the lease and does not lead yet, since the last placement could not be read, tries again each round.
  * Q4. A leader tells that it is there. A stand-by that hears others and not the leader takes its lease without waiting for its end:
  *     two that lead for a moment do no harm, as only the placement of the higher term counts.
+ * Q5. A silent node is asked at its address. Where nobody serves that, its process has ended, and the core is told; where it does not
+ *     answer, it may be busy, and is given the whole time. A node that never said it has an address (an older version) is not asked.
  */
 export class SupervisorRole {
   readonly #options: SupervisorRoleOptions;
@@ -40,15 +45,19 @@ export class SupervisorRole {
   #renewAt = 0;
   #housekeepAt = 0;
   #unwritten: Placement | undefined;
-  #writing = false;
+  #writing: Promise<void> | undefined;
   #busy = false;
   #stopped = false;
   #timers: NodeJS.Timeout[] = [];
   #unlisten: (() => void)[] = [];
+  readonly #desk: OperatorsDesk;
+  readonly #pinging = new Set<string>();
 
   constructor(options: SupervisorRoleOptions) {
     this.#options = options;
     this.#core = new Supervisor(options.shards);
+    const { shards, messenger, log, clock } = options;
+    this.#desk = new OperatorsDesk({ shards, messenger, log, monotonic: () => clock.monotonic() });
   }
 
   get leads(): boolean {
@@ -64,6 +73,7 @@ export class SupervisorRole {
     this.#unlisten = [
       messenger.listen(subjects.nodeHeartbeat, (body) => this.#onHeartbeat(body)),
       messenger.listen(subjects.leaderHeartbeat, (body) => this.#onLeader(body)),
+      messenger.listen(subjects.processHeartbeat, (body) => this.#onProcess(body)),
     ];
     this.#timers = [
       setInterval(() => void this.#tick(), TICK_MS),
@@ -76,19 +86,21 @@ export class SupervisorRole {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     for (const unlisten of this.#unlisten) unlisten();
+    this.#desk.close();
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await this.#options.leases.release(LEASE, lease).catch(() => undefined);
   }
 
   async #tick(): Promise<void> {
-    if (this.#busy || this.#stopped) return;
+    if (this.#stopped) return;
+    this.#lookAround(); // though the servers let a round wait: time passes
+    if (this.#busy) return;
     this.#busy = true;
     try {
       await this.#keepLease();
-      const nowMs = this.#options.clock.monotonic();
-      this.#perform(this.#core.step({ kind: 'tick', nowMs }));
       await this.#write();
+      const nowMs = this.#options.clock.monotonic();
       if (this.#core.leads && nowMs >= this.#housekeepAt) {
         this.#housekeepAt = nowMs + 60_000;
         await this.#options.housekeeping();
@@ -98,6 +110,44 @@ export class SupervisorRole {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** Tells the core that time passes, and asks the silent whether they are there. */
+  #lookAround(): void {
+    const nowMs = this.#options.clock.monotonic();
+    this.#perform(this.#core.step({ kind: 'tick', nowMs }));
+    if (!this.#core.leads) return;
+    for (const { node, silentMs } of this.#core.nodes(nowMs))
+      if (silentMs >= LIMITS.nodeGoneMs && this.#desk.processes.has(node)) void this.#ping(node);
+  }
+
+  /** Q5. Never rejects. */
+  async #ping(node: string): Promise<void> {
+    if (this.#pinging.has(node)) return;
+    this.#pinging.add(node);
+    const { clock, log, messenger } = this.#options;
+    try {
+      await messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', PING_MS);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'no_owner') return;
+      const effects = this.#core.step({ kind: 'gone', node, nowMs: clock.monotonic() });
+      if (effects.length > 0) log.warn('a node is gone: nobody serves its address', { node });
+      this.#perform(effects);
+      await this.#write();
+    } finally {
+      this.#pinging.delete(node);
+    }
+  }
+
+  /** An operator's order: performed and written. Returns why not. */
+  async #order(order: Order): Promise<WireError | undefined> {
+    const outcome = this.#core.order(order, this.#options.clock.monotonic());
+    if (outcome.kind === 'refused') return outcome.error;
+    this.#perform(outcome.effects);
+    await this.#write();
+    if (this.#unwritten !== undefined) await this.#write(); // what was under way may have ended without it
+    if (this.#core.leads && this.#unwritten === undefined) return undefined;
+    return wireError('unavailable', 'the order could not be written yet; look whether it was, and try again');
   }
 
   async #keepLease(): Promise<void> {
@@ -131,6 +181,17 @@ export class SupervisorRole {
     if (this.#stopped || this.#lease?.term !== term) return;
     log.info('this supervisor leads', { term });
     this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic() }));
+    const { node } = this.#options;
+    const core = this.#core;
+    this.#desk.open({
+      node,
+      term,
+      get placement() {
+        return core.placement;
+      },
+      nodes: () => this.nodes(),
+      order: (order) => this.#order(order),
+    });
   }
 
   async #renew(lease: Lease, nowMs: number): Promise<void> {
@@ -156,6 +217,7 @@ export class SupervisorRole {
     this.#lease = undefined;
     this.#unwritten = undefined; // Q2
     this.#core.step({ kind: 'follows' });
+    this.#desk.close();
     this.#options.log.warn('this supervisor leads no longer', { why });
   }
 
@@ -169,6 +231,11 @@ export class SupervisorRole {
     const term = readLeaderHeartbeat(body);
     if (term === undefined) return this.#options.log.warn("a leader's heartbeat that cannot be read");
     this.#watch.leads(term, this.#options.clock.monotonic());
+  }
+
+  #onProcess(body: Uint8Array): void {
+    const { clock, log } = this.#options;
+    if (!this.#desk.processes.heard(body, clock.monotonic())) log.warn("a process's heartbeat that cannot be read");
   }
 
   #onHeartbeat(body: Uint8Array): void {
@@ -188,9 +255,12 @@ export class SupervisorRole {
   }
 
   /** What could not be written now is tried again in the next round. Never rejects. */
-  async #write(): Promise<void> {
-    if (this.#writing) return;
-    this.#writing = true;
+  #write(): Promise<void> {
+    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+    return this.#writing;
+  }
+
+  async #writeAll(): Promise<void> {
     try {
       for (let placement = this.#unwritten; placement !== undefined; placement = this.#unwritten) {
         const outcome = await this.#options.placements.write(placement);
@@ -201,8 +271,6 @@ export class SupervisorRole {
       }
     } catch (error) {
       this.#options.log.warn('a placement could not be written, trying again', { error: String(error) });
-    } finally {
-      this.#writing = false;
     }
   }
 }

@@ -1,3 +1,12 @@
 export { LeaderWatch } from './leader-watch.ts';
 export { placeShards, type PlaceableNode } from './placement.ts';
-export { Supervisor, type NodeHeartbeat, type SupervisorEffect, type SupervisorInput } from './supervisor.ts';
+export {
+  Supervisor,
+  type NodeHeartbeat,
+  type Order,
+  type OrderOutcome,
+  type SupervisorEffect,
+  type SupervisorInput,
+  type Takes,
+} from './supervisor.ts';
+export { Workers, type WorkerSums } from './workers.ts';

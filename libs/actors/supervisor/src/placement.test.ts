@@ -1,76 +1,7 @@
-import type { Placement } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 import { placeShards, type PlaceableNode } from './placement.ts';
-import { Supervisor } from './supervisor.ts';
-
-const SHARDS = 64;
-
-/** A supervisor with the placement that it has written, under a clock that moves when it is told to. */
-class World {
-  nowMs = 0;
-  readonly core: Supervisor;
-  readonly shards: number;
-  written: Placement | undefined;
-
-  constructor(shards = SHARDS) {
-    this.shards = shards;
-    this.core = new Supervisor(shards);
-  }
-
-  lead(term: number, placement?: Placement): void {
-    this.#step({ kind: 'leads', term, placement, nowMs: this.nowMs });
-  }
-
-  beat(node: string, { cores = 2, leaving = false } = {}): void {
-    this.#step({ kind: 'heartbeat', beat: { node, cores, leaving, owned: [] }, nowMs: this.nowMs });
-  }
-
-  tick(): void {
-    this.#step({ kind: 'tick', nowMs: this.nowMs });
-  }
-
-  /** Time passes in heartbeat intervals: these nodes are heard, the others are silent. */
-  pass(ms: number, nodes: Record<string, number> = {}): void {
-    for (const end = this.nowMs + ms; this.nowMs < end; this.tick()) {
-      this.nowMs = Math.min(end, this.nowMs + LIMITS.nodeHeartbeatMs);
-      for (const [node, cores] of Object.entries(nodes)) this.beat(node, { cores });
-    }
-  }
-
-  owners(): (string | undefined)[] {
-    return (this.written?.assignment ?? []).map((at) => this.written?.nodes[at]);
-  }
-
-  /** Shards of each node. */
-  shares(): Record<string, number> {
-    return counts(this.owners());
-  }
-
-  #step(input: Parameters<Supervisor['step']>[0]): void {
-    for (const { placement } of this.core.step(input)) {
-      if (this.written !== undefined && placement.version <= this.written.version) throw new Error('versions go back');
-      this.written = placement;
-    }
-  }
-}
-
-function counts(owners: readonly (string | undefined)[]): Record<string, number> {
-  const shares: Record<string, number> = {};
-  for (const owner of owners) shares[String(owner)] = (shares[String(owner)] ?? 0) + 1;
-  return shares;
-}
-
-function led(nodes: Record<string, number>, shards = SHARDS): World {
-  const world = new World(shards);
-  world.lead(1);
-  for (const [node, cores] of Object.entries(nodes)) world.beat(node, { cores });
-  world.pass(LIMITS.nodeHeartbeatMs, nodes);
-  return world;
-}
-
-/** What the last leader left, as it stands in the store. */
-const left = (nodes: Record<string, number>): Placement => led(nodes).written as Placement;
+import { counts, led, left, SHARDS, World } from './test-world.ts';
 
 describe('shards', () => {
   it('move as little as they must, and are balanced, through joins and losses of nodes of all sizes', () => {
@@ -104,6 +35,16 @@ describe('shards', () => {
   it('are spread over more nodes than there are shards, one each', () => {
     const nodes = Array.from({ length: 10 }, (_, at) => ({ id: `n${at}`, weight: 1 + (at % 3) }));
     expect(Object.values(counts(placeShards(4, nodes, [])))).toEqual([1, 1, 1, 1]);
+  });
+
+  it('that are pinned go to their nodes, and no other moves for it', () => {
+    const nodes = ['a', 'b', 'c'].map((id) => ({ id, weight: 1 }));
+    const before = placeShards(SHARDS, nodes, []);
+    const moved = before.flatMap((owner, shard) => (owner === 'a' ? [shard] : [])).slice(0, 4);
+    const pins = new Map(moved.map((shard) => [shard, 'b']));
+    const after = placeShards(SHARDS, nodes, before, pins);
+    expect(after).toEqual(before.map((owner, shard) => pins.get(shard) ?? owner));
+    expect(placeShards(SHARDS, nodes.slice(0, 1), after, pins)).toEqual(new Array(SHARDS).fill('a'));
   });
 
   it('have no owner where there is no node', () => {

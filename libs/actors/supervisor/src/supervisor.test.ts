@@ -65,8 +65,10 @@ describe('Supervisor', () => {
     const supervisor = leading();
     supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs: 0 });
     supervisor.step({ kind: 'heartbeat', beat: beat('b'), nowMs: 0 });
-    supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs: LIMITS.nodeSilentMs });
-    expect(supervisor.step({ kind: 'tick', nowMs: LIMITS.nodeSilentMs })).toEqual([]);
+    for (let nowMs = 500; nowMs <= LIMITS.nodeSilentMs; nowMs += 500) {
+      supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs });
+      expect(supervisor.step({ kind: 'tick', nowMs })).toEqual([]);
+    }
     const [moved] = supervisor.step({ kind: 'tick', nowMs: LIMITS.nodeSilentMs + 1 });
     expect(moved?.placement.nodes).toEqual(['a']);
     supervisor.step({ kind: 'heartbeat', beat: beat('c'), nowMs: LIMITS.nodeSilentMs + 2 });
@@ -86,7 +88,8 @@ describe('Supervisor', () => {
     const placement = { term: 1, version: 7, nodes: ['a', 'b'], assignment: [0, 1, 0, 1] };
     const [kept] = supervisor.step({ kind: 'leads', term: 2, placement, nowMs: 10 });
     expect(kept?.placement).toEqual({ ...placement, term: 2, version: 8 });
-    supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs: 3_000 });
+    for (let nowMs = 500; nowMs <= LIMITS.nodeSilentMs; nowMs += 500)
+      expect(supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs })).toEqual([]);
     const [moved] = supervisor.step({ kind: 'tick', nowMs: 10 + LIMITS.nodeSilentMs + 1 });
     expect(moved?.placement.assignment).toEqual([0, 0, 0, 0]);
   });

@@ -1,3 +1,5 @@
+import { errors } from '@nats-io/transport-node';
+
 /** Error codes of JetStream's API (`err_code`) that we act upon. Errors are never told apart by their text. */
 export const JS = {
   consumerNotFound: 10_014,
@@ -46,6 +48,15 @@ export class NatsFailure extends Error {
     this.name = 'NatsFailure';
     this.code = code;
   }
+}
+
+/** Whether nobody served the subject of a request. */
+export function isNoResponders(error: unknown): boolean {
+  for (let link = error, depth = 0; link instanceof Error && depth < 3; link = link.cause, depth++) {
+    if (link instanceof errors.NoRespondersError) return true;
+    if (link instanceof errors.RequestError && link.isNoResponders()) return true;
+  }
+  return false;
 }
 
 export function asError(error: unknown): Error {

@@ -6,7 +6,7 @@ export type { Delivery, DurableConsumerOptions } from './durable-consumer.ts';
 export { DurablePublisher } from './durable-publisher.ts';
 export type { Published } from './durable-publisher.ts';
 export { encodeTexts } from './encode-text.ts';
-export { JetStreamError, NatsFailure } from './errors.ts';
+export { isNoResponders, JetStreamError, NatsFailure } from './errors.ts';
 export type { NatsFailureCode } from './errors.ts';
 export { NatsInbox } from './inbox.ts';
 export type { NatsInboxOptions } from './inbox.ts';

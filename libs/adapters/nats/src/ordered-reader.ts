@@ -61,6 +61,8 @@ export class OrderedReader {
   #subscription: Subscription | undefined;
   #consumer: string | undefined;
   #delivered = 0;
+  /** Behind the last delivery, as the server told with it. */
+  #pending = 0;
   #askedBytes = 0;
   #lastSignMs = performance.now();
   #resetting = false;
@@ -87,6 +89,11 @@ export class OrderedReader {
     this.#watch = setInterval(() => this.#checkSigns(), WATCH_MS);
     this.#watch.unref();
     this.#reset();
+  }
+
+  /** Messages that were not handed out yet when the last one was. */
+  pending(): number {
+    return this.#pending;
   }
 
   /** Idempotent. Waits for the receiver, if it is busy (R5): so the receiver itself must not wait for it. */
@@ -241,6 +248,7 @@ export class OrderedReader {
     const info = parseDelivery(message.reply ?? '');
     if (info === undefined || info.delivery !== this.#delivered + 1) return this.#reset(); // R2
     this.#delivered = info.delivery;
+    this.#pending = info.pending;
     if (info.seq < this.#nextSeq) return; // R1
     this.#nextSeq = info.seq + 1;
     this.#positioned = true;

@@ -55,6 +55,8 @@ export interface DeliveryInfo {
   readonly deliveries: number;
   /** Stored time, ms since 1970, rounded down. */
   readonly timestamp: number;
+  /** Messages that this consumer has yet to deliver. */
+  readonly pending: number;
 }
 
 /**
@@ -71,6 +73,7 @@ export function parseDelivery(reply: string): DeliveryInfo | undefined {
     seq: Number(tokens[at + 1]),
     delivery: Number(tokens[at + 2]),
     timestamp: Number(nanos.slice(0, -6)), // nanoseconds don't fit a number: cut them as text
+    pending: Number(tokens[at + 4]),
   };
 }
 
