@@ -58,7 +58,6 @@ export const ROOMS = {
       'ports',
       'protocol',
       'scheduler',
-      'sdk',
       'shard',
       'supervisor',
       'timing',

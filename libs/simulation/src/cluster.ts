@@ -1,0 +1,220 @@
+import { subjects, type WorkerHeartbeat } from '@belfry/protocol';
+import { Client, NAMESPACE } from './client.ts';
+import { Doors } from './doors.ts';
+import { GatewayHost } from './gateway-host.ts';
+import { Model } from './model.ts';
+import { CALM, Network } from './network.ts';
+import { NodeHost } from './node-host.ts';
+import { isFault, type Plan, type PlanStep } from './plan.ts';
+import { Process } from './process.ts';
+import { Random } from './random.ts';
+import { Services } from './services.ts';
+import { textOf } from './sim-messages.ts';
+import { SupervisorHost } from './supervisor-host.ts';
+import { VirtualTime } from './virtual-time.ts';
+import { WorkerHost } from './worker-host.ts';
+
+/** How soon the broker notices that a process is gone. */
+const NOTICED_MS = 50;
+
+/** A whole cluster, to which the steps of a plan happen. */
+export class Cluster {
+  readonly time = new VirtualTime();
+  readonly network: Network;
+  readonly model: Model;
+  /** Faults that happened, by kind. */
+  readonly faults = new Map<string, number>();
+  failure: unknown;
+  readonly #plan: Plan;
+  readonly #random: Random;
+  readonly #services: Services;
+  readonly #doors: Doors;
+  readonly #client: Client;
+  readonly #nodes: NodeHost[] = [];
+  readonly #workers: WorkerHost[] = [];
+  readonly #gateways: GatewayHost[] = [];
+  readonly #supervisors: SupervisorHost[] = [];
+  readonly #losesStreams: boolean;
+  #names = 0;
+
+  constructor(plan: Plan, trace: (line: string) => void) {
+    this.#plan = plan;
+    this.#random = new Random(plan.seed ^ 0x5eed);
+    this.network = new Network(this.time, this.#random);
+    this.model = new Model(this.time, trace);
+    this.#services = new Services(plan.shards, this.time, this.network, this.#random, this.model, trace);
+    this.#doors = new Doors(this.network, this.#random);
+    this.#client = new Client(new Process('client', this.time), this.#doors, this.model);
+    this.#losesStreams = plan.steps.some(({ kind }) => kind === 'lose work stream');
+    for (let at = 0; at < plan.supervisors; at++) this.#startSupervisor(at);
+    for (let at = 0; at < plan.gateways; at++) this.#startGateway(at);
+    for (let at = 0; at < plan.nodes; at++) this.#startNode(at, `n${at}`);
+    for (let at = 0; at < plan.workers; at++) this.#startWorker(at);
+    for (const step of plan.steps) this.time.at(step.atMs, () => this.#happen(step, trace));
+    this.time.at(plan.calmAtMs, () => this.#calmDown());
+  }
+
+  /** Everything that was asked for has come to its end. */
+  get isOver(): boolean {
+    return this.#client.open === 0 && this.model.unfinished(1).length === 0;
+  }
+
+  // — Processes
+
+  #startNode(at: number, name: string): void {
+    const process = new Process(name, this.time);
+    const node = new NodeHost(process, this.#services, this.#plan.tickMs);
+    this.#nodes[at] = node;
+    this.model.schedulerStarted(process);
+    if (this.#losesStreams) {
+      this.#services.messages.of(process).listen(subjects.workers('*', 'heartbeat'), (body) => {
+        this.model.reported((JSON.parse(textOf(body)) as WorkerHeartbeat).running, process);
+      });
+    }
+    this.#go(node.start());
+  }
+
+  #startWorker(at: number): void {
+    const process = new Process(`w${at}-${this.#names++}`, this.time);
+    const queues = Array.from({ length: this.#plan.queues }, (_, queue) => `q${queue}`);
+    const options = { namespace: NAMESPACE, queues, capacity: this.#plan.capacity };
+    const worker = new WorkerHost(process, this.#services, this.network, this.#doors, this.model, options);
+    this.#workers[at] = worker;
+    this.#go(worker.start());
+  }
+
+  #startGateway(at: number): void {
+    const gateway = new GatewayHost(new Process(`g${at}-${this.#names++}`, this.time), this.#services);
+    this.#gateways[at] = gateway;
+    this.#doors.open(gateway);
+  }
+
+  #startSupervisor(at: number): void {
+    this.#supervisors[at] = new SupervisorHost(new Process(`s${at}-${this.#names++}`, this.time), this.#services);
+  }
+
+  /** Its memory is gone, with all that it had not yet sent. */
+  #kill(process: Process, restart: () => void, downMs: number): void {
+    process.kill();
+    this.time.after(NOTICED_MS, () => {
+      this.#services.messages.leave(process);
+      this.#services.work.leave(process);
+    });
+    this.time.after(Math.max(downMs, NOTICED_MS + 1), restart);
+  }
+
+  #pause(process: Process, forMs: number): void {
+    process.pause();
+    this.time.after(forMs, () => process.resume());
+  }
+
+  #go(work: Promise<void>): void {
+    work.catch((error: unknown) => (this.failure ??= error));
+  }
+
+  // — The plan
+
+  #happen(step: PlanStep, trace: (line: string) => void): void {
+    if (isFault(step.kind)) {
+      this.faults.set(step.kind, (this.faults.get(step.kind) ?? 0) + 1);
+      trace(`fault ${JSON.stringify(step)}`);
+    }
+    switch (step.kind) {
+      case 'create':
+        return this.#go(this.#client.create(step));
+      case 'cancel':
+        return this.#go(this.#client.cancel(step));
+      case 'update':
+        return this.#go(this.#client.update(step));
+      case 'crash node': {
+        const { process } = this.#nodes[step.node] as NodeHost;
+        const name = step.newName ? `n${step.node}-${this.#names++}` : process.name;
+        if (process.isAlive) this.#kill(process, () => this.#startNode(step.node, name), step.downMs);
+        return;
+      }
+      case 'redeploy node': {
+        const node = this.#nodes[step.node] as NodeHost;
+        if (!node.process.isAlive) return;
+        return this.#go(
+          node.stop().then(() => {
+            if (node.process.isAlive)
+              this.#kill(node.process, () => this.#startNode(step.node, node.process.name), step.downMs);
+          }),
+        );
+      }
+      case 'pause node':
+        return this.#pause((this.#nodes[step.node] as NodeHost).process, step.forMs);
+      case 'cut node':
+        return this.#cut((this.#nodes[step.node] as NodeHost).process, step);
+      case 'step clock': {
+        const { process } = this.#nodes[step.node] as NodeHost;
+        process.stepClock(step.byMs);
+        this.time.after(step.forMs, () => process.stepClock(-step.byMs));
+        return;
+      }
+      case 'crash worker': {
+        const { process } = this.#workers[step.worker] as WorkerHost;
+        if (process.isAlive) this.#kill(process, () => this.#startWorker(step.worker), step.downMs);
+        return;
+      }
+      case 'stop worker': {
+        const worker = this.#workers[step.worker] as WorkerHost;
+        if (!worker.process.isAlive) return;
+        return this.#go(
+          worker.stop().then(() => {
+            if (worker.process.isAlive) this.#kill(worker.process, () => this.#startWorker(step.worker), step.downMs);
+          }),
+        );
+      }
+      case 'pause worker':
+        return this.#pause((this.#workers[step.worker] as WorkerHost).process, step.forMs);
+      case 'cut worker':
+        return this.#cut((this.#workers[step.worker] as WorkerHost).process, step);
+      case 'crash gateway': {
+        const gateway = this.#gateways[step.gateway] as GatewayHost;
+        if (!gateway.process.isAlive) return;
+        this.time.after(NOTICED_MS, () => this.#doors.close(gateway));
+        return this.#kill(gateway.process, () => this.#startGateway(step.gateway), step.downMs);
+      }
+      case 'pause gateway':
+        return this.#pause((this.#gateways[step.gateway] as GatewayHost).process, step.forMs);
+      case 'crash supervisor': {
+        const { process } = this.#supervisors[step.supervisor] as SupervisorHost;
+        if (process.isAlive) this.#kill(process, () => this.#startSupervisor(step.supervisor), step.downMs);
+        return;
+      }
+      case 'pause supervisor':
+        return this.#pause((this.#supervisors[step.supervisor] as SupervisorHost).process, step.forMs);
+      case 'slow store':
+        this.network.storeSlownessMs = step.byMs;
+        return void this.time.after(step.forMs, () => (this.network.storeSlownessMs = 0));
+      case 'failing store':
+        this.network.storeFailures = step.share;
+        return void this.time.after(step.forMs, () => (this.network.storeFailures = 0));
+      case 'lose work stream':
+        return this.#services.work.lose();
+      case 'bad weather':
+        this.network.weather = step;
+        return void this.time.after(step.forMs, () => (this.network.weather = CALM));
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #cut(process: Process, { services, direction, forMs }: Extract<PlanStep, { kind: 'cut node' | 'cut worker' }>): void {
+    process.cut(services, direction);
+    this.time.after(forMs, () => process.heal());
+  }
+
+  /** From here on nothing goes wrong any more. */
+  #calmDown(): void {
+    this.network.weather = CALM;
+    this.network.storeSlownessMs = 0;
+    this.network.storeFailures = 0;
+    for (const { process } of [...this.#nodes, ...this.#workers, ...this.#gateways, ...this.#supervisors]) {
+      process.heal();
+      process.stepClock(-process.offsetMs);
+      process.resume();
+    }
+  }
+}

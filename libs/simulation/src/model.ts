@@ -1,0 +1,476 @@
+import type { Fence, HistoryRow, InboxAppend, ShardDelta, ShardHead, WorkItem, WorkRef } from '@belfry/ports';
+import {
+  executionId,
+  LIMITS,
+  parseExecutionId,
+  type CancelReply,
+  type Envelope,
+  type InboxRecord,
+  type Outcome,
+  type WorkMessage,
+} from '@belfry/protocol';
+import { firesOf } from './fires.ts';
+import type { Observer } from './observer.ts';
+import type { SimSchedule } from './plan.ts';
+import { T0, type Process } from './process.ts';
+import type { VirtualTime } from './virtual-time.ts';
+import type { Behaviour, Witness } from './worker-host.ts';
+
+/** What is late by less than this may be another instant on another clock. */
+const SLACK_MS = 2_000;
+
+/** The contract is broken. */
+export class Violation extends Error {
+  /** Names the rule: stable. */
+  readonly rule: string;
+
+  constructor(rule: string, message: string) {
+    super(`${rule}: ${message}`);
+    this.rule = rule;
+  }
+}
+
+interface Version {
+  readonly number: number;
+  readonly schedule: SimSchedule;
+  /** ms since 1970; undefined while it is in no inbox. */
+  storedAt: number | undefined;
+  ackedAt: number | undefined;
+  /** Its task had ended before. */
+  refused: boolean;
+}
+
+/** What is known of one task from outside. */
+interface KnownTask {
+  readonly id: string;
+  readonly versions: Version[];
+  /** Every fire that any of its schedules has. */
+  readonly allowed: Set<number>;
+  /** Fires that are over, as checkpointed. */
+  readonly over: Set<number>;
+  cancelStoredAt: number | undefined;
+  cancelAckedAt: number | undefined;
+  running: ReadonlySet<string>;
+}
+
+/** What an execution's handlers were started for, until it is over. */
+interface Runs {
+  started: number;
+  /** Runs that ended otherwise than well, as their workers said: each may be followed by another. */
+  readonly ended: Set<number>;
+  /** Times that a lease of its message ran out, or that its silence gave it back after the stream was lost: the same. */
+  excuses: number;
+  lastAt: number;
+  lastWorker: string;
+}
+
+/**
+ * The contract as a simple model: it sees what clients are told, what services store, and what handlers are run for, and throws a
+ * `Violation` at the first thing that must not be.
+ */
+export class Model implements Observer, Witness {
+  executions = 0;
+  accepted = 0;
+  /** The first one; whoever it is thrown at may not care. */
+  violation: Violation | undefined;
+  readonly #time: VirtualTime;
+  readonly #trace: (line: string) => void;
+  readonly #tasks = new Map<string, KnownTask>();
+  readonly #epochs = new Map<number, number>();
+  readonly #fences = new Map<number, number>();
+  /** By execution; and all attempts that ever ran. */
+  readonly #runs = new Map<string, Runs>();
+  readonly #attempts = new Set<string>();
+  readonly #stored = new Set<string>();
+  /** When each scheduler last heard that an execution runs; kept where work streams get lost. */
+  readonly #heard = new Map<string, Map<Process, number>>();
+  /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
+  #unsaved = new Map<string, number>();
+  #forgotten = new Set<string>();
+  /** What is known to be weaker than the contract, by what it is. */
+  readonly tolerated = new Map<string, number>();
+  readonly #schedulers = new Map<Process, number>();
+
+  constructor(time: VirtualTime, trace: (line: string) => void) {
+    this.#time = time;
+    this.#trace = trace;
+  }
+
+  get #now(): number {
+    return T0 + this.#time.nowMs;
+  }
+
+  #broken(rule: string, message: string): never {
+    this.violation ??= new Violation(rule, message);
+    throw this.violation;
+  }
+
+  // — Clients
+
+  creating(id: string, schedule: SimSchedule): void {
+    const known = this.#tasks.get(id);
+    if (known !== undefined) return;
+    this.#tasks.set(id, {
+      id,
+      versions: [{ number: 0, schedule, storedAt: undefined, ackedAt: undefined, refused: false }],
+      allowed: new Set(firesOf(schedule)),
+      over: new Set(),
+      cancelStoredAt: undefined,
+      cancelAckedAt: undefined,
+      running: new Set(),
+    });
+  }
+
+  created(id: string): void {
+    const task = this.#task(id);
+    const [first] = task.versions as [Version];
+    if (first.storedAt === undefined) this.#broken('durable', `task ${id} was acknowledged, and is in no inbox`);
+    first.ackedAt ??= this.#now;
+  }
+
+  /** Returns the number of the version. */
+  updating(id: string, schedule: SimSchedule | undefined): number {
+    const task = this.#task(id);
+    const last = task.versions.at(-1) as Version;
+    const version = {
+      number: task.versions.length,
+      schedule: schedule ?? last.schedule,
+      storedAt: undefined,
+      ackedAt: undefined,
+      refused: false,
+    };
+    task.versions.push(version);
+    for (const fire of firesOf(version.schedule)) task.allowed.add(fire);
+    return version.number;
+  }
+
+  updated(id: string, number: number): void {
+    const version = this.#task(id).versions[number] as Version;
+    if (version.storedAt === undefined)
+      this.#broken('durable', `an update of ${id} was acknowledged, and is in no inbox`);
+    version.ackedAt ??= this.#now;
+  }
+
+  updateRefused(id: string, number: number): void {
+    (this.#task(id).versions[number] as Version).refused = true;
+  }
+
+  cancelled(id: string, { running }: CancelReply): void {
+    const task = this.#task(id);
+    if (task.cancelStoredAt === undefined)
+      this.#broken('durable', `a cancel of ${id} was acknowledged, and is in no inbox`);
+    task.cancelAckedAt ??= this.#now;
+    task.running = new Set([...task.running, ...running]);
+  }
+
+  isKnown(id: string): boolean {
+    return this.#tasks.has(id);
+  }
+
+  #task(id: string): KnownTask {
+    const task = this.#tasks.get(id);
+    if (task === undefined) this.#broken('unknown', `nobody created ${id}`);
+    return task;
+  }
+
+  // — Services
+
+  appended(messages: readonly InboxAppend[], timestamp: number): void {
+    for (const { shard, body } of messages) {
+      for (const record of (JSON.parse(body) as Envelope).r) {
+        this.#trace(`inbox ${shard} ${said(record)}`);
+        if (record.k === 'create') {
+          const [first] = this.#task(record.id).versions as [Version];
+          first.storedAt ??= timestamp;
+        } else if (record.k === 'update') {
+          const { version } = JSON.parse(record.p ?? '{}') as Behaviour;
+          const updated = this.#task(record.id).versions[version] as Version;
+          updated.storedAt ??= timestamp;
+        } else if (record.k === 'cancel') {
+          this.#task(record.id).cancelStoredAt ??= timestamp;
+        } else if (record.k === 'result') {
+          this.#stored.add(`${record.x}.${record.a}`);
+          if (record.o === 'returned' && record.w === '') this.#givenBack(record.x, record.a);
+        }
+      }
+    }
+  }
+
+  epochsTaken(heads: readonly ShardHead[], by: Process): void {
+    for (const { shard, epoch } of heads) {
+      if (epoch <= (this.#epochs.get(shard) ?? 0)) this.#broken('epoch', `shard ${shard} got epoch ${epoch} twice`);
+      this.#epochs.set(shard, epoch);
+      this.#trace(`epoch ${shard} ${epoch} ${by.name}`);
+    }
+  }
+
+  fenceTaken({ shard, epoch }: Fence): void {
+    if (epoch <= (this.#fences.get(shard) ?? 0))
+      this.#broken('fence', `shard ${shard} was fenced with ${epoch} too late`);
+    this.#fences.set(shard, epoch);
+    this.#trace(`fence ${shard} ${epoch}`);
+  }
+
+  published(fence: Fence, items: readonly WorkItem[], by: Process): void {
+    if (items.length === 0) return;
+    if (fence.epoch < (this.#fences.get(fence.shard) ?? 0))
+      this.#broken('stale dispatch', `shard ${fence.shard} was dispatched for with epoch ${fence.epoch}`);
+    for (const { execution, attempt } of items) {
+      this.#checkDispatch(execution, attempt, by);
+      this.#unsaved.set(`${execution}.${attempt}`, fence.shard);
+    }
+    this.#trace(
+      `publish ${fence.shard} ${fence.epoch} ${items.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
+    );
+  }
+
+  #checkDispatch(execution: string, attempt: number, by: Process): void {
+    const { task, scheduledAt } = this.#fire(execution);
+    // An owner before may have been ahead, and have found it due.
+    if (this.#now + this.#mostAheadMs() < scheduledAt)
+      this.#broken('early', `${execution} was dispatched ${scheduledAt - this.#now} ms early by ${by.name}`);
+    if (task.cancelAckedAt !== undefined && this.#now > task.cancelAckedAt)
+      this.#broken('cancelled', `${execution}.${attempt} was dispatched after its task's cancel was acknowledged`);
+    if (task.over.has(scheduledAt)) this.#broken('over', `${execution}.${attempt} was dispatched, and is over`);
+  }
+
+  #fire(execution: string): { readonly task: KnownTask; readonly scheduledAt: number } {
+    const fire = parseExecutionId(execution);
+    if (fire === undefined) this.#broken('fire', `${execution} is no execution`);
+    const task = this.#task(fire.taskId);
+    if (!task.allowed.has(fire.scheduledAt)) this.#broken('fire', `${execution} is no fire of its task`);
+    return { task, scheduledAt: fire.scheduledAt };
+  }
+
+  leaseExpired({ execution }: WorkRef): void {
+    this.#runsOf(execution).excuses++;
+    this.#trace(`lease expired ${execution}`);
+  }
+
+  workStreamLost(): void {
+    this.#fences.clear();
+    for (const key of this.#unsaved.keys()) this.#forgotten.add(key);
+    this.#trace('work stream lost');
+  }
+
+  committed(deltas: readonly ShardDelta[], fenced: readonly number[], by: Process): void {
+    for (const delta of deltas) {
+      if (fenced.includes(delta.shard)) continue;
+      if (delta.epoch < (this.#epochs.get(delta.shard) ?? 0))
+        this.#broken('stale checkpoint', `shard ${delta.shard} was written with epoch ${delta.epoch} by ${by.name}`);
+      for (const row of delta.history) this.#over(row);
+      for (const row of delta.active) this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`);
+      this.#trace(`commit ${delta.shard} ${delta.epoch} ${delta.seq} ${delta.history.length}`);
+    }
+  }
+
+  #saved(key: string): void {
+    this.#unsaved.delete(key);
+    this.#forgotten.delete(key);
+  }
+
+  #over(row: HistoryRow): void {
+    const { task: id, scheduledAt, state, attempt } = row;
+    const task = this.#task(id);
+    const execution = executionId(id, scheduledAt);
+    for (let past = 1; past <= attempt; past++) this.#saved(`${execution}.${past}`);
+    if (!task.allowed.has(scheduledAt)) this.#broken('fire', `${execution} is over, and was no fire of its task`);
+    const repeated = task.over.has(scheduledAt);
+    if (repeated && this.#overOnce.has(execution) && this.#overOnce.get(execution) !== row)
+      this.#broken('accepted twice', `${execution} ended twice`);
+    if (repeated) return; // the same commit, repeated
+    this.#overOnce.set(execution, row);
+    task.over.add(scheduledAt);
+    this.accepted++;
+    if (state === 'succeeded') this.#checkSuccess(execution, attempt);
+    else if (state === 'dead') this.#checkDead(execution, row);
+    else if (state === 'skipped') this.#broken('skipped', `${execution} was skipped`);
+    else if (task.cancelStoredAt === undefined) this.#broken('state', `${execution} ended as ${state}`);
+    this.#runs.delete(execution);
+    this.#heard.delete(execution);
+  }
+  readonly #overOnce = new Map<string, HistoryRow>();
+
+  #checkSuccess(execution: string, attempt: number): void {
+    if (!this.#attempts.has(`${execution}.${attempt}`))
+      this.#broken('result', `${execution}.${attempt} succeeded, and was never run`);
+    if (!this.#stored.has(`${execution}.${attempt}`))
+      this.#broken('result', `${execution}.${attempt} succeeded without a result in the inbox`);
+  }
+
+  #checkDead(execution: string, row: HistoryRow): void {
+    const attempts = JSON.parse(row.attempts ?? '[]') as readonly {
+      readonly attempt: number;
+      readonly outcome: Outcome;
+    }[];
+    const numbers = attempts.map(({ attempt }) => attempt);
+    if (new Set(numbers).size < numbers.length)
+      this.#broken('accepted twice', `${execution} has attempts ${numbers.join()}`);
+    const lost = attempts.filter(({ outcome }) => outcome === 'lost').length;
+    const failed = attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'timed_out').length;
+    if (lost < LIMITS.lostAttempts && failed < 3)
+      this.#broken('dead', `${execution} is dead after ${failed} failures and ${lost} losses`);
+  }
+
+  // — Workers
+
+  /** A scheduler has started: when it has not heard of a run is counted from here. */
+  schedulerStarted(process: Process): void {
+    this.#schedulers.set(process, this.#now);
+  }
+
+  reported(running: readonly string[], to: Process): void {
+    for (const execution of running) {
+      let heard = this.#heard.get(execution);
+      if (heard === undefined) this.#heard.set(execution, (heard = new Map<Process, number>()));
+      heard.set(to, this.#now);
+    }
+  }
+
+  started(message: WorkMessage, attempt: number, worker: Process): void {
+    const { execution } = message;
+    const { task, scheduledAt } = this.#fire(execution);
+    this.executions++;
+    const key = `${execution}.${attempt}`;
+    if (this.#forgotten.delete(key))
+      this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
+    else if (this.#attempts.has(key)) this.#broken('doubled', `${key} was run twice`);
+    this.#attempts.add(key);
+    if (task.cancelAckedAt !== undefined && !task.running.has(execution))
+      this.#broken('cancelled', `${key} was started after its task's cancel was acknowledged`);
+    this.#checkPayload(message, task);
+    const runs = this.#runsOf(execution);
+    if (runs.started > runs.ended.size + runs.excuses)
+      this.#broken(
+        'doubled',
+        `${key} runs on ${worker.name} beside the run on ${runs.lastWorker} since ${runs.lastAt - T0}`,
+      );
+    runs.started++;
+    runs.lastAt = this.#now;
+    runs.lastWorker = worker.name;
+    this.#trace(`start ${key} ${worker.name} ${this.#now - scheduledAt}`);
+  }
+
+  #checkPayload(message: WorkMessage, task: KnownTask): void {
+    const { version } = message.payload as unknown as Behaviour;
+    const newest = task.versions.findLast(
+      ({ ackedAt }) => ackedAt !== undefined && ackedAt + SLACK_MS < message.dispatchedAt,
+    );
+    // A clock that is ahead says that it was dispatched later than it was.
+    if (newest === undefined || version >= newest.number || this.#mostAheadMs() > 0) return;
+    this.#broken(
+      'payload',
+      `${message.execution} runs with version ${version}, and ${newest.number} was acknowledged before`,
+    );
+  }
+
+  #mostAheadMs(): number {
+    let most = 0;
+    for (const process of this.#schedulers.keys()) most = Math.max(most, process.mostAheadMs);
+    return most;
+  }
+
+  #tolerate(what: string, execution: string): void {
+    this.tolerated.set(what, (this.tolerated.get(what) ?? 0) + 1);
+    this.#runsOf(execution).excuses++;
+  }
+
+  #runsOf(execution: string): Runs {
+    let runs = this.#runs.get(execution);
+    if (runs === undefined) {
+      runs = { started: 0, ended: new Set(), excuses: 0, lastAt: 0, lastWorker: '' };
+      this.#runs.set(execution, runs);
+    }
+    return runs;
+  }
+
+  /** A scheduler gave an attempt back: nobody has run it, or nobody has spoken for it for the time of a lease. */
+  #givenBack(execution: string, attempt: number): void {
+    const runs = this.#runsOf(execution);
+    runs.excuses++;
+    if (!this.#attempts.has(`${execution}.${attempt}`)) return;
+    const silentMs = LIMITS.lostContactMs - 1_000;
+    const heard = this.#heard.get(execution);
+    for (const [process, since] of this.#schedulers)
+      if (this.#now - Math.max(since, heard?.get(process) ?? 0) >= silentMs) return;
+    this.#broken('given back', `${execution}.${attempt} was given back, and runs on ${runs.lastWorker}`);
+  }
+
+  ended(execution: string, attempt: number, outcome: Outcome): void {
+    if (outcome !== 'succeeded') this.#runs.get(execution)?.ended.add(attempt);
+    this.#trace(`end ${execution}.${attempt} ${outcome}`);
+  }
+
+  /** A worker was told that its result is taken. */
+  resultTaken(execution: string, attempt: number): void {
+    if (!this.#stored.has(`${execution}.${attempt}`))
+      this.#broken('durable', `the result of ${execution}.${attempt} was acknowledged, and is in no inbox`);
+  }
+
+  // — The end
+
+  /** Fires that must run and are not over. */
+  unfinished(limit = Infinity): string[] {
+    const missing: string[] = [];
+    for (const task of this.#tasks.values()) {
+      if (missing.length >= limit) break;
+      if (task.cancelStoredAt !== undefined || task.versions[0]?.storedAt === undefined) continue;
+      for (const fire of missingFires(task)) {
+        missing.push(`${task.id}-${fire.toString(36)} (${fire - T0})`);
+        if (missing.length >= limit) break;
+      }
+    }
+    return missing;
+  }
+
+  /** Executions that were started and are not over: they may still be told of. */
+  underWay(): number {
+    return this.#runs.size;
+  }
+}
+
+/** A record in few words. */
+function said(record: InboxRecord): string {
+  switch (record.k) {
+    case 'result':
+      return `result ${record.x}.${record.a} ${record.o} ${record.w}`;
+    case 'redelivered':
+      return `redelivered ${record.x}.${record.a} ${record.n ?? 0} ${record.w}`;
+    case 'ownership':
+      return `ownership ${record.epoch} ${record.node}${record.lost === true ? ' lost' : ''}`;
+    case 'calendar':
+      return `calendar ${record.name}`;
+    default:
+      return `${record.k} ${record.id}`;
+  }
+}
+
+/**
+ * Fires of a task that is not cancelled that must run, and are not over. An update that was refused at last, since the task had ended, may
+ * have been applied before: its first answer was lost. So either will do.
+ */
+function missingFires(task: KnownTask): number[] {
+  const stored = task.versions.filter(({ storedAt }) => storedAt !== undefined);
+  stored.sort((a, b) => (a.storedAt as number) - (b.storedAt as number));
+  const missing = missingOf(task, stored);
+  if (missing.length === 0 || stored.every(({ refused }) => !refused)) return missing;
+  const others = missingOf(
+    task,
+    stored.filter(({ refused }) => !refused),
+  );
+  return others.length < missing.length ? others : missing;
+}
+
+function missingOf(task: KnownTask, versions: readonly Version[]): number[] {
+  const last = versions.at(-1) as Version;
+  if (last.schedule.kind === 'at') {
+    // It moves with an update, unless it was dispatched before: one of them must have run.
+    const fires = versions.flatMap(({ schedule }) => firesOf(schedule));
+    return fires.some((fire) => task.over.has(fire)) ? [] : firesOf(last.schedule);
+  }
+  return versions.flatMap(({ schedule, storedAt }, at) => {
+    const from = storedAt as number;
+    const until = versions[at + 1]?.storedAt ?? Infinity;
+    return firesOf(schedule).filter((fire) => fire > from && fire <= until && !task.over.has(fire));
+  });
+}

@@ -1,0 +1,151 @@
+import { retry, type Outcome } from '@belfry/ports';
+import type { Direction, Process, Service } from './process.ts';
+import type { Random } from './random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** Shares of messages, and of answers, to which something happens. */
+export interface Weather {
+  readonly loss: number;
+  readonly duplication: number;
+  /** Takes up to `delayMs` longer; of plain messages, this changes the order. */
+  readonly delay: number;
+  readonly delayMs: number;
+}
+
+export const CALM: Weather = { loss: 0, duplication: 0, delay: 0, delayMs: 0 };
+
+/** An answer did not come. */
+export class NoAnswer extends Error {
+  /** The request did not arrive for certain. */
+  readonly unsent: boolean;
+
+  constructor(service: string, unsent: boolean) {
+    super(`no answer of ${service}`);
+    this.unsent = unsent;
+  }
+}
+
+/** How long a process waits for an answer, ms. */
+const TIMEOUTS_MS: Readonly<Record<Service, number>> = {
+  inbox: 2_000,
+  work: 2_000,
+  store: 4_000,
+  messages: 2_000,
+  leases: 2_000,
+};
+
+/**
+ * What lies between processes and services: it takes time, and loses, repeats and delays.
+ *
+ * N1. What one process asks of one service arrives there in order, but for the store, which has several connections.
+ */
+export class Network {
+  weather: Weather = CALM;
+  /** Added to each way to and from the store, and the share of commits that fail. */
+  storeSlownessMs = 0;
+  storeFailures = 0;
+  /** What happened, by kind. */
+  readonly happened = new Map<string, number>();
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+
+  constructor(time: VirtualTime, random: Random) {
+    this.#time = time;
+    this.#random = random;
+  }
+
+  /** One way, without an answer; may be lost, doubled and overtaken. `from` undefined: it comes from a service. */
+  send(from: Process | undefined, to: Process, run: () => void): void {
+    if (from?.isCut('messages', 'out') === true) return this.#count('cut off');
+    if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
+    const copies = this.#random.chance(this.weather.duplication) ? 2 : 1;
+    if (copies === 2) this.#count('message doubled');
+    for (let copy = 0; copy < copies; copy++) {
+      this.#time.after(this.#latency(), () => {
+        if (to.isCut('messages', 'in')) this.#count('cut off');
+        else to.happen(run);
+      });
+    }
+  }
+
+  /** From a service to a process over its connection; false when it is cut off, or it is lost. `arrive` finds the process alive and going. */
+  deliver(service: Service, to: Process, arrive: () => void): void {
+    this.#time.after(this.#latency(), () => {
+      if (to.isCut(service, 'in')) this.#count('cut off');
+      else to.happen(arrive);
+    });
+  }
+
+  /** From a process to a service, without an answer: an acknowledgement. */
+  tell(from: Process, service: Service, arrive: () => void): void {
+    if (from.isCut(service, 'out')) return this.#count('cut off');
+    if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
+    this.#time.at(this.#arrival(from, service), arrive);
+  }
+
+  /** Asks a service. Rejects with `NoAnswer`, or with what `act` rejects with. */
+  ask<T>(from: Process, service: Service, act: () => Promise<T>): Promise<T> {
+    if (!from.isAlive) return new Promise(() => undefined);
+    return new Promise((resolve, reject) => {
+      const givesUp = (unsent: boolean): void =>
+        void this.#time.after(TIMEOUTS_MS[service], () => from.happen(() => reject(new NoAnswer(service, unsent))));
+      const isLost = (direction: Exclude<Direction, 'both'>): boolean => {
+        if (from.isCut(service, direction)) this.#count('cut off');
+        else if (this.#random.chance(this.weather.loss))
+          this.#count(direction === 'out' ? 'request lost' : 'answer lost');
+        else return false;
+        return true;
+      };
+      if (isLost('out')) return givesUp(this.#random.chance(0.5));
+      this.#time.at(this.#arrival(from, service), () => {
+        if (this.#failsAt(service)) return givesUp(false);
+        const answer = (settle: () => void): void => {
+          if (isLost('in')) return givesUp(false);
+          this.#time.after(this.#latency() + this.#slowness(service), () => from.happen(settle));
+        };
+        act().then(
+          (value) => answer(() => resolve(value)),
+          (error: unknown) => answer(() => reject(error instanceof Error ? error : new Error(String(error)))),
+        );
+      });
+    });
+  }
+
+  /** The same for what answers with an outcome: no answer is `retry`. */
+  outcome<T, R>(from: Process, service: Service, act: () => Promise<Outcome<T, R>>): Promise<Outcome<T, R>> {
+    return this.ask(from, service, act).catch((error: unknown) => {
+      if (!(error instanceof NoAnswer)) throw error;
+      return error.unsent ? { ...retry(error), unsent: true as const } : retry(error);
+    });
+  }
+
+  /** How long a message is on its way. */
+  #latency(): number {
+    const usual = 1 + this.#random.below(4);
+    if (!this.#random.chance(this.weather.delay)) return usual;
+    this.#count('message delayed');
+    return usual + this.#random.below(this.weather.delayMs);
+  }
+
+  #arrival(from: Process, service: Service): number {
+    const atMs = this.#time.nowMs + this.#latency() + this.#slowness(service);
+    if (service === 'store') return atMs;
+    const inOrder = Math.max(atMs, from.arrivals.get(service) ?? 0); // N1
+    from.arrivals.set(service, inOrder);
+    return inOrder;
+  }
+
+  #slowness(service: Service): number {
+    return service === 'store' && this.storeSlownessMs > 0 ? this.#random.below(this.storeSlownessMs) : 0;
+  }
+
+  #failsAt(service: Service): boolean {
+    if (service !== 'store' || !this.#random.chance(this.storeFailures)) return false;
+    this.#count('store failed');
+    return true;
+  }
+
+  #count(what: string): void {
+    this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+  }
+}

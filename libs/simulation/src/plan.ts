@@ -1,0 +1,87 @@
+import type { Direction, Service } from './process.ts';
+
+/** The schedule of a simulated task, in ms of the world's time; instants are whole. */
+export type SimSchedule =
+  | { readonly kind: 'at'; readonly atMs: number }
+  | { readonly kind: 'every'; readonly everyMs: number; readonly startMs: number; readonly fires: number }
+  | { readonly kind: 'cron'; readonly minutes: number; readonly startMs: number; readonly fires: number };
+
+export interface SimTask {
+  readonly schedule: SimSchedule;
+  readonly takesMs: number;
+  readonly failures: number;
+  readonly timeoutMs: number;
+  readonly priority: 'high' | 'medium' | 'low';
+  readonly precision: 'high' | 'normal' | 'low';
+  readonly keyed: boolean;
+  readonly queue: number;
+}
+
+/** Something that the plan has happen at an instant of the world's time. */
+export type PlanStep = { readonly atMs: number } & (
+  | { readonly kind: 'create'; readonly tasks: readonly { readonly number: number; readonly task: SimTask }[] }
+  | { readonly kind: 'cancel'; readonly number: number }
+  | {
+      readonly kind: 'update';
+      readonly number: number;
+      readonly schedule: SimSchedule | undefined;
+      readonly takesMs: number;
+    }
+  | { readonly kind: 'crash node'; readonly node: number; readonly downMs: number; readonly newName: boolean }
+  | { readonly kind: 'pause node'; readonly node: number; readonly forMs: number }
+  | { readonly kind: 'redeploy node'; readonly node: number; readonly downMs: number }
+  | {
+      readonly kind: 'cut node';
+      readonly node: number;
+      readonly services: readonly Service[];
+      readonly direction: Direction;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'step clock'; readonly node: number; readonly byMs: number; readonly forMs: number }
+  | { readonly kind: 'crash worker'; readonly worker: number; readonly downMs: number }
+  | { readonly kind: 'stop worker'; readonly worker: number; readonly downMs: number }
+  | { readonly kind: 'pause worker'; readonly worker: number; readonly forMs: number }
+  | {
+      readonly kind: 'cut worker';
+      readonly worker: number;
+      readonly services: readonly Service[];
+      readonly direction: Direction;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'crash gateway'; readonly gateway: number; readonly downMs: number }
+  | { readonly kind: 'pause gateway'; readonly gateway: number; readonly forMs: number }
+  | { readonly kind: 'crash supervisor'; readonly supervisor: number; readonly downMs: number }
+  | { readonly kind: 'pause supervisor'; readonly supervisor: number; readonly forMs: number }
+  | { readonly kind: 'slow store'; readonly byMs: number; readonly forMs: number }
+  | { readonly kind: 'failing store'; readonly share: number; readonly forMs: number }
+  | { readonly kind: 'lose work stream' }
+  | {
+      readonly kind: 'bad weather';
+      readonly loss: number;
+      readonly duplication: number;
+      readonly delay: number;
+      readonly delayMs: number;
+      readonly forMs: number;
+    }
+);
+
+/** A whole run: what stands where, and what happens when. Everything else follows from the seed. */
+export interface Plan {
+  readonly seed: number;
+  readonly shards: number;
+  readonly nodes: number;
+  readonly supervisors: number;
+  readonly gateways: number;
+  readonly workers: number;
+  readonly capacity: number;
+  readonly queues: number;
+  readonly tickMs: number;
+  /** When the faults end, and what is under way must come to its end. */
+  readonly calmAtMs: number;
+  readonly steps: readonly PlanStep[];
+}
+
+/** Steps of the plan that are faults, for counting. */
+export function isFault(kind: PlanStep['kind']): boolean {
+  return kind !== 'create' && kind !== 'cancel' && kind !== 'update';
+}

@@ -1,0 +1,135 @@
+import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
+import { MemoryInbox } from '@belfry/ports/testing';
+import type { Network } from './network.ts';
+import type { Observer } from './observer.ts';
+import { T0, type Process } from './process.ts';
+import type { Random } from './random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** Messages on their way to one reader before the stream waits. */
+const ON_THE_WAY = 512;
+const TRY_AGAIN_MS = 250;
+
+/** The inbox as a service: the one in memory, behind the network. What it has acknowledged, it keeps. */
+export class SimInbox {
+  readonly stored: MemoryInbox;
+  readonly #time: VirtualTime;
+  readonly #network: Network;
+  readonly #random: Random;
+  readonly #observer: Observer;
+
+  constructor(time: VirtualTime, network: Network, random: Random, observer: Observer) {
+    this.#time = time;
+    this.#network = network;
+    this.#random = random;
+    this.#observer = observer;
+    this.stored = new MemoryInbox({ now: () => T0 + time.nowMs });
+  }
+
+  /** The inbox as a process reaches it. */
+  of(process: Process): Inbox {
+    const { stored } = this;
+    const network = this.#network;
+    return {
+      append: (messages) =>
+        network.outcome(process, 'inbox', async () => {
+          const timestamp = T0 + this.#time.nowMs;
+          const outcome = await stored.append(messages);
+          if (outcome.kind === 'ok') this.#observer.appended(messages, timestamp);
+          return outcome;
+        }),
+      usage: () => network.ask(process, 'inbox', () => stored.usage()),
+      trim: (seq) => network.ask(process, 'inbox', () => stored.trim(seq)),
+      read: (shards, fromSeq, onMessage) =>
+        network.ask(process, 'inbox', () => this.#read(process, shards, fromSeq, onMessage)),
+    };
+  }
+
+  async #read(
+    process: Process,
+    shards: readonly number[],
+    fromSeq: number,
+    onMessage: (message: InboxMessage) => void | Promise<void>,
+  ): Promise<InboxReading> {
+    const handOut = new HandOut(onMessage);
+    const over = Promise.withResolvers<void>();
+    over.promise.catch(() => undefined); // whoever cares awaits it
+    let scheduled = false;
+    const arrive = (): void => {
+      scheduled = false;
+      if (handOut.stopped) return;
+      if (process.isCut('inbox', 'in')) {
+        if (this.#random.chance(0.1)) over.reject(new Error('the connection is gone'));
+        else schedule(TRY_AGAIN_MS);
+      } else process.happen(() => void handOut.drain().catch(over.reject));
+    };
+    const schedule = (ms: number): void => {
+      if (scheduled) return;
+      scheduled = true;
+      this.#time.after(ms, arrive);
+    };
+    const reading = await this.stored.read(shards, fromSeq, (message) => {
+      schedule(1 + this.#random.below(4));
+      return handOut.add(message);
+    });
+    reading.done.then(over.resolve, over.reject);
+    return {
+      done: over.promise,
+      stop: async () => {
+        await handOut.stop(() => reading.stop());
+      },
+    };
+  }
+}
+
+/** Messages that wait for their receiver. */
+class HandOut {
+  stopped = false;
+  readonly #onMessage: (message: InboxMessage) => void | Promise<void>;
+  #waiting: InboxMessage[] = [];
+  #room: (() => void)[] = [];
+  #draining: Promise<void> | undefined;
+  /** Another message of the sequence that was handed out last follows. */
+  #isWithin = false;
+
+  constructor(onMessage: (message: InboxMessage) => void | Promise<void>) {
+    this.#onMessage = onMessage;
+  }
+
+  add(message: InboxMessage): Promise<void> | undefined {
+    this.#waiting.push(message);
+    if (this.#waiting.length < ON_THE_WAY || this.stopped) return undefined;
+    return new Promise((resolve) => this.#room.push(resolve));
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain().finally(() => (this.#draining = undefined));
+    return this.#draining;
+  }
+
+  /** Hands out the rest of the sequence that was begun, and no more. */
+  async stop(stopSource: () => Promise<void>): Promise<void> {
+    this.stopped = true;
+    this.#goOn();
+    await stopSource();
+    await this.#draining;
+    await this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    let at = 0;
+    const waiting = this.#waiting;
+    for (; at < waiting.length && (!this.stopped || this.#isWithin); at++) {
+      const message = waiting[at] as InboxMessage;
+      this.#isWithin = message.more === true;
+      const wait = this.#onMessage(message);
+      if (wait !== undefined) await wait;
+    }
+    waiting.splice(0, at);
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    for (const go of this.#room.splice(0)) go();
+  }
+}

@@ -1,0 +1,94 @@
+import type { Messenger } from '@belfry/actor-runtime';
+import type { Network } from './network.ts';
+import type { Process } from './process.ts';
+
+type Handler = (body: Uint8Array, subject: string) => unknown;
+
+interface Ear {
+  readonly process: Process;
+  readonly pattern: readonly string[];
+  readonly isServing: boolean;
+  readonly handler: Handler;
+}
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+
+/** Plain messages between processes: they may get lost, come twice, and overtake one another. */
+export class SimMessages {
+  readonly #network: Network;
+  readonly #ears = new Set<Ear>();
+  #bySubject = new Map<string, readonly Ear[]>();
+
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  /** Messages as a process sends and gets them. */
+  of(process: Process): Messenger {
+    return {
+      tell: (subject, body) => {
+        const bytes = typeof body === 'string' ? ENCODER.encode(body) : body;
+        for (const ear of this.#earsOf(subject))
+          if (!ear.isServing)
+            this.#network.send(process, ear.process, () => this.#has(ear) && ear.handler(bytes, subject));
+      },
+      ask: (subject, body, timeoutMs) => this.#ask(process, subject, ENCODER.encode(body), timeoutMs),
+      serve: (pattern, handler) => this.#add({ process, pattern: pattern.split('.'), isServing: true, handler }),
+      listen: (pattern, handler) => this.#add({ process, pattern: pattern.split('.'), isServing: false, handler }),
+    };
+  }
+
+  /** The broker has noticed that a process is gone. */
+  leave(process: Process): void {
+    for (const ear of [...this.#ears]) if (ear.process === process) this.#ears.delete(ear);
+    this.#bySubject.clear();
+  }
+
+  #ask(from: Process, subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const fail = (code: string): void => reject(Object.assign(new Error(`${subject}: ${code}`), { code }));
+      from.after(timeoutMs, () => fail('timeout'));
+      const servers = this.#earsOf(subject).filter(({ isServing }) => isServing);
+      if (servers.length === 0) return this.#network.send(from, from, () => fail('no_owner'));
+      for (const ear of servers) {
+        this.#network.send(from, ear.process, () => {
+          if (!this.#has(ear)) return;
+          void Promise.resolve(ear.handler(body, subject)).then((reply) =>
+            this.#network.send(ear.process, from, () => resolve(ENCODER.encode(reply as string))),
+          );
+        });
+      }
+    });
+  }
+
+  #add(ear: Ear): () => void {
+    this.#ears.add(ear);
+    this.#bySubject.clear();
+    return () => {
+      this.#ears.delete(ear);
+      this.#bySubject.clear();
+    };
+  }
+
+  #has(ear: Ear): boolean {
+    return this.#ears.has(ear);
+  }
+
+  #earsOf(subject: string): readonly Ear[] {
+    const known = this.#bySubject.get(subject);
+    if (known !== undefined) return known;
+    const tokens = subject.split('.');
+    const ears = [...this.#ears].filter(
+      ({ pattern }) =>
+        pattern.length === tokens.length && pattern.every((token, at) => token === '*' || token === tokens[at]),
+    );
+    // Events name their tasks: those subjects don't come again.
+    if (ears.length > 0 || !subject.includes('.events.')) this.#bySubject.set(subject, ears);
+    return ears;
+  }
+}
+
+export function textOf(body: Uint8Array): string {
+  return DECODER.decode(body);
+}

@@ -1,0 +1,216 @@
+import type { WorkQueue, WorkRef } from '@belfry/ports';
+import { MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
+import { LIMITS, subjects } from '@belfry/protocol';
+import type { Network } from './network.ts';
+import type { Observer } from './observer.ts';
+import type { Process } from './process.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** A message as a worker gets it. */
+export interface Delivery {
+  readonly key: string;
+  readonly work: PulledWork;
+  /** 1 the first time. */
+  readonly deliveries: number;
+}
+
+/** Who pulls from one queue. */
+export interface Puller {
+  readonly process: Process;
+  readonly namespace: string;
+  readonly queue: string;
+  /** Messages that it may have in its hands. */
+  window: number;
+  readonly receive: (delivery: Delivery) => void;
+  /** Its consumer is gone with the stream. */
+  readonly onGone: () => void;
+}
+
+interface Hand {
+  readonly key: string;
+  readonly work: PulledWork;
+  readonly puller: Puller;
+  deliveries: number;
+  deadlineMs: number;
+}
+
+/**
+ * The work stream as a service: the one in memory, behind the network, with leases and deliveries to workers.
+ *
+ * W1. A message is with one worker until its lease has run out; then it is delivered again, to whomever.
+ * W2. What is removed, acknowledged or lost with the stream is delivered to nobody.
+ */
+export class SimWork {
+  readonly stored = new MemoryWorkQueue();
+  readonly #time: VirtualTime;
+  readonly #network: Network;
+  readonly #observer: Observer;
+  readonly #pullers: Puller[] = [];
+  readonly #hands = new Map<string, Hand>();
+  /** By `<namespace>.<queue>`: messages whose leases have run out. */
+  readonly #again = new Map<string, Hand[]>();
+  /** Those that were published: a repetition adds nothing. */
+  readonly #batches = new Set<string>();
+  #turn = 0;
+  #pumping = false;
+
+  constructor(time: VirtualTime, network: Network, observer: Observer) {
+    this.#time = time;
+    this.#network = network;
+    this.#observer = observer;
+  }
+
+  /** The work queue as a process reaches it. */
+  of(process: Process): WorkQueue {
+    const { stored } = this;
+    const ask = <T>(act: () => Promise<T>): Promise<T> => this.#network.ask(process, 'work', act);
+    return {
+      ensure: async (firstSeq) => {
+        const there = await ask(() => stored.incarnation());
+        if (there > 0) return there;
+        const first = await firstSeq();
+        return await ask(() => stored.ensure(() => Promise.resolve(first)));
+      },
+      incarnation: () => ask(() => stored.incarnation()),
+      fencedEpoch: (shard) => ask(() => stored.fencedEpoch(shard)),
+      takeFence: (shard, epoch) =>
+        this.#network.outcome(process, 'work', async () => {
+          const outcome = await stored.takeFence(shard, epoch);
+          if (outcome.kind === 'ok') this.#observer.fenceTaken(outcome.value);
+          return outcome;
+        }),
+      publish: (fence, batchId, items) =>
+        this.#network.outcome(process, 'work', async () => {
+          const outcome = await stored.publish(fence, batchId, items);
+          if (outcome.kind === 'ok' && !this.#batches.has(batchId)) {
+            this.#batches.add(batchId);
+            this.#observer.published(fence, items, process);
+          }
+          this.#pump();
+          return outcome;
+        }),
+      surviving: (shard) => ask(() => stored.surviving(shard)),
+      remove: (refs) => ask(() => this.#remove(refs)),
+      withdraw: (refs) => ask(() => stored.withdraw(refs)),
+      ensureConsumer: (namespace, queue) => ask(() => stored.ensureConsumer(namespace, queue)),
+    };
+  }
+
+  // — Workers
+
+  /** A worker pulls from a queue from now on. */
+  pull(puller: Puller): void {
+    this.#pullers.push(puller);
+    this.#pump();
+  }
+
+  setWindow(puller: Puller, size: number): void {
+    puller.window = size;
+    this.#pump();
+  }
+
+  /** Its connection is gone for good; what it has is delivered again when its leases have run out. */
+  leave(process: Process): void {
+    for (let at = this.#pullers.length - 1; at >= 0; at--)
+      if (this.#pullers[at]?.process === process) this.#pullers.splice(at, 1);
+  }
+
+  async acknowledge(key: string): Promise<void> {
+    const hand = this.#hands.get(key);
+    if (hand === undefined) return; // W2
+    this.#hands.delete(key);
+    await hand.work.ack();
+    this.#pump();
+  }
+
+  /** Whoever has it, or had it before: the broker does not ask which delivery it was. */
+  extend(key: string): void {
+    const hand = this.#hands.get(key);
+    if (hand !== undefined) hand.deadlineMs = this.#time.nowMs + LIMITS.ackWaitMs;
+  }
+
+  /** The stream vanishes, with all that is in it. */
+  lose(): void {
+    this.stored.lose();
+    this.#hands.clear();
+    this.#again.clear();
+    this.#batches.clear();
+    this.#observer.workStreamLost();
+    for (const { process, onGone } of this.#pullers) this.#network.deliver('work', process, onGone);
+  }
+
+  // — Deliveries
+
+  /** Gives out what there is to whomever has room, at the end of what happens now. */
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    this.#time.after(0, () => {
+      this.#pumping = false;
+      const from = this.#turn++;
+      for (let at = 0; at < this.#pullers.length; at++)
+        this.#fill(this.#pullers[(from + at) % this.#pullers.length] as Puller);
+    });
+  }
+
+  #fill(puller: Puller): void {
+    let room = puller.window;
+    for (const hand of this.#hands.values()) if (hand.puller === puller) room--;
+    while (room-- > 0) {
+      const hand = this.#next(puller);
+      if (hand === undefined) return;
+      this.#hands.set(hand.key, hand);
+      this.#watch(hand);
+      const { key, work, deliveries } = hand;
+      this.#network.deliver('work', puller.process, () => puller.receive({ key, work, deliveries }));
+    }
+  }
+
+  #next(puller: Puller): Hand | undefined {
+    const deadlineMs = this.#time.nowMs + LIMITS.ackWaitMs;
+    const again = this.#again.get(`${puller.namespace}.${puller.queue}`)?.shift();
+    if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, deadlineMs };
+    const [work] = this.#pullNew(puller);
+    if (work === undefined) return undefined;
+    return { key: keyOf(work.ref), work, puller, deliveries: 1, deadlineMs };
+  }
+
+  #pullNew({ namespace, queue }: Puller): readonly PulledWork[] {
+    try {
+      return this.stored.pull(namespace, queue, 1);
+    } catch {
+      return []; // the stream was lost with its consumers
+    }
+  }
+
+  #watch(hand: Hand): void {
+    this.#time.at(hand.deadlineMs, () => {
+      if (this.#hands.get(hand.key) !== hand) return;
+      if (this.#time.nowMs < hand.deadlineMs) return this.#watch(hand);
+      this.#hands.delete(hand.key);
+      const queue = `${hand.puller.namespace}.${hand.puller.queue}`;
+      this.#again.set(queue, [...(this.#again.get(queue) ?? []), hand]); // W1
+      this.#observer.leaseExpired(hand.work.ref);
+      this.#pump();
+    });
+  }
+
+  async #remove(refs: readonly WorkRef[]): Promise<number> {
+    for (const ref of refs) {
+      const key = keyOf(ref);
+      this.#hands.delete(key);
+      for (const [queue, hands] of this.#again)
+        this.#again.set(
+          queue,
+          hands.filter((hand) => hand.key !== key),
+        ); // W2
+    }
+    const removed = await this.stored.remove(refs);
+    this.#pump();
+    return removed;
+  }
+}
+
+function keyOf({ namespace, queue, shard, execution, attempt }: WorkRef): string {
+  return subjects.work(namespace, queue, shard, execution, attempt);
+}
