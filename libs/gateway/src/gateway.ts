@@ -49,7 +49,12 @@ const DECODER = new TextDecoder();
 const NO_ANSWER = 'a late answer of a shard refuses what was already answered for';
 const STOPPED = wireError('unavailable', 'this gateway has stopped; try again with the same commandId');
 /** Refusals that come late as a matter of course: of what was sent twice. */
-const EXPECTED_LATE: ReadonlySet<ErrorCode> = new Set(['execution_over', 'unknown_execution', 'not_found']);
+const EXPECTED_LATE: ReadonlySet<ErrorCode> = new Set([
+  'execution_over',
+  'delivered_again',
+  'unknown_execution',
+  'not_found',
+]);
 
 interface Request {
   readonly namespace: string;

@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   not_found: 'No task of this id or key; or no calendar, or node, of this name.',
   unknown_execution: 'No such execution: the task has no such fire or attempt, or its record is gone.',
   execution_over: 'The execution, or this attempt of it, is over; or its task is gone, or never was.',
+  delivered_again: 'Another worker has got the message since: leave it unacknowledged.',
   overloaded: 'A limit of this installation is reached; try again later.',
   unavailable: 'No answer in time. It may have been accepted: try again with the same command id.',
   clock_skew: 'The clock of this node is wrong, so it takes no tasks; another node may, and this one when it is right.',

@@ -56,5 +56,6 @@ const SETTLED: ReadonlySet<ErrorCode> = new Set(['execution_over', 'unknown_exec
 function verdictOf(result: FinishResult): Verdict {
   if (!('error' in result)) return 'accepted';
   if (SETTLED.has(result.error.code)) return 'accepted';
+  if (result.error.code === 'delivered_again') return 'superseded';
   return result.error.retryable === true ? 'retry' : 'refused';
 }

@@ -1,5 +1,5 @@
 import type { Delivery } from '@belfry/adapter-nats';
-import type { WorkMessage } from '@belfry/protocol';
+import type { ErrorCode, WorkMessage } from '@belfry/protocol';
 import { ABORT_REASONS, type Holding } from '@belfry/worker';
 import { describe, expect, it } from 'vitest';
 
@@ -146,11 +146,12 @@ describe('a result request', () => {
   });
 
   it('is answered item by item, or as a whole', () => {
-    const error = (code: 'execution_over' | 'unavailable' | 'invalid_field', retryable = false) => ({
+    const error = (code: ErrorCode, retryable = false) => ({
       error: { code, message: '', retryable },
     });
     const items = [{ ok: true } as const, error('execution_over'), error('unavailable', true), error('invalid_field')];
     expect(verdictsOf({ items }, 4)).toEqual(['accepted', 'accepted', 'retry', 'refused']);
+    expect(verdictsOf({ items: [error('delivered_again')] }, 1)).toEqual(['superseded']);
     expect(verdictsOf(error('unavailable', true), 2)).toEqual(['retry', 'retry']);
     expect(verdictsOf({ items }, 3)).toBeUndefined();
     expect(verdictsOf([] as never, 1)).toBeUndefined();

@@ -317,9 +317,10 @@ export class Worker implements AsyncDisposable {
   }
 }
 
-function answerOf(reply: Reply<RedeliveredReply>): number | 'over' | 'retry' {
+function answerOf(reply: Reply<RedeliveredReply>): number | 'over' | 'superseded' | 'retry' {
   if ('run' in reply) return reply.run ? reply.attempt : 'over';
   const { code } = reply.error;
+  if (code === 'delivered_again') return 'superseded';
   return code === 'execution_over' || code === 'unknown_execution' ? 'over' : 'retry';
 }
 

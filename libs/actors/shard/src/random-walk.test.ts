@@ -406,7 +406,10 @@ class Walk {
 
 /** An answer in the model's words. Why a result is refused is the unit tests' matter. */
 function inWords(answer: Answer): string {
-  if (!answer.ok) return /^(execution_over|unknown_execution)$/.test(answer.error.code) ? 'refused' : answer.error.code;
+  if (!answer.ok)
+    return /^(execution_over|delivered_again|unknown_execution)$/.test(answer.error.code)
+      ? 'refused'
+      : answer.error.code;
   if (answer.status === 'run') return `run ${answer.attempt}`;
   if (answer.status === 'cancelled') return ['cancelled', ...[...answer.running].sort()].join(' ');
   return answer.status;

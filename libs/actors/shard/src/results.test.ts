@@ -125,7 +125,8 @@ describe('a message that is delivered again', () => {
     expect(shard.redelivered(x, 1, 2)).toEqual({ ok: true, status: 'run', attempt: 2 });
     expect(shard.redelivered(x, 1, 3)).toEqual({ ok: true, status: 'run', attempt: 3 });
     expect(shard.redelivered(x, 1, 5)).toEqual({ ok: true, status: 'run', attempt: 4 });
-    expect(shard.result(x, 2, 'succeeded')).toMatchObject({ error: { code: 'execution_over' } });
+    // Its message is another worker's now, and must stay there.
+    expect(shard.result(x, 2, 'succeeded')).toMatchObject({ error: { code: 'delivered_again' } });
     expect(shard.under(id)).toEqual(['0 dispatched 4']);
     expect(shard.result(x, 4, 'succeeded')).toMatchObject({ status: 'accepted' });
     const { history } = await shard.checkpoint();
@@ -145,7 +146,7 @@ describe('a message that is delivered again', () => {
     await shard.crash();
     expect(shard.redelivered(x, 1, 2)).toEqual(run);
     expect(shard.redelivered(x, 1, 3)).toEqual({ ...run, attempt: 3 });
-    expect(shard.redelivered(x, 1, 2)).toMatchObject({ status: 'skip' });
+    expect(shard.redelivered(x, 1, 2)).toMatchObject({ error: { code: 'delivered_again' } });
   });
 
   it('ends in the dead letters when too many workers died with it', async () => {

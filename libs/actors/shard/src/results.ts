@@ -114,7 +114,7 @@ function answeredBefore(state: ShardState, record: RedeliveredRecord): Answer | 
     return undefined;
   if (record.a < carriedAttempt(execution) || record.n > last.deliveries) return undefined;
   if (record.n === last.deliveries) return { ok: true, status: 'run', attempt: execution.attempt };
-  return { ok: true, status: 'skip', reason: 'it was delivered again since' };
+  return deliveredAgain();
 }
 
 /** The execution that a worker speaks of, in the attempt that it speaks of; or why there is none. */
@@ -130,6 +130,7 @@ function findAttempt(
   const under = execution.state === 'dispatched' || execution.state === 'adrift';
   // A message that is delivered again still tells of the attempt that it was made for.
   const first = under && record.k === 'redelivered' ? carriedAttempt(execution) : execution.attempt;
+  if (record.a < first && under && record.a >= carriedAttempt(execution)) return deliveredAgain();
   if (record.a < first) return over(`attempt ${record.a} is over; attempt ${execution.attempt} is the present one`);
   const next = execution.state === 'retrying' ? execution.attempt + 1 : execution.attempt;
   if (record.a > next) return unknown(`there is no attempt ${record.a} of it yet`);
@@ -201,6 +202,11 @@ export function isExecution(found: Execution | Refusal): found is Execution {
 
 export function unknown(message: string): Refusal {
   return { ok: false, error: wireError('unknown_execution', message) };
+}
+
+/** The message that brought it runs on as a later attempt, elsewhere: who acknowledged it now would take it from there. */
+function deliveredAgain(): Refusal {
+  return { ok: false, error: wireError('delivered_again', 'the message was delivered to another worker since') };
 }
 
 export function over(message: string): Refusal {

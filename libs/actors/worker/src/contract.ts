@@ -10,8 +10,8 @@ export const ABORT_REASONS = {
 } as const;
 export type AbortReason = keyof typeof ABORT_REASONS;
 
-/** What the gateway said to one result: it has it, or knows that it is over; not now; never. */
-export type Verdict = 'accepted' | 'retry' | 'refused';
+/** What the gateway said to one result: it has it, or knows that it is over; the message is another worker's since; not now; never. */
+export type Verdict = 'accepted' | 'superseded' | 'retry' | 'refused';
 
 /** What happens to a worker. */
 export type WorkerInput<T> =
@@ -29,8 +29,12 @@ export type WorkerInput<T> =
       readonly timeoutMs: number;
       readonly work: T;
     }
-  /** The answer to `ask`: run it as this attempt; it is over; or no answer. */
-  | { readonly kind: 'answered'; readonly holding: Holding<T>; readonly answer: number | 'over' | 'retry' }
+  /** The answer to `ask`: run it as this attempt; it is over; the message is another worker's since; or no answer. */
+  | {
+      readonly kind: 'answered';
+      readonly holding: Holding<T>;
+      readonly answer: number | 'over' | 'superseded' | 'retry';
+    }
   /** A handler ended, whatever its signal said. `bytes`: of the result request's item, at most. */
   | { readonly kind: 'ended'; readonly holding: Holding<T>; readonly outcome: Outcome; readonly bytes: number }
   /** The answer to `finish`, in its order; undefined: none came. */

@@ -51,7 +51,7 @@ export class TestWorker {
     this.step({ kind: 'ended', holding: this.holding(execution), outcome, bytes });
   }
 
-  answer(execution: string, answer: number | 'over' | 'retry'): void {
+  answer(execution: string, answer: number | 'over' | 'superseded' | 'retry'): void {
     this.step({ kind: 'answered', holding: this.holding(execution), answer });
   }
 

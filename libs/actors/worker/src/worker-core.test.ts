@@ -281,6 +281,19 @@ describe('a message that was delivered before', () => {
     expect(worker.core.isBusy).toBe(false);
   });
 
+  it('is left to the worker that has got it since, before it runs and after', () => {
+    const worker = new TestWorker();
+    worker.deliver('a', { deliveries: 2 });
+    worker.answer('a', 'superseded');
+    expect(worker.said()).toEqual(['window q 2', 'ask a#1', 'forget a#1']);
+    worker.deliver('b');
+    worker.end('b');
+    worker.step({ kind: 'turn' });
+    worker.settle(worker.take('finish')[0]!.holdings, 'superseded');
+    expect(worker.said().filter((line) => /ack|forget/.test(line))).toEqual(['forget b#1']);
+    expect(worker.core.isBusy).toBe(false);
+  });
+
   it('is asked for again a quarter of a second after there was no answer', () => {
     const worker = new TestWorker();
     worker.deliver('a', { deliveries: 2 });

@@ -36,7 +36,8 @@ export interface WorkerSettings {
  * wants done comes out as effects.
  *
  * W1. At most `capacity` executions occupy slots. A handler keeps its slot until it ends, or until `graceMs` after its signal aborted.
- * W2. A message is acknowledged only after its outcome was accepted, or the shard has said that it is over.
+ * W2. A message is acknowledged only after its outcome was accepted, or the shard has said that it is over. One that another worker has
+ *     got since is left to it.
  * W3. Each holding gets one outcome. What a handler does after it timed out is not told.
  * W4. What was delivered before runs only when the shard says so, as the attempt that it says.
  * W5. Nothing starts on, and nothing but a success is told after, a lease that may have run out.
@@ -215,12 +216,12 @@ export class WorkerCore<T> {
     this.#outbox.add(holding);
   }
 
-  #answered(holding: Holding<T>, answer: number | 'over' | 'retry', now: number): void {
+  #answered(holding: Holding<T>, answer: number | 'over' | 'superseded' | 'retry', now: number): void {
     if (holding.phase !== 'asking') return; // returned or forgotten meanwhile
-    if (answer === 'over') {
+    if (answer === 'over' || answer === 'superseded') {
       this.#unstarted--;
       holding.phase = 'over';
-      this.#release(holding, 'ack'); // W2
+      this.#release(holding, answer === 'over' ? 'ack' : 'forget'); // W2
     } else if (answer === 'retry') {
       holding.askAt = now + ASK_AGAIN_MS;
     } else {
@@ -246,7 +247,7 @@ export class WorkerCore<T> {
         this.#reporting--;
         holding.phase = 'over';
         if (verdict === 'refused') this.#effects.push({ kind: 'unreportable', holding });
-        this.#release(holding, verdict === 'refused' ? 'forget' : 'ack'); // W2
+        this.#release(holding, verdict === 'accepted' ? 'ack' : 'forget'); // W2
       }
     }
     this.#outbox.answered(failed, now);
