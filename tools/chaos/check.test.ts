@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { account, runsOf, type Evidence, type Run } from './check.ts';
+import { account, historyProblems, runsOf, type Evidence, type Run } from './check.ts';
 
 const TASK = 'a'.repeat(32);
 const fire = (at: number): { execution: string; scheduledAt: number } => ({
@@ -84,6 +84,24 @@ describe('the account of a run', () => {
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [] }] })).toEqual(['cancelled']);
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 5_000, running: [] }] })).toEqual([]);
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [execution] }] })).toEqual([]);
+  });
+});
+
+describe('the history', () => {
+  const end = { execution: fire(1_000).execution, succeeded: true };
+  const bad = { ...end, succeeded: false };
+
+  it('has one good end of each fire', () => {
+    expect(historyProblems([fire(1_000)], new Set(), [end])).toEqual([]);
+    expect(historyProblems([fire(1_000)], new Set(), [])).toEqual([expect.stringContaining('no end of 1 fires')]);
+    expect(historyProblems([fire(1_000)], new Set(), [end, end])).toEqual([expect.stringContaining('several ends')]);
+    expect(historyProblems([fire(1_000)], new Set(), [bad])).toEqual([expect.stringContaining('a wrong end')]);
+  });
+
+  it('has a bad end of what is doomed', () => {
+    const doomed = new Set([end.execution]);
+    expect(historyProblems([fire(1_000)], doomed, [bad])).toEqual([]);
+    expect(historyProblems([fire(1_000)], doomed, [end])).toEqual([expect.stringContaining('a wrong end')]);
   });
 });
 

@@ -127,6 +127,29 @@ function describe({ worker, attempt, startMs, endMs }: Run): string {
   return `attempt ${attempt} at ${worker}, ${new Date(startMs).toISOString()} to ${endMs === undefined ? 'no end' : new Date(endMs).toISOString()}`;
 }
 
+/** How an execution ended, as the history has it. */
+export interface End {
+  readonly execution: string;
+  readonly succeeded: boolean;
+}
+
+/** The history has one end of each fire: a good one, but for those that are doomed. */
+export function historyProblems(fires: readonly Fire[], doomed: ReadonlySet<string>, ends: readonly End[]): string[] {
+  const byExecution = Map.groupBy(ends, ({ execution }) => execution);
+  const wrong = (of: (found: readonly End[], fire: Fire) => boolean): string[] =>
+    fires.filter((fire) => of(byExecution.get(fire.execution) ?? [], fire)).map(({ execution }) => execution);
+  const told = (what: string, executions: readonly string[]): string[] =>
+    executions.length === 0 ? [] : [`the history has ${what} of ${executions.length} fires, as of ${executions[0]}`];
+  return [
+    ...told('no end', wrong((found) => found.length === 0)), // prettier-ignore
+    ...told('several ends', wrong((found) => found.length > 1)), // prettier-ignore
+    ...told(
+      'a wrong end',
+      wrong((found, { execution }) => found.length === 1 && found[0]?.succeeded === doomed.has(execution)),
+    ),
+  ];
+}
+
 /** The runs in a worker's log. A torn last line, of a worker that was killed, is left out. */
 export function runsOf(worker: string, log: string): Run[] {
   const runs: Run[] = [];

@@ -8,7 +8,7 @@ import { Belfry } from '@belfry/sdk';
 
 import { freePort, startProgram, untilReady, type Program } from '../bench/programs.ts';
 import { Cleanup } from '../bench/cleanup.ts';
-import { runsOf, type Absence, type Run } from './check.ts';
+import { runsOf, type Absence, type End, type Run } from './check.ts';
 import { NatsNode, newCredentials, type Credentials } from './nats.ts';
 import { PostgresNode, urlOf } from './postgres.ts';
 import { Proxy, type Fault } from './proxy.ts';
@@ -315,6 +315,17 @@ export class Cluster implements AsyncDisposable {
         existsSync(file) ? runsOf(path.basename(file, '.runs'), readFileSync(file, 'utf8')) : [],
       ),
     );
+  }
+
+  /** How executions ended that were due since then, as the history has it. */
+  async historySince(fromMs: number): Promise<End[]> {
+    const rows = await this.primary.sql(
+      `SELECT replace(task::text, '-', '') AS task, scheduled_at AS at, state FROM belfry.execution WHERE scheduled_at >= ${fromMs}`,
+    );
+    return rows.map(({ task, at, state }) => ({
+      execution: `${String(task)}-${Number(at).toString(36)}`,
+      succeeded: state === 's',
+    }));
   }
 
   async ownedShards(): Promise<Map<string, readonly number[]>> {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { account, type Account, type Evidence } from './check.ts';
+import { account, historyProblems, type Account, type Evidence } from './check.ts';
 import { describeMachine, machineText } from '../bench/machine.ts';
 import { Cluster, type Ground } from './cluster.ts';
 import { Load } from './load.ts';
@@ -14,6 +14,8 @@ const QUICK = { tasks: 100, windowMs: 5_000 };
 const LEAD_MS = 3_000;
 const AFTER_MS = 2_000;
 const PATIENCE_MS = 90_000;
+/** From the last run to its row in the history. */
+const STORED_MS = 30_000;
 
 /** One run of a case. */
 export interface RunResult {
@@ -80,6 +82,7 @@ export class Runner implements AsyncDisposable {
       await load.finish();
       const evidence = await this.#untilOver(scene, one.patienceMs ?? PATIENCE_MS);
       await cluster.heal();
+      problems.push(...(await this.#untilStored(scene)));
       await one.verify?.(scene);
       return this.#result(one, seed, scene, evidence(), { problems, notes, measured });
     } catch (error) {
@@ -120,6 +123,17 @@ export class Runner implements AsyncDisposable {
     while (performance.now() < deadline && account(read()).findings.some(({ kind }) => kind === 'lost'))
       await delay(500);
     return read;
+  }
+
+  /** Waits until the history has an end of every fire, one each; what is wrong with it otherwise. */
+  async #untilStored({ cluster, load }: Scene): Promise<string[]> {
+    const deadline = performance.now() + STORED_MS;
+    for (;;) {
+      const ends = await cluster.historySince(load.plan.startMs);
+      const problems = historyProblems(load.fires, load.doomed, ends);
+      if (problems.length === 0 || performance.now() > deadline) return problems;
+      await delay(500);
+    }
   }
 
   async #clusterFor(ground: Ground): Promise<Cluster> {
