@@ -128,8 +128,9 @@ export class Runner implements AsyncDisposable {
   /** Waits until the history has an end of every fire, one each; what is wrong with it otherwise. */
   async #untilStored({ cluster, load }: Scene): Promise<string[]> {
     const deadline = performance.now() + STORED_MS;
+    const firstMs = load.fires.reduce((first, { scheduledAt }) => Math.min(first, scheduledAt), Infinity);
     for (;;) {
-      const ends = await cluster.historySince(load.plan.startMs);
+      const ends = await cluster.historySince(firstMs);
       const problems = historyProblems(load.fires, load.doomed, ends);
       if (problems.length === 0 || performance.now() > deadline) return problems;
       await delay(500);
