@@ -31,7 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
       const problems = problemsOf(result);
       const { account } = result;
       say(
-        `${one.name}: ${account.fires} fires, gap ${(account.worstMs / 1_000).toFixed(2)} s, ${problems.length === 0 ? 'ok' : problems.join(' | ')}`,
+        `${one.name}: ${account.fires} fires, ${account.late} late, gap ${(account.worstMs / 1_000).toFixed(2)} s, ${problems.length === 0 ? 'ok' : problems.join(' | ')}`,
       );
     }
   }
