@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
+import { ok } from '@belfry/ports';
+
 import { T0, TestWorld } from './test-world.ts';
 
 const at = (ms: number): string => new Date(ms).toISOString();
@@ -97,6 +99,47 @@ describe('schedules.forecast', () => {
     expect(hour).toMatchObject({ stepMs: 1_000 });
     expect((hour['fires'] as number[])[90]).toBeCloseTo(5 + 7 / 60);
     expect((await world.ask('schedules.forecast', { window: 'month' }))['fires']).toHaveLength(744);
+  });
+
+  it('sums up the answers of schedulers, each for all of its shards, and waits for one that is between owners', async () => {
+    const world = new TestWorld();
+    const asked: number[] = [];
+    let away = true;
+    world.askShard = (shard, op, body) => {
+      expect(op).toBe('schedules');
+      const { shards } = JSON.parse(body) as { readonly shards: readonly number[] };
+      asked.push(shard);
+      if (shard === 2 && away) {
+        away = false;
+        return Promise.resolve({ kind: 'refused', reason: 'no_owner' });
+      }
+      const covers = shards.filter((other) => other % 3 === shard % 3);
+      const items = [{ schedule: 'c0 * * * *;UTC', tasks: 10 * covers.length }];
+      const answer = { covers, items, instants: [{ atMs: T0 + 5_000, tasks: 1 }], leftOut: 1, asOf: T0 - shard };
+      return Promise.resolve(ok(new TextEncoder().encode(JSON.stringify(answer))));
+    };
+    const asking = world.ask('schedules.forecast', {});
+    await world.pass(1_000);
+    const day = await asking;
+    expect(asked).toEqual([0, 1, 2, 2]);
+    expect(day).toMatchObject({ tasks: 83, leftOut: 3, asOf: at(T0 - 2) });
+    expect((day['fires'] as number[])[0]).toBe(3);
+  });
+
+  it('says so when schedulers do not answer, or not what was asked', async () => {
+    const world = new TestWorld();
+    world.askShard = () => Promise.resolve({ kind: 'refused', reason: 'no_owner' });
+    const asking = world.ask('schedules.forecast', {});
+    await world.pass(10_000);
+    expect(await asking).toMatchObject({ error: { code: 'unavailable', retryable: true } });
+    for (const [answer, code] of [
+      ['{"error":{"code":"not_found","message":"no task of this id or key"}}', 'unavailable'],
+      ['{"error":{"code":"overloaded","message":"busy"}}', 'overloaded'],
+      ['[', 'unavailable'],
+    ] as const) {
+      world.askShard = () => Promise.resolve(ok(new TextEncoder().encode(answer)));
+      expect(await world.ask('schedules.forecast', {})).toMatchObject({ error: { code } });
+    }
   });
 
   it('refuses another window', async () => {

@@ -23,6 +23,7 @@ import { sourceOf } from './calendars.ts';
 import type { Clock } from './environment.ts';
 import { bounded, instantOf, objectOf, oneOf, Refused, refuse, wholeOf } from './fields.ts';
 import { scheduleRefusal } from './schedules.ts';
+import type { SchedulesInUse } from './schedules-in-use.ts';
 import { iso } from './views.ts';
 
 const DEFAULT_FIRES = 10;
@@ -35,7 +36,8 @@ export interface AboutSchedulesOptions {
   readonly clock: Clock;
   /** What is stored. @throws Refused when that cannot be read now */
   readonly calendars: (namespace: string) => ReturnType<Queries['calendars']>;
-  readonly schedules: (namespace: string, fromMs: number) => ReturnType<Queries['schedules']>;
+  /** What is in use. @throws Refused when that cannot be known now */
+  readonly schedules: (namespace: string, fromMs: number, idsOf?: readonly string[]) => Promise<SchedulesInUse>;
   /** Runs something in a later turn of the event loop. */
   readonly defer: (run: () => void) => void;
 }

@@ -68,7 +68,7 @@ export interface GatewayEnvironment {
   /** Why this node's clock cannot be trusted: then tasks are neither created nor updated here. */
   readonly clockTrouble?: () => string | undefined;
   /** Asks the shard's owner. Refused `no_owner`: nobody serves the shard at the moment. */
-  readonly askShard: (shard: number, op: 'get', body: string) => Promise<Outcome<Uint8Array, 'no_owner'>>;
+  readonly askShard: (shard: number, op: 'get' | 'schedules', body: string) => Promise<Outcome<Uint8Array, 'no_owner'>>;
   /** Makes the queue's pull consumer if it is not there. Rejects when that cannot be known. */
   readonly ensureConsumer: (namespace: string, queue: string) => Promise<void>;
   /** Publishes to the namespace's rejected stream, durably; the same `messageId` again is the same message. */

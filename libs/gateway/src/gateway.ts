@@ -37,6 +37,7 @@ import { GroupCommit } from './group-commit.ts';
 import { Ingest, type IngestMessage, type IngestOutcome } from './ingest.ts';
 import { Pending, type Batch } from './pending.ts';
 import { Reads } from './reads.ts';
+import { schedulesInUse } from './schedules-in-use.ts';
 import { checkRedelivered, checkResults, finishResult, redeliveredReply } from './results.ts';
 import { Schedules } from './schedules.ts';
 import { Targets } from './targets.ts';
@@ -110,7 +111,7 @@ export class Gateway {
       clock,
       defer,
       calendars: (namespace) => this.#reads.calendars(namespace),
-      schedules: (namespace, fromMs) => this.#reads.schedules(namespace, fromMs),
+      schedules: (...question) => schedulesInUse({ shards, askShard, clock, log, wait }, ...question),
     });
     this.#ingest = new Ingest({ log, publishRejected, create: (...args) => this.#ingestTasks(...args) });
     this.#operations = this.#table();

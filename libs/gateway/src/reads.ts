@@ -98,11 +98,6 @@ export class Reads {
     return this.#query(() => this.#options.queries.calendars(namespace));
   }
 
-  /** What a namespace's tasks are scheduled by. @throws Refused */
-  schedules(namespace: string, fromMs: number): ReturnType<Queries['schedules']> {
-    return this.#query(() => this.#options.queries.schedules(namespace, fromMs));
-  }
-
   /** One execution with all its instants; one that no checkpoint has yet is told by its shard. @throws Refused */
   async trace(value: unknown, namespace: string): Promise<Reply<ExecutionView>> {
     const { execution } = objectOf(value, ['execution']);

@@ -8,7 +8,6 @@ import {
   type Outcome,
   type Queries,
   type StoredExecution,
-  type StoredSchedules,
   type StoredSlot,
   type StoredTask,
   type TaskFilter,
@@ -18,6 +17,7 @@ import { nextFire, parseCanonical, seedOf } from '@belfry/timing';
 import type { GatewayEnvironment } from './environment.ts';
 import { Gateway } from './gateway.ts';
 import type { IngestMessage } from './ingest.ts';
+import type { Part } from './schedules-in-use.ts';
 
 export const T0 = 1_790_000_000_000;
 export const GATEWAY_ID = 'gateway-1';
@@ -79,12 +79,17 @@ export class TestWorld {
   behaviour: ShardBehaviour = plainShards();
   append: Append = (messages) => this.memory.append(messages);
   publishRejected: GatewayEnvironment['publishRejected'] = () => Promise.resolve(ok(undefined));
-  askShard: GatewayEnvironment['askShard'] = () => Promise.resolve({ kind: 'refused', reason: 'no_owner' });
+  /** One scheduler has all shards, and knows no task to `get`. */
+  askShard: GatewayEnvironment['askShard'] = (_shard, op, body) => {
+    if (op === 'get') return Promise.resolve({ kind: 'refused', reason: 'no_owner' });
+    const { shards } = JSON.parse(body) as { readonly shards: readonly number[] };
+    return Promise.resolve(ok(bytes(JSON.stringify({ covers: shards, asOf: this.nowMs, ...this.schedules }))));
+  };
   ensureConsumer: GatewayEnvironment['ensureConsumer'] = () => Promise.resolve();
   tasks: readonly StoredTask[] = [];
   executions: readonly StoredExecution[] = [];
   calendars: readonly CalendarRow[] = [];
-  schedules: Omit<StoredSchedules, 'asOf'> = { items: [], instants: [], leftOut: 0 };
+  schedules: Omit<Part, 'covers' | 'asOf'> = { items: [], instants: [], leftOut: 0 };
   slots: readonly StoredSlot[] = [];
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
@@ -201,10 +206,6 @@ export class TestWorld {
       calendars: async (namespace) => {
         guard();
         return { items: this.calendars.filter((row) => row.namespace === namespace), asOf: this.nowMs };
-      },
-      schedules: async () => {
-        guard();
-        return { ...this.schedules, asOf: this.nowMs };
       },
       slots: async () => {
         guard();

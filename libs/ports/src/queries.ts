@@ -31,16 +31,6 @@ export interface StoredSlot {
   readonly tasks: number;
 }
 
-export interface StoredSchedules {
-  /** Recurring ones in canonical form, those of most tasks first, up to `LIMITS.forecastSchedules`. */
-  readonly items: readonly { readonly schedule: string; readonly tasks: number }[];
-  /** Recurring tasks of further schedules. */
-  readonly leftOut: number;
-  /** One-time tasks within 31 days of the instant asked about, put together by seconds of the first hour, minutes of the day, then hours. */
-  readonly instants: readonly { readonly atMs: number; readonly tasks: number }[];
-  readonly asOf: number;
-}
-
 /** An execution as stored: over, or still under way. */
 export type StoredExecution =
   | { readonly kind: 'over'; readonly row: HistoryRow; readonly checkpointedAt: number }
@@ -68,8 +58,6 @@ export interface Queries {
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined>;
   /** By name; of each the latest definition that any shard has checkpointed. */
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }>;
-  /** What the live tasks of a namespace are scheduled by. */
-  schedules(namespace: string, fromMs: number): Promise<StoredSchedules>;
   /** Of live tasks; up to `limit`, those of most tasks first. */
   slots(limit: number): Promise<readonly StoredSlot[]>;
 }

@@ -23,6 +23,7 @@ import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { countCrash, takeOver, type Crashes } from './takeover.ts';
+import { Tallies } from './tallies.ts';
 import { Turns } from './turns.ts';
 
 const DEFAULT_TICK_MS = 2;
@@ -62,6 +63,7 @@ export class SchedulerNode {
   readonly #adrift = new Adrift();
   readonly #turns: Turns;
   readonly #completeness: Completeness;
+  readonly #tallies: Tallies;
   /** Of the work stream that was lost: what was not in it. */
   #unsent: ReadonlySet<string> = new Set();
   readonly #crashes: Crashes;
@@ -86,6 +88,7 @@ export class SchedulerNode {
     this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
     this.#completeness = new Completeness(env.log);
+    this.#tallies = new Tallies(env, () => this.#hosted.values());
     const node = {
       hosted: () => this.#hosted.values(),
       ownedShare: () => this.#hosted.size / env.shards,
@@ -226,7 +229,7 @@ export class SchedulerNode {
       host.lastDeltaSeq = checkpointedSeq;
       this.#hosted.set(core.shard, host);
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
-        subject.endsWith('.release') ? this.#onReleaseAsked(host) : this.#onGet(host, body),
+        this.#serve(host, body, subject),
       );
       this.#adrift.add(core, env.clock.monotonic(), this.#unsent);
     }
@@ -381,6 +384,11 @@ export class SchedulerNode {
     if (running === undefined) return this.#env.log.warn('a heartbeat that cannot be read', { subject });
     this.#adrift.reported(running, nowMs);
     this.#dispatcher.poke();
+  }
+
+  #serve(host: HostedShard, body: Uint8Array, subject: string): Promise<string> {
+    if (subject.endsWith('.release')) return this.#onReleaseAsked(host);
+    return subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#onGet(host, body);
   }
 
   async #onGet(host: HostedShard, body: Uint8Array): Promise<string> {

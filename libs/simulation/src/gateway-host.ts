@@ -14,7 +14,6 @@ const NO_QUERIES: Queries = {
   executions: () => Promise.reject(new Error('not simulated')),
   execution: () => Promise.resolve(undefined),
   calendars: () => Promise.resolve({ items: [], asOf: 0 }),
-  schedules: () => Promise.resolve({ items: [], leftOut: 0, instants: [], asOf: 0 }),
   slots: () => Promise.resolve([]),
 };
 

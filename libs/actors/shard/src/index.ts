@@ -4,3 +4,4 @@ export type { Dispatch } from './fires.ts';
 export { Interned, queueKey } from './intern.ts';
 export { Shard, type ExecutionGlance, type Reply, type TaskGlance } from './shard.ts';
 export type { ShardEvent } from './state.ts';
+export { Tally, type TallyRequest, type TallyResult } from './tally.ts';

@@ -19,6 +19,7 @@ import type { Interned } from './intern.ts';
 import { applyRedelivered, applyResult } from './results.ts';
 import { NEVER_MS, ShardState, type ShardEvent } from './state.ts';
 import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED } from './task-table.ts';
+import type { Tally } from './tally.ts';
 
 /** An answer on its way to a gateway. */
 export interface Reply {
@@ -314,6 +315,11 @@ export class Shard {
 
   unsavedPatch(id: string): ReturnType<Changes['patches']['get']> {
     return this.#state.changes.patches.get(id);
+  }
+
+  /** Counts `most` of this shard's slots, from `slot` on, into `tally`. Returns where to go on; undefined when it is through. */
+  tally(tally: Tally, slot: number, most: number): number | undefined {
+    return tally.step(this.#state, slot, most);
   }
 
   glance(id: string, namespace: string): TaskGlance | undefined {

@@ -269,30 +269,4 @@ describe('queries', () => {
     ]);
     expect(await installed.link.queries.slots(1)).toHaveLength(1);
   });
-
-  it('count what the live tasks of a namespace are scheduled by', async () => {
-    const second = (n: number): string => `a${T0 + n}`;
-    const [hourMs, dayMs] = [3_600_000, 86_400_000];
-    const schedules = ['e60000', 'e60000', 'c0 9 * * *;UTC', second(1_500), second(1_999), second(2_000)].concat(
-      second(hourMs + 61_000),
-      second(hourMs + 70_000),
-      second(2 * dayMs + 5),
-      second(40 * dayMs),
-      second(-5),
-    );
-    const tasks = schedules.map((schedule) => task({ namespace: 'forecast', schedule }));
-    await owner.insert(...tasks, task({ namespace: 'another', schedule: 'e60000' }));
-    const { items, instants, leftOut } = await installed.link.queries.schedules('forecast', T0);
-    expect(items).toEqual([
-      { schedule: 'e60000', tasks: 2 },
-      { schedule: 'c0 9 * * *;UTC', tasks: 1 },
-    ]);
-    expect(leftOut).toBe(0);
-    expect([...instants].sort((a, b) => a.atMs - b.atMs)).toEqual([
-      { atMs: T0 + 1_000, tasks: 2 },
-      { atMs: T0 + 2_000, tasks: 1 },
-      { atMs: T0 + hourMs + 60_000, tasks: 2 },
-      { atMs: T0 + 2 * dayMs, tasks: 1 },
-    ]);
-  });
 });

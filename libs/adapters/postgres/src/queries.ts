@@ -4,7 +4,6 @@ import type {
   HistoryRow,
   Queries,
   StoredExecution,
-  StoredSchedules,
   StoredSlot,
   StoredTask,
   TaskFilter,
@@ -79,30 +78,6 @@ export class PostgresQueries implements Queries {
 
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }> {
     return this.#read(async (session, asOf) => ({ items: await latestCalendars(session, namespace), asOf }));
-  }
-
-  schedules(namespace: string, fromMs: number): Promise<StoredSchedules> {
-    return this.#read(async (session, asOf) => {
-      const { rows } = await session.query<{ schedule: string; tasks: number }>(
-        `SELECT t.schedule, count(*) AS tasks FROM belfry.target g JOIN belfry.task t ON t.target = g.id
-         WHERE g.namespace = $1 AND t.ended_state IS NULL AND t.schedule NOT LIKE 'a%' GROUP BY t.schedule ORDER BY tasks DESC`,
-        [namespace],
-      );
-      const instants = await session.query<{ atMs: number; tasks: number }>(
-        // Seconds of the first hour, minutes of the first day, then hours: what the forecast tells apart.
-        `SELECT $2::bigint + (s.ahead / s.step) * s.step AS "atMs", count(*) AS tasks
-         FROM (SELECT o.ahead, CASE WHEN o.ahead < 3600000 THEN 1000 WHEN o.ahead < 86400000 THEN 60000 ELSE 3600000 END AS step
-               FROM (SELECT substr(t.schedule, 2)::bigint - $2::bigint AS ahead
-                     FROM belfry.target g JOIN belfry.task t ON t.target = g.id
-                     WHERE g.namespace = $1 AND t.ended_state IS NULL AND t.schedule LIKE 'a%') o
-               WHERE o.ahead >= 0 AND o.ahead < 31 * 86400000::bigint) s
-         GROUP BY 1`,
-        [namespace, Math.trunc(fromMs)],
-      );
-      const items = rows.slice(0, LIMITS.forecastSchedules);
-      const leftOut = rows.slice(LIMITS.forecastSchedules).reduce((sum, { tasks }) => sum + tasks, 0);
-      return { items, leftOut, instants: instants.rows, asOf };
-    });
   }
 
   slots(limit: number): Promise<readonly StoredSlot[]> {
