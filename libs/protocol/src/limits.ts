@@ -163,6 +163,8 @@ export const LIMITS = {
   /** A scheduler node's heartbeat interval, and the silence after which its shards move. */
   nodeHeartbeatMs: 500,
   nodeSilentMs: 2_500,
+  /** A node that has heard nothing of the broker for so long sends no heartbeats. */
+  nodeDeafMs: 2_000,
   /** Silence after which a node is asked, and given up when nobody serves its address: its process has ended. */
   nodeGoneMs: 1_000,
   /** A node that is lost again within the window is held back for so long, doubling with each loss up to the maximum. */
@@ -220,6 +222,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     ],
     [l.workerHeartbeatMs * 3 <= l.workerSilentMs, 'a worker may miss two heartbeats'],
     [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
+    [l.nodeHeartbeatMs * 3 <= l.nodeDeafMs, 'a node that misses two answers is not deaf'],
     [
       l.nodeHeartbeatMs * 2 <= l.nodeGoneMs && l.nodeGoneMs < l.nodeSilentMs,
       'a node whose process has ended is given up before one that is only silent, and may miss a heartbeat',

@@ -48,7 +48,7 @@ export const NETWORK: readonly ChaosCase[] = [
     of: 'scheduler',
     from: 'nats',
     fault: 'deaf',
-    ms: 10_000,
+    ms: 20_000,
   }),
   cut({
     name: 'partition-owner-mute',

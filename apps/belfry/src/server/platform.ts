@@ -14,6 +14,7 @@ import type { Log } from '@belfry/scheduler';
 import { LIMITS } from '@belfry/protocol';
 import type { ProcessClock } from './clock.ts';
 import { natsMessenger } from './messenger.ts';
+import { untilSetUp } from './set-up.ts';
 
 /** The two servers that Belfry stands on, connected and set up. */
 export interface Platform {
@@ -69,7 +70,10 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     await postgres.ensurePartitions(clock.wall());
     const names = natsNames();
     const inboxFirstSeq = (await postgres.highestCheckpointSeq()) + 1;
-    const notes = await ensureStreams(link, names, { replicas: options.replicas, inboxFirstSeq });
+    const notes = await untilSetUp(() => ensureStreams(link, names, { replicas: options.replicas, inboxFirstSeq }), {
+      timeoutMs,
+      onRetry: retrying('The streams of NATS'),
+    });
     return {
       link,
       postgres,

@@ -4,8 +4,10 @@ import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
 import type { ClockWatch } from './clock-watch.ts';
+import { Hearing } from './hearing.ts';
 import type { Metrics } from './metrics.ts';
 import type { Platform } from './platform.ts';
+import { untilSetUp } from './set-up.ts';
 import { nodeHeartbeat } from './supervisor-role.ts';
 import { schedulerTracer } from './tracing.ts';
 
@@ -44,14 +46,23 @@ export async function startScheduler(options: {
     },
     crashes(platform, log),
   );
-  await scheduler.start();
+  await untilSetUp(() => scheduler.start(), {
+    timeoutMs: LIMITS.connectMs,
+    onRetry: (error) => log.warn('the work stream cannot be made yet, trying again', { error: error.message }),
+  });
   gauges(metrics, scheduler);
   let leaving = false;
-  const beat = (): void =>
-    messenger.tell(
-      subjects.nodeHeartbeat,
-      nodeHeartbeat(node, scheduler.status().owned, leaving || !watch.isFit, watch.clock.wall()),
-    );
+  const hearing = new Hearing({
+    ask: () => messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', LIMITS.nodeDeafMs),
+    monotonic: () => watch.clock.monotonic(),
+    deafMs: LIMITS.nodeDeafMs,
+  });
+  const beat = (): void => {
+    void hearing.look();
+    if (hearing.isDeaf && !leaving) return; // so that it is taken for dead: what is sent now could wait in the connection for long
+    const goes = leaving || !watch.isFit;
+    messenger.tell(subjects.nodeHeartbeat, nodeHeartbeat(node, scheduler.status().owned, goes, watch.clock.wall()));
+  };
   const timer = setInterval(beat, LIMITS.nodeHeartbeatMs);
   beat();
   const placed = Promise.withResolvers<void>();
