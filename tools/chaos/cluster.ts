@@ -102,7 +102,9 @@ export class Member {
     const isWorker = this.roles === '';
     if (isWorker) this.logs.push(path.join(folder, `${this.incarnation}.runs`));
     else this.#http = await freePort();
-    const server = ['server', '--roles', this.roles, '--node-id', this.name, '--json', '--http-port', `${this.#http}`];
+    // A name of its own, so that the supervisor does not take it for one that flaps.
+    const named = ['--node-id', this.incarnation, '--json', '--http-port', `${this.#http}`];
+    const server = ['server', '--roles', this.roles, ...named];
     const args = isWorker
       ? [WORKER, this.logs.at(-1) as string, this.incarnation]
       : ['--import', DRILL, MAIN, ...server, '--replicas', String(this.#replicas)];
