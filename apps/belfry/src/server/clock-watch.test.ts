@@ -161,4 +161,47 @@ describe('the watch of the clock', () => {
     expect(node.changes).toEqual([]);
     node.watch.stop();
   });
+
+  it('does not follow a clock that is set an hour ahead: nothing is early until the node is out', async () => {
+    const node = world();
+    await node.watch.start();
+    await node.seconds(3);
+    node.off.own = 3_600_000;
+    for (let second = 0; second < 6; second++) {
+      await node.seconds(1);
+      expect(node.clock.now()).toBeLessThanOrEqual(node.clock.wall() - 3_600_000);
+    }
+    expect(node.changes).toEqual([false]);
+    node.off.own = 0;
+    await node.seconds(1);
+    expect(node.clock.isHeld()).toBe(false); // it never went ahead, so there is nothing to wait for
+    expect(node.clock.wall() - node.clock.now()).toBeLessThanOrEqual(50);
+    await node.seconds(5);
+    expect(node.changes).toEqual([false, true]);
+    node.watch.stop();
+  });
+
+  it('follows a step forward that the others confirm: the machine has slept', async () => {
+    const node = world();
+    await node.watch.start();
+    await node.seconds(3);
+    node.off.own = node.off.postgres = node.off.broker = 600_000;
+    await node.seconds(3);
+    expect(node.clock.now()).toBe(node.clock.wall());
+    expect(node.changes).toEqual([]);
+    node.watch.stop();
+  });
+
+  it('follows it when there is nobody to ask', async () => {
+    const node = world();
+    node.off.postgres = node.off.broker = undefined;
+    await node.watch.start();
+    await node.seconds(1);
+    node.off.own = 600_000;
+    await node.seconds(LIMITS.clockSourceMs / 1_000 - 1);
+    expect(node.clock.now()).toBeLessThan(node.clock.wall() - 599_000);
+    await node.seconds(3);
+    expect(node.clock.now()).toBe(node.clock.wall());
+    node.watch.stop();
+  });
 });

@@ -43,6 +43,7 @@ export interface ClockWatchOptions {
  * K1. A node is unfit while its skew says so (`SkewWatch`), or while its clock stands still for longer than `clockUnfitMs`, since the
  *     wall clock was set back that far. In the second case it begins anew at the wall clock once it owns no shards.
  * K2. A step of the own clock voids what was seen before it.
+ * K3. A long step forward is believed when the others' clocks agree with it, or when there is nobody to ask for `clockSourceMs`.
  */
 export class ClockWatch {
   readonly clock: ProcessClock;
@@ -145,6 +146,7 @@ export class ClockWatch {
 
   #decide(): void {
     this.#estimate = this.#estimator.estimate(this.clock.monotonic());
+    this.#believe(this.#estimate);
     const before = this.#skew.observe(this.#estimate);
     if (before !== undefined) this.#tellLevel(before);
     this.#isHeldFor = this.clock.aheadMs > LIMITS.clockUnfitMs || (this.#isHeldFor && this.clock.isHeld());
@@ -154,6 +156,15 @@ export class ClockWatch {
     if (isFit) this.#options.log.info('the clock is right: this node takes shards and tasks again');
     else this.#options.log.error('the clock is wrong: this node gives up its shards and takes no tasks', this.status());
     this.#dependent?.changed();
+  }
+
+  /** K3. */
+  #believe(estimate: SkewEstimate | undefined): void {
+    const doubtedForMs = this.clock.doubtedForMs;
+    if (doubtedForMs === undefined) return;
+    const agrees =
+      estimate === undefined ? doubtedForMs >= LIMITS.clockSourceMs : Math.abs(estimate.skewMs) < LIMITS.clockUnfitMs;
+    if (agrees) this.clock.believe();
   }
 
   #tellLevel(before: SkewLevel): void {
