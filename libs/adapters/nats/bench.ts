@@ -53,7 +53,12 @@ async function dispatch({ link, names }: TestInstallation): Promise<void> {
   let execution = 0;
   const item = (): WorkItem => {
     const id = (execution++).toString(16).padStart(32, '0');
-    return { namespace: 'acme', queue: `q${execution % 5}`, execution: `${id}-kz12abc`, attempt: 1, body: BODY };
+    return {
+      namespace: 'acme',
+      queue: `q${execution % 5}`,
+      attempts: [{ execution: `${id}-kz12abc`, attempt: 1 }],
+      body: BODY,
+    };
   };
   for (const [size, inFlight, total] of [
     [1, 64, 60_000],

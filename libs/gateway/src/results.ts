@@ -114,11 +114,12 @@ export function finishResult(answer: Answer, path: string): FinishResult {
   return answer.ok ? { ok: true } : { error: withPath(answer.error, path) };
 }
 
-/** `{"execution", "attempt", "worker", "deliveries"?}`. @throws Refused */
+/** `{"execution", "attempt", "worker", "deliveries"?, "parcel"?}`. @throws Refused */
 export function checkRedelivered(value: unknown, namespace: string, shards: number): Addressed<RedeliveredRecord> {
-  const fields = objectOf(value, ['execution', 'attempt', 'worker', 'deliveries']);
+  const fields = objectOf(value, ['execution', 'attempt', 'worker', 'deliveries', 'parcel']);
   const { execution, shard } = executionOf(fields, '', shards);
-  const { deliveries } = fields;
+  const { deliveries, parcel = false } = fields;
+  if (typeof parcel !== 'boolean') refuse('invalid_field', 'must be true or false', 'parcel');
   const record: Omit<RedeliveredRecord, 'c'> = {
     k: 'redelivered',
     x: execution,
@@ -126,6 +127,7 @@ export function checkRedelivered(value: unknown, namespace: string, shards: numb
     a: wholeOf(fields['attempt'], 'attempt', 1, MOST_ATTEMPTS),
     w: nameOf(fields['worker'], 'worker'),
     ...(deliveries === undefined ? {} : { n: wholeOf(deliveries, 'deliveries', 2, MOST_ATTEMPTS) }),
+    ...(parcel ? { p: true } : {}),
   };
   return { shard, record };
 }

@@ -25,7 +25,7 @@ export interface PulledWork {
 /**
  * The work queue in memory, with what tests and the simulator need besides the port: pulling, and losing the stream.
  *
- * M1. `#messages` holds an attempt at most once, in the order of publishing; an acknowledged or removed one is not in it.
+ * M1. `#messages` holds a message at most once, in the order of publishing; an acknowledged or removed one is not in it.
  * M2. Sequences grow over all incarnations.
  */
 export class MemoryWorkQueue implements WorkQueue {
@@ -129,8 +129,8 @@ export class MemoryWorkQueue implements WorkQueue {
     if (held === undefined) return refused('lost');
     if (held.seq !== fence.seq) return refused(held.epoch > fence.epoch ? 'fenced' : 'lost');
     const stored = items.map((item): [string, Stored] => {
-      const { namespace, queue, execution, attempt, body } = item;
-      const ref = { namespace, queue, shard: fence.shard, execution, attempt };
+      const { namespace, queue, attempts, body } = item;
+      const ref = { namespace, queue, shard: fence.shard, attempts };
       return [keyOf(ref), { ref, item, bytes: body.length + 64, inHands: false }];
     });
     // As on the broker: the first item rests on the batch's id, the others on their subjects being empty.
@@ -153,5 +153,6 @@ export class MemoryWorkQueue implements WorkQueue {
 }
 
 function keyOf(ref: WorkRef): string {
-  return `${ref.namespace}.${ref.queue}.${ref.shard}.${ref.execution}.${ref.attempt}`;
+  const [first, ...more] = ref.attempts;
+  return `${ref.namespace}.${ref.queue}.${ref.shard}.${first?.execution}.${first?.attempt}+${more.length}`;
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Outcome } from './outcome.ts';
 import type { PulledWork } from './memory-work-queue.ts';
-import type { Fence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
+import type { AttemptRef, Fence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
 
 export interface WorkQueueHarness {
   readonly queue: WorkQueue;
@@ -18,16 +18,22 @@ export interface WorkQueueHarness {
 }
 
 const execution = (i: number): string => `${i.toString(16).padStart(32, '0')}-kz12abc`;
+const attempts = (execution: string, attempt = 1): AttemptRef[] => [{ execution, attempt }];
 const item = (i: number, more: Partial<WorkItem> = {}): WorkItem => ({
   namespace: 'acme',
   queue: 'mail',
-  execution: execution(i),
-  attempt: 1,
+  attempts: attempts(execution(i)),
   body: `body ${i}`,
   ...more,
 });
+/** A message that carries `count` executions. */
+const parcel = (i: number, count: number): WorkItem => {
+  const carried = Array.from({ length: count }, (_, n) => ({ execution: execution(i + n), attempt: n + 1 }));
+  return item(i, { attempts: carried, body: JSON.stringify(carried) });
+};
 const items = (count: number, from = 0): WorkItem[] => Array.from({ length: count }, (_, i) => item(from + i));
-const executions = (refs: readonly WorkRef[]): string[] => refs.map((ref) => ref.execution).sort();
+const executions = (refs: readonly WorkRef[]): string[] =>
+  refs.flatMap((ref) => ref.attempts.map((one) => one.execution)).sort();
 
 function value<T>(outcome: Outcome<T, string>): T {
   if (outcome.kind !== 'ok') throw new Error(JSON.stringify(outcome));
@@ -156,7 +162,11 @@ export function workQueueConformance(
           item(3, { body: new TextEncoder().encode('bytes') }),
         ];
         value(await queue.publish(fence, 'a', batch));
-        value(await queue.publish(fence, 'b', [item(4, { attempt: 2, queue: 'pdf', traceparent })]));
+        value(
+          await queue.publish(fence, 'b', [
+            item(4, { attempts: attempts(execution(4), 2), queue: 'pdf', traceparent }),
+          ]),
+        );
         const mail = await harness.pull('acme', 'mail', 2);
         expect(mail.map(({ body, traceparent: tp }) => [body, tp])).toEqual([
           ['body 1', traceparent],
@@ -164,8 +174,8 @@ export function workQueueConformance(
         ]);
         const pdf = await harness.pull('acme', 'pdf', 2);
         expect(pdf.map(({ ref }) => ref)).toEqual([
-          { namespace: 'acme', queue: 'pdf', shard: 17, execution: execution(2), attempt: 1 },
-          { namespace: 'acme', queue: 'pdf', shard: 17, execution: execution(4), attempt: 2 },
+          { namespace: 'acme', queue: 'pdf', shard: 17, attempts: attempts(execution(2)) },
+          { namespace: 'acme', queue: 'pdf', shard: 17, attempts: attempts(execution(4), 2) },
         ]);
         expect(pdf[1]?.traceparent).toBe(traceparent);
       });
@@ -193,7 +203,9 @@ export function workQueueConformance(
           reason: 'duplicate',
         });
         expect((await queue.surviving(17)).length).toBe(3);
-        expect(await queue.publish(fence, 'c', [item(10), item(2, { attempt: 2 })])).toMatchObject({ kind: 'ok' });
+        expect(
+          await queue.publish(fence, 'c', [item(10), item(2, { attempts: attempts(execution(2), 2) })]),
+        ).toMatchObject({ kind: 'ok' });
       });
 
       it('refuses what does not fit, whole, and takes it when there is room', async () => {
@@ -255,7 +267,7 @@ export function workQueueConformance(
         value(await queue.publish(other, 'b', items(3, 10)));
         const refs = await queue.surviving(3);
         expect(executions(refs)).toEqual([1, 2].map(execution));
-        expect(refs).toContainEqual({ namespace: 'zeta', queue: 'q-1', shard: 3, execution: execution(2), attempt: 1 });
+        expect(refs).toContainEqual({ namespace: 'zeta', queue: 'q-1', shard: 3, attempts: attempts(execution(2)) });
         expect(await queue.surviving(4)).toEqual([]);
       });
 
@@ -263,7 +275,7 @@ export function workQueueConformance(
         value(await queue.publish(fence, 'a', items(4)));
         const [inHands] = await harness.pull('acme', 'mail', 1);
         const refs = await queue.surviving(3);
-        const never = { ...(refs[0] as WorkRef), execution: execution(77) };
+        const never = { ...(refs[0] as WorkRef), attempts: attempts(execution(77)) };
         const withdrawn = await queue.withdraw([...refs, never]);
         expect(executions(withdrawn)).toEqual([1, 2, 3].map(execution));
         expect(await queue.surviving(3)).toEqual([inHands?.ref]);
@@ -276,11 +288,23 @@ export function workQueueConformance(
         expect(await queue.surviving(3)).toEqual([]);
       });
 
+      it('is told of parcels with all that they carry, and goes as a whole', async () => {
+        value(await queue.publish(fence, 'a', [parcel(10, 3), item(20), parcel(30, 2)]));
+        const refs = await queue.surviving(3);
+        expect(refs.map((ref) => ref.attempts.length).sort()).toEqual([1, 2, 3]);
+        expect(executions(refs)).toEqual([10, 11, 12, 20, 30, 31].map(execution));
+        const [first] = await harness.pull('acme', 'mail', 1);
+        expect(first?.ref.attempts).toEqual([10, 11, 12].map((i, n) => ({ execution: execution(i), attempt: n + 1 })));
+        expect(executions(await queue.withdraw(refs))).toEqual([20, 30, 31].map(execution));
+        await first?.ack();
+        expect(await queue.surviving(3)).toEqual([]);
+      });
+
       it('no longer reaches a worker once it is removed', async () => {
         value(await queue.publish(fence, 'a', items(3)));
-        await queue.remove([{ namespace: 'acme', queue: 'mail', shard: 3, execution: execution(1), attempt: 1 }]);
+        await queue.remove([{ namespace: 'acme', queue: 'mail', shard: 3, attempts: attempts(execution(1)) }]);
         const pulled = await harness.pull('acme', 'mail', 2);
-        expect(pulled.map(({ ref }) => ref.execution)).toEqual([execution(0), execution(2)]);
+        expect(pulled.map(({ ref }) => ref.attempts)).toEqual([attempts(execution(0)), attempts(execution(2))]);
       });
     });
   });

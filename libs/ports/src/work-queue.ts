@@ -1,18 +1,24 @@
 import type { Outcome } from './outcome.ts';
 
-/** Names one message of the work stream: its subject, in parts. Whoever knows the attempt can name its message. */
-export interface WorkRef {
-  readonly namespace: string;
-  readonly queue: string;
-  readonly shard: number;
+/** One attempt of one execution. */
+export interface AttemptRef {
   readonly execution: string;
   readonly attempt: number;
 }
 
-/** One dispatched attempt, already encoded. Its shard is its fence's. */
+/** Names one message of the work stream, by what it carries: the first of its attempts and their number stand in its subject. */
+export interface WorkRef {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly shard: number;
+  /** At least one. Several make the message a parcel. */
+  readonly attempts: readonly AttemptRef[];
+}
+
+/** One message, already encoded: of a single attempt, or an array of several with `execution` and `attempt` in each. Its shard is its fence's. */
 export interface WorkItem extends Omit<WorkRef, 'shard'> {
   readonly body: string | Uint8Array;
-  /** Propagated trace context. */
+  /** Propagated trace context of a single attempt. */
   readonly traceparent?: string;
 }
 
@@ -39,14 +45,14 @@ export interface WorkQueue {
   /**
    * Publishes all items or none. `batchId` makes a repetition after `retry` safe: the same id and items again are the same batch.
    * Refused: `fenced` when a newer owner holds the fence; `lost` when the stream is gone or another incarnation; `full`;
-   * `duplicate` when an item of the batch is in the stream already (a bug, or a repetition past the dedupe window).
+   * `duplicate` when a message of the batch, by its first attempt, is in the stream already (a bug, or a repetition past the dedupe window).
    */
   publish(
     fence: Fence,
     batchId: string,
     items: readonly WorkItem[],
   ): Promise<Outcome<void, 'fenced' | 'lost' | 'full' | 'duplicate'>>;
-  /** The shard's messages that no worker has finished. */
+  /** The shard's messages that no worker has finished, with all that they carry. */
   surviving(shard: number): Promise<readonly WorkRef[]>;
   /** Deletes messages. Returns how many of them were still there; those in a worker's hands count as there. */
   remove(refs: readonly WorkRef[]): Promise<number>;

@@ -119,6 +119,9 @@ export const LIMITS = {
   mailboxMessages: 10_000,
   /** Executions of one dispatch batch of one shard. */
   dispatchBatch: 250,
+  /** Executions of one work message, and its bytes. */
+  parcelItems: 32,
+  parcelBytes: 64 * 1024,
   /** Dispatch window: this many times the workers' slots. */
   dispatchWindow: 1.5,
   /** Bytes of payloads that a scheduler keeps at hand. */
@@ -211,6 +214,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.batchItems < l.gatewayPending * l.gatewayRefuseCreates, 'a whole request fits what may wait'],
     [l.answerMs + 2 * l.releaseMs < l.handOverMs, 'a program that stops can answer and hand over before it gives up'],
     [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
+    [l.payloadBytes + l.metadataBytes + l.parcelBytes < l.messageBytes, 'a parcel must fit a message'],
     [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],
     [
       l.inboxRefuseCreates < l.inboxStopDispatch && l.inboxStopDispatch < 1,

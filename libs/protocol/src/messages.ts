@@ -190,6 +190,8 @@ export interface WorkMessage {
   readonly timeoutMs: number;
   readonly metadata: { readonly [label: string]: string };
   readonly payload: Json;
+  /** In a parcel only, which is an array of these: alone, a message has it as a header. */
+  readonly traceparent?: string;
 }
 
 /** Body of a message on `belfry.v1.<namespace>.rejected`. */
@@ -333,6 +335,8 @@ export interface RedeliveredRequest {
   readonly worker: string;
   /** The broker's delivery count of the message: asked again with the same count, the answer is the same. */
   readonly deliveries?: number;
+  /** The message carries others besides: this one gets a message of its own, so that none suffers for another that ends its worker. */
+  readonly parcel?: boolean;
 }
 
 export type RedeliveredReply =
@@ -357,6 +361,8 @@ export interface WorkerHeartbeat {
   /** Executions that it runs at the same time. */
   readonly capacity: number;
   readonly running: readonly ExecutionId[];
+  /** How many executions it takes in one work message: 1, unless it says so. */
+  readonly parcel?: number;
   /** It finishes what it has and takes no more. */
   readonly stopping?: boolean;
 }

@@ -118,6 +118,8 @@ export interface RedeliveredRecord extends Addressed {
   readonly w: string;
   /** The broker's delivery count of the message, if the worker said it. */
   readonly n?: number;
+  /** The message carries others besides. */
+  readonly p?: boolean;
 }
 
 export interface OwnershipRecord extends Addressed {

@@ -44,8 +44,9 @@ export const subjects = {
   /** Envelopes of several shards in one message. */
   inboxBundle: 'belfry.inbox.bundle',
   fence: (shard: number) => `belfry.fence.${shard}`,
-  work: (namespace: string, queue: string, shard: number, execution: string, attempt: number) =>
-    `belfry.work.${namespace}.${queue}.${shard}.${execution}.${attempt}`,
+  /** Of the first attempt that the message carries, and how many `more` there are in it. */
+  work: (namespace: string, queue: string, shard: number, execution: string, attempt: number, more = 0) =>
+    `belfry.work.${namespace}.${queue}.${shard}.${execution}.${more === 0 ? attempt : `${attempt}+${more}`}`,
   workOfQueue: (namespace: string, queue: string) => `belfry.work.${namespace}.${queue}.>`,
   workOfShard: (shard: number) => `belfry.work.*.*.${shard}.>`,
   /** The address of a shard: only its owner serves it. */
@@ -66,14 +67,31 @@ export function workConsumer(namespace: string, queue: string): string {
   return `${namespace}=${queue}`;
 }
 
+/** The parts of a work subject. */
+export interface WorkSubject {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly shard: number;
+  /** The first attempt in the message. */
+  readonly execution: string;
+  readonly attempt: number;
+  /** How many attempts it carries besides. */
+  readonly more: number;
+}
+
 /** The parts of a work subject; undefined if it is none. */
-export function parseWorkSubject(
-  subject: string,
-): { namespace: string; queue: string; shard: number; execution: string; attempt: number } | undefined {
+export function parseWorkSubject(subject: string): WorkSubject | undefined {
   const t = subject.split('.');
   if (t.length !== 7 || t[0] !== 'belfry' || t[1] !== 'work') return undefined;
   const shard = Number(t[4]);
-  const attempt = Number(t[6]);
-  if (!Number.isInteger(shard) || !Number.isInteger(attempt)) return undefined;
-  return { namespace: t[2] as string, queue: t[3] as string, shard, execution: t[5] as string, attempt };
+  const [attempt, more] = (t[6] as string).split('+', 2).map(Number) as [number, number?];
+  if (!Number.isInteger(shard) || !Number.isInteger(attempt) || !Number.isInteger(more ?? 0)) return undefined;
+  return {
+    namespace: t[2] as string,
+    queue: t[3] as string,
+    shard,
+    execution: t[5] as string,
+    attempt,
+    more: more ?? 0,
+  };
 }

@@ -4,6 +4,7 @@ import { queueKey } from '@belfry/shard';
 interface KnownWorker {
   readonly queues: readonly string[];
   readonly capacity: number;
+  readonly parcel: number;
   seenAt: number;
 }
 
@@ -11,10 +12,12 @@ interface KnownWorker {
  * What the workers can take, from their heartbeats.
  *
  * D1. A worker counts for `LIMITS.workerSilentMs` after its last heartbeat, on the monotonic clock.
+ * D2. A message of a queue carries no more than each of its workers takes.
  */
 export class Demand {
   readonly #workers = new Map<string, KnownWorker>();
   #slots = new Map<string, number>();
+  #parcels = new Map<string, number>();
 
   /** Takes one heartbeat; returns the executions that it reports, or undefined if it is none. */
   heartbeat(namespace: string, beat: unknown, nowMs: number): readonly string[] | undefined {
@@ -24,8 +27,10 @@ export class Demand {
     if (known === undefined && this.#workers.size >= LIMITS.workers) return undefined;
     const capacity = beat.stopping === true ? 0 : beat.capacity;
     const queues = beat.queues.map((queue) => queueKey(namespace, queue));
-    this.#workers.set(id, { queues, capacity, seenAt: nowMs });
-    if (known === undefined || known.capacity !== capacity || known.queues.join() !== queues.join()) this.#count();
+    const parcel = Math.min(beat.parcel ?? 1, LIMITS.parcelItems);
+    this.#workers.set(id, { queues, capacity, parcel, seenAt: nowMs });
+    const isKnown = known?.capacity === capacity && known.parcel === parcel && known.queues.join() === queues.join();
+    if (!isKnown) this.#count();
     return beat.running;
   }
 
@@ -45,6 +50,11 @@ export class Demand {
     return this.#slots.get(queue) ?? 0;
   }
 
+  /** Executions that one message of a queue may carry. */
+  parcel(queue: string): number {
+    return this.#parcels.get(queue) ?? 1;
+  }
+
   get workers(): number {
     return this.#workers.size;
   }
@@ -56,22 +66,29 @@ export class Demand {
 
   #count(): void {
     const slots = new Map<string, number>();
-    for (const { queues, capacity } of this.#workers.values()) {
-      for (const queue of queues) slots.set(queue, (slots.get(queue) ?? 0) + capacity);
+    const parcels = new Map<string, number>();
+    for (const { queues, capacity, parcel } of this.#workers.values()) {
+      for (const queue of queues) {
+        slots.set(queue, (slots.get(queue) ?? 0) + capacity);
+        parcels.set(queue, Math.min(parcels.get(queue) ?? LIMITS.parcelItems, parcel)); // D2
+      }
     }
     this.#slots = slots;
+    this.#parcels = parcels;
   }
 }
 
 function isHeartbeat(value: unknown): value is WorkerHeartbeat {
   if (!isObject(value)) return false;
-  const { worker, queues, capacity, running } = value;
+  const { worker, queues, capacity, running, parcel = 1 } = value;
   return (
     isName(worker) &&
     Array.isArray(queues) &&
     queues.every(isName) &&
     Number.isSafeInteger(capacity) &&
     (capacity as number) >= 0 &&
+    Number.isSafeInteger(parcel) &&
+    (parcel as number) >= 1 &&
     Array.isArray(running) &&
     running.every((execution) => parseExecutionId(execution) !== undefined)
   );

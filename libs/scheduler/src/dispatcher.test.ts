@@ -44,13 +44,14 @@ class Watch {
   /** A worker gets what is in the stream, and all of it succeeds. Returns what it was. */
   async runAll(queue = 'mail'): Promise<string[]> {
     const pulled = cluster.pull(1_000, queue);
-    for (const { ref, ack } of pulled) {
+    const attempts = pulled.flatMap(({ ref }) => ref.attempts);
+    for (const { execution, attempt } of attempts) {
       this.#over++;
-      await cluster.result(ref.execution, ref.attempt, 'succeeded');
-      await ack();
+      await cluster.result(execution, attempt, 'succeeded');
     }
+    for (const { ack } of pulled) await ack();
     await cluster.settle();
-    return pulled.map(({ ref }) => `${ref.execution}.${ref.attempt}`);
+    return attempts.map(({ execution, attempt }) => `${execution}.${attempt}`);
   }
 }
 
@@ -168,10 +169,11 @@ describe('of one queue', () => {
     await cluster.pass(500);
     const [work] = cluster.pull();
     await cluster.pass(500);
-    expect(await cluster.inStream()).toEqual([`${work?.ref.execution}.1`, `${second}.1`]);
+    const first = work?.ref.attempts[0]?.execution as string;
+    expect(await cluster.inStream()).toEqual([`${first}.1`, `${second}.1`]);
     await cluster.pass(100);
     expect(await cluster.inStream()).toHaveLength(2);
-    await cluster.result(work?.ref.execution as string, 1, 'failed');
+    await cluster.result(first, 1, 'failed');
     await work?.ack();
     await cluster.settle();
     expect(await cluster.inStream()).toHaveLength(2);

@@ -1,11 +1,12 @@
 import { LIMITS } from '@belfry/protocol';
-import type { Body } from '@belfry/ports';
+import type { Body, WorkItem, WorkRef } from '@belfry/ports';
 import type { Dispatch, Execution } from '@belfry/shard';
 import { Allowance } from './allowance.ts';
 import type { Bodies } from './bodies.ts';
 import type { Demand } from './demand.ts';
-import { pause, type Environment, type OpenSpan } from './environment.ts';
+import { pause, type Environment } from './environment.ts';
 import type { HostedShard, Prepared } from './hosted-shard.ts';
+import { pack } from './parcels.ts';
 
 /** What a dispatcher needs of its node. */
 export interface DispatcherNode {
@@ -178,15 +179,7 @@ export class Dispatcher {
   #item({ execution, attempt }: Dispatch, body: Body): Prepared {
     const span = this.#env.tracer.dispatch(execution, attempt, body.traceparent);
     execution.traceparent = span.traceparent;
-    return {
-      namespace: execution.target.namespace,
-      queue: execution.target.queue,
-      execution: execution.id,
-      attempt,
-      body: workMessage(execution, attempt, body),
-      span,
-      ...traced(span),
-    };
+    return { execution, attempt, body: workMessage(execution, attempt, body), span };
   }
 
   #publish(host: HostedShard): void {
@@ -203,11 +196,12 @@ export class Dispatcher {
 
   async #publishUntilDone(host: HostedShard, items: readonly Prepared[]): Promise<void> {
     const { shard, epoch } = host.core;
+    const messages = pack(items, (queue) => this.#demand.parcel(queue)).map((parcel) => workItem(shard, parcel));
     const batchId = `${shard}.${epoch}.${host.batches++}`;
     let unsent = true;
     for (let attempt = 1; !host.gone; attempt++) {
       host.unsentBatch = [];
-      const outcome = await this.#env.work.publish(host.fence, batchId, items);
+      const outcome = await this.#env.work.publish(host.fence, batchId, messages);
       unsent &&= outcome.kind === 'refused' || (outcome.kind === 'retry' && outcome.unsent === true);
       if (unsent) host.unsentBatch = items;
       if (outcome.kind === 'ok') {
@@ -231,8 +225,21 @@ export class Dispatcher {
   }
 }
 
-function traced(span: OpenSpan): { traceparent?: string } {
-  return span.traceparent === undefined ? {} : { traceparent: span.traceparent };
+/** Puts the body of one attempt, or of several, together with what the stream must know of them. */
+function workItem(shard: number, parcel: readonly Prepared[]): WorkItem {
+  const [first] = parcel as [Prepared];
+  const { namespace, queue } = first.execution.target;
+  const attempts = parcel.map(({ execution, attempt }) => ({ execution: execution.id, attempt }));
+  const message: WorkRef = { namespace, queue, shard, attempts };
+  for (const { execution } of parcel) execution.message = message;
+  if (parcel.length > 1) return { ...message, body: `[${parcel.map(partBody).join(',')}]` };
+  const { traceparent } = first.span;
+  return { ...message, body: first.body, ...(traceparent === undefined ? {} : { traceparent }) };
+}
+
+/** Several share a message's headers, so each has its trace context in its body. */
+function partBody({ body, span: { traceparent } }: Prepared): string {
+  return traceparent === undefined ? body : `${body.slice(0, -1)},"traceparent":"${traceparent}"}`;
 }
 
 /** The body of a work message: payload and labels are JSON texts already. */

@@ -1,19 +1,17 @@
 import { LIMITS, type Envelope } from '@belfry/protocol';
 import { ActorCell } from '@belfry/actor-runtime';
 import type { Fence, InboxMessage } from '@belfry/ports';
-import type { Reply, Shard } from '@belfry/shard';
+import type { Execution, Reply, Shard } from '@belfry/shard';
 import type { OpenSpan } from './environment.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
-/** A work item that waits to be published. */
+/** An attempt that waits to be published. */
 export interface Prepared {
-  readonly namespace: string;
-  readonly queue: string;
-  readonly execution: string;
+  readonly execution: Execution;
   readonly attempt: number;
+  /** Of a work message that carries it alone. */
   readonly body: string;
-  readonly traceparent?: string;
   /** Ends when it is published. */
   readonly span: OpenSpan;
 }
@@ -67,13 +65,13 @@ export class HostedShard {
 
   /** Executions that are dispatched as far as the core knows, and in no work stream for certain. */
   unsent(): string[] {
-    return [...this.awaitingBodies, ...[...this.ready, ...this.unsentBatch].map(({ execution }) => execution)];
+    return [...this.awaitingBodies, ...[...this.ready, ...this.unsentBatch].map(({ execution }) => execution.id)];
   }
 
   /** Forgets a dispatch that has not begun to be published. False when there is none of this execution. */
   dropPrepared(execution: string): boolean {
     if (this.awaitingBodies.delete(execution)) return true;
-    const at = this.ready.findIndex((item) => item.execution === execution);
+    const at = this.ready.findIndex((item) => item.execution.id === execution);
     if (at >= 0) this.ready.splice(at, 1);
     return at >= 0;
   }

@@ -29,7 +29,7 @@ class Walk {
   async start(): Promise<void> {
     this.#nodes = [await this.#cluster.start('n0'), await this.#cluster.start('n1')];
     await this.#place();
-    await this.#cluster.worker('w', 8);
+    await this.#cluster.worker('w', 8, [], ['mail'], 1 + this.#below(3));
     this.#loseAnswers();
   }
 
@@ -83,31 +83,20 @@ class Walk {
   async work(): Promise<void> {
     await this.#cluster.work.ensureConsumer('acme', 'mail'); // as a worker does that cannot pull
     for (const work of this.#cluster.pull(this.#below(6))) {
-      const { execution } = work.ref;
-      this.starts.set(execution, (this.starts.get(execution) ?? 0) + 1);
+      for (const { execution } of work.ref.attempts) this.starts.set(execution, (this.starts.get(execution) ?? 0) + 1);
       this.#held.push(work);
     }
     const going = this.#held.filter(() => this.#below(2) === 0);
     for (const work of this.#held.filter((one) => !going.includes(one))) {
-      const { execution: x, attempt: a, shard } = work.ref;
-      await this.#cluster.append(shard, {
-        k: 'result',
-        c: 0,
-        x,
-        ns: 'acme',
-        a,
-        o: 'succeeded',
-        w: 'w',
-        dl: 0,
-        st: 0,
-        fi: 0,
-      });
+      const { shard, attempts } = work.ref;
+      const done = { k: 'result', c: 0, ns: 'acme', o: 'succeeded', w: 'w', dl: 0, st: 0, fi: 0 } as const;
+      for (const { execution: x, attempt: a } of attempts) await this.#cluster.append(shard, { ...done, x, a });
       await work.ack();
     }
     this.#held = going;
     this.#cluster.running(
       'w',
-      going.map(({ ref }) => ref.execution),
+      going.flatMap(({ ref }) => ref.attempts.map(({ execution }) => execution)),
     );
     await this.#cluster.settle();
   }

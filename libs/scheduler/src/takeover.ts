@@ -1,6 +1,7 @@
-import type { ActiveRow, Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
+import type { ActiveRow, Fence, InboxMessage, ShardHead } from '@belfry/ports';
 import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
-import { Shard, type Interned } from '@belfry/shard';
+import { Shard, type Interned, type Reconciled } from '@belfry/shard';
+import { giveBack, takenOf } from './cancels.ts';
 import { breathe, pause, type Environment } from './environment.ts';
 import { decodeEnvelope } from './hosted-shard.ts';
 
@@ -78,18 +79,29 @@ export async function takeOver(
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
     const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
-    let stale: WorkRef[];
+    let survived: Reconciled;
     try {
-      stale = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
+      survived = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
     } catch (error) {
       faulty.set(core.shard, error);
       continue;
     }
-    if (stale.length > 0) await env.work.remove(stale);
+    await clear(env, core.shard, survived);
     taken.push({ core, fence, checkpointedSeq: head.seq });
     await breathe(env.timers);
   }
   return { taken, again: [...failed], faulty };
+}
+
+/**
+ * Rids the work stream of what is over, so that no worker gets it. A parcel in which other attempts are not over goes as a whole, if no
+ * worker has been given it, and those get messages of their own; a worker that has it knows, or asks before it runs.
+ */
+async function clear(env: Environment, shard: number, { over, mixed }: Reconciled): Promise<void> {
+  if (over.length > 0) await env.work.remove(over);
+  if (mixed.length === 0) return;
+  const withdrawn = await env.work.withdraw(mixed);
+  await giveBack(env, shard, withdrawn.flatMap(takenOf), () => false);
 }
 
 interface Claim {

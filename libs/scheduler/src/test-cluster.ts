@@ -1,5 +1,5 @@
 import { SYSTEM_TIMERS, type Messenger } from '@belfry/actor-runtime';
-import type { Placement, WorkRef } from '@belfry/ports';
+import type { Placement } from '@belfry/ports';
 import { MemoryCheckpointStore, MemoryInbox, MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
 import {
   encodeTarget,
@@ -349,9 +349,15 @@ export class TestCluster {
   // — Workers
 
   /** A worker that says so from now on, in every second that passes. */
-  async worker(name: string, capacity: number, running: readonly string[] = [], queues = ['mail']): Promise<void> {
+  async worker(
+    name: string,
+    capacity: number,
+    running: readonly string[] = [],
+    queues = ['mail'],
+    parcel?: number,
+  ): Promise<void> {
     for (const queue of queues) await this.work.ensureConsumer('acme', queue);
-    this.#workers.set(name, { queues, capacity, running });
+    this.#workers.set(name, { queues, capacity, running, ...(parcel === undefined ? {} : { parcel }) });
     await this.settle();
   }
 
@@ -376,11 +382,15 @@ export class TestCluster {
     return this.work.pull('acme', queue, count);
   }
 
+  /** What is in the work stream, message by message. */
+  async messages(): Promise<string[][]> {
+    const all = await Promise.all(Array.from({ length: SHARDS }, (_, shard) => this.work.surviving(shard)));
+    return all.flat().map(({ attempts }) => attempts.map(({ execution, attempt }) => `${execution}.${attempt}`));
+  }
+
   /** `<execution>.<attempt>` of all that is in the work stream. */
   async inStream(): Promise<string[]> {
-    const all: WorkRef[] = [];
-    for (let shard = 0; shard < SHARDS; shard++) all.push(...(await this.work.surviving(shard)));
-    return all.map(({ execution, attempt }) => `${execution}.${attempt}`);
+    return (await this.messages()).flat();
   }
 
   history(): string[] {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { FatalError } from './errors.ts';
 import { finishBody, itemBytes, verdictsOf } from './results.ts';
-import { readWorkMessage, Run } from './run.ts';
+import { readWorkMessages, Run } from './run.ts';
 
 const message: WorkMessage = {
   v: 1,
@@ -159,10 +159,10 @@ describe('a result request', () => {
 });
 
 describe('a work message', () => {
-  const read = (value: unknown) => readWorkMessage(Buffer.from(JSON.stringify(value)));
+  const read = (value: unknown) => readWorkMessages(Buffer.from(JSON.stringify(value)));
 
   it('is read, with fields that are not known yet', () => {
-    expect(read({ ...message, more: 1 })).toMatchObject(message);
+    expect(read({ ...message, more: 1 })).toMatchObject([message]);
   });
 
   it.each([null, [], {}, { ...message, v: 2 }, { ...message, attempt: '1' }, { ...message, execution: undefined }])(
@@ -170,7 +170,13 @@ describe('a work message', () => {
     (value) => expect(read(value)).toBeUndefined(),
   );
 
+  it('may carry several, which are read if all are', () => {
+    const other = { ...message, attempt: 2, traceparent: '00-aa-bb-01' };
+    expect(read([message, other])).toEqual([message, other]);
+    expect(read([message, { ...message, v: 2 }])).toBeUndefined();
+  });
+
   it('that is not JSON is none', () => {
-    expect(readWorkMessage(Buffer.from([0xff, 0x7b]))).toBeUndefined();
+    expect(readWorkMessages(Buffer.from([0xff, 0x7b]))).toBeUndefined();
   });
 });

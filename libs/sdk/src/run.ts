@@ -2,12 +2,13 @@ import type { Delivery } from '@belfry/adapter-nats';
 import { isObject, LIMITS, type WorkMessage } from '@belfry/protocol';
 import { ABORT_REASONS, type AbortReason } from '@belfry/worker';
 
+import type { Part } from './parcel.ts';
 import { belfryError, FatalError, textOf, type BelfryError } from './errors.ts';
 
 /** What a worker keeps of one execution in its hands: the message, and what became of it. */
 export class Run {
-  /** The present delivery: the message may come again while it is held. */
-  delivery: Delivery;
+  /** The present delivery, or this execution's part of it: the message may come again while it is held. */
+  delivery: Delivery | Part;
   /** Undefined when the body can't be read. */
   readonly message: WorkMessage | undefined;
   /** Instants are ms since 1970 on this machine's clock; 0 while they are not. */
@@ -23,7 +24,7 @@ export class Run {
   #abortReason: BelfryError | undefined;
   #controller: AbortController | undefined;
 
-  constructor(delivery: Delivery, message: WorkMessage | undefined, deliveredAt: number) {
+  constructor(delivery: Delivery | Part, message: WorkMessage | undefined, deliveredAt: number) {
     this.delivery = delivery;
     this.message = message;
     this.deliveredAt = deliveredAt;
@@ -88,14 +89,19 @@ function explain(error: unknown): string {
   }
 }
 
-/** Reads the body of a work message; undefined if it is none that this version knows. */
-export function readWorkMessage(data: Uint8Array): WorkMessage | undefined {
+/** What a work message carries: itself, or several; undefined if it is none that this version knows. */
+export function readWorkMessages(data: Uint8Array): readonly WorkMessage[] | undefined {
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8'));
   } catch {
     return undefined;
   }
+  const messages = (Array.isArray(value) ? value : [value]).map(workMessageOf);
+  return messages.length > 0 && messages.every((message) => message !== undefined) ? messages : undefined;
+}
+
+function workMessageOf(value: unknown): WorkMessage | undefined {
   if (!isObject(value) || value['v'] !== 1) return undefined;
   const { execution, task, handler, attempt, scheduledAt, timeoutMs } = value;
   const isWhole =

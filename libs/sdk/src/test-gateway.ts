@@ -94,25 +94,40 @@ export class TestGateway implements AsyncDisposable {
     return this.asked.filter((asked) => asked.op === op).map(({ body }) => body);
   }
 
-  /** Puts executions into the queue; returns their ids. */
+  /** Puts executions into the queue, each in its message; returns their ids. */
   async dispatch(queue: string, items: readonly Dispatch[]): Promise<string[]> {
+    return await this.#dispatch(
+      queue,
+      items.map((item) => [item]),
+    );
+  }
+
+  /** Puts executions into the queue, all in one message. */
+  async dispatchParcel(queue: string, items: readonly Dispatch[]): Promise<string[]> {
+    return await this.#dispatch(queue, [items]);
+  }
+
+  async #dispatch(queue: string, parcels: readonly (readonly Dispatch[])[]): Promise<string[]> {
     const fence = await this.#work.takeFence(this.#shard, ++this.#fires);
     if (fence.kind !== 'ok') throw new Error('no fence');
-    const messages = items.map((item) => this.#message(queue, item));
+    const messages = parcels.map((items) => items.map((item) => this.#message(queue, item)));
     const published = await this.#work.publish(
       fence.value,
       randomBytes(8).toString('hex'),
-      messages.map((message, i) => ({
-        namespace: this.namespace,
-        queue,
-        execution: message.execution,
-        attempt: message.attempt,
-        body: Buffer.from(items[i]?.raw ?? JSON.stringify(message)),
-        ...(items[i]?.traceparent === undefined ? {} : { traceparent: items[i].traceparent }),
-      })),
+      parcels.map(([item], i) => {
+        const carried = messages[i] as [WorkMessage];
+        const body = item?.raw ?? JSON.stringify(carried.length === 1 ? carried[0] : carried);
+        return {
+          namespace: this.namespace,
+          queue,
+          attempts: carried.map(({ execution, attempt }) => ({ execution, attempt })),
+          body: Buffer.from(body),
+          ...(item?.traceparent === undefined ? {} : { traceparent: item.traceparent }),
+        };
+      }),
     );
     if (published.kind !== 'ok') throw new Error(`not dispatched: ${JSON.stringify(published)}`);
-    return messages.map(({ execution }) => execution);
+    return messages.flat().map(({ execution }) => execution);
   }
 
   /** Work messages of a queue that are not acknowledged, and those of them that are in workers' hands. */

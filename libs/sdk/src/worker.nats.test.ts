@@ -223,6 +223,40 @@ describe('a lease', () => {
     );
   });
 
+  it('is one for all executions of a parcel, which are run and told each on its own', async () => {
+    await openGateway({ ackWaitMs: ACK_WAIT_MS });
+    const { handler, started, open } = gated();
+    const worker = await startWorker([handler, define('quick').handler(() => undefined)], { concurrency: 4 });
+    const began = performance.now();
+    const executions = await gateway.dispatchParcel(QUEUE, [{ handler: 'quick' }, { handler: 'gated' }]);
+    const [quick, slow] = executions as [string, string];
+    await results(1);
+    expect(resultOf(quick)).toMatchObject({ execution: quick, attempt: 1, outcome: 'succeeded', worker: worker.id });
+    // Held for the other, longer than a lease: nobody else gets it.
+    await expect.poll(() => performance.now() - began, { timeout: 20_000 }).toBeGreaterThan(2 * ACK_WAIT_MS);
+    expect(started).toEqual([slow]);
+    expect(await gateway.unsettled(QUEUE)).toEqual({ waiting: 0, held: 1 });
+    open();
+    await results(2);
+    expect(resultOf(slow)).toMatchObject({ outcome: 'succeeded' });
+    await expect.poll(() => gateway.unsettled(QUEUE)).toEqual({ waiting: 0, held: 0 });
+    expect(gateway.bodies('executions.redelivered')).toEqual([]);
+  });
+
+  it('of a parcel runs out with its worker, and each of its executions is asked about', async () => {
+    await openGateway({ ackWaitMs: ACK_WAIT_MS });
+    await takeAndDie(1);
+    const executions = await gateway.dispatchParcel(QUEUE, [{ handler: 'h' }, { handler: 'h' }, { handler: 'h' }]);
+    await expect.poll(() => gateway.unsettled(QUEUE), { timeout: 20_000 }).toEqual({ waiting: 0, held: 1 });
+    gateway.onRedelivered = () => ({ run: false, reason: 'it gets a message of its own' });
+    const worker = await startWorker([define('h').handler(() => undefined)]);
+    await expect.poll(() => gateway.unsettled(QUEUE), { timeout: 20_000 }).toEqual({ waiting: 0, held: 0 });
+    expect(gateway.bodies('executions.redelivered')).toEqual(
+      executions.map((execution) => ({ execution, attempt: 1, worker: worker.id, deliveries: 2, parcel: true })),
+    );
+    expect(gateway.results).toEqual([]);
+  });
+
   /** Pulls from the queue as a worker does, and never settles. */
   async function takeAndDie(count: number): Promise<void> {
     const { stream, consumer } = (await gateway.answers.get('workers.subscribe')?.({ queue: QUEUE } as never)) as {
@@ -239,7 +273,7 @@ describe('heartbeats', () => {
     const worker = await startWorker([handler], { concurrency: 3 });
     await expect
       .poll(() => gateway.heartbeats[0])
-      .toEqual({ worker: worker.id, queues: [QUEUE], capacity: 3, running: [] });
+      .toEqual({ worker: worker.id, queues: [QUEUE], capacity: 3, running: [], parcel: 1 });
     const [execution] = await gateway.dispatch(QUEUE, [{ handler: 'gated' }]);
     await expect.poll(() => started).toHaveLength(1);
     await expect.poll(() => gateway.heartbeats.at(-1)?.running, { timeout: 20_000 }).toEqual([execution]);

@@ -20,6 +20,7 @@ import {
   type Reply,
   type SubscribeReply,
   type WorkerHeartbeat,
+  type WorkSubject,
 } from '@belfry/protocol';
 import { TICK_MS, WorkerCore, type Holding, type WorkerEffect, type WorkerInput } from '@belfry/worker';
 
@@ -29,7 +30,8 @@ import { belfryError } from './errors.ts';
 import { execute, handlersByQueue, type Handlers } from './execute.ts';
 import { Requester } from './requester.ts';
 import { finishBody, itemBytes, verdictsOf } from './results.ts';
-import { readWorkMessage, Run } from './run.ts';
+import { Part, partsOf, wholeOf } from './parcel.ts';
+import { readWorkMessages, Run } from './run.ts';
 
 const DEFAULT_CONCURRENCY = 16;
 /** Its heartbeats name all that it holds, and must fit a message. */
@@ -78,6 +80,8 @@ export class Worker implements AsyncDisposable {
   #heartbeat: NodeJS.Timeout | undefined;
   #ticks: NodeJS.Timeout | undefined;
   #turnComes = false;
+  /** The size of parcels that the last heartbeat said. */
+  #told = 1;
   #onStopped: (unreported: number) => void = () => undefined;
 
   /** @throws BelfryError `invalid_field` or `invalid_name` */
@@ -168,6 +172,7 @@ export class Worker implements AsyncDisposable {
       stream,
       consumer,
       window: 0,
+      weigh: (subject) => (parseWorkSubject(subject)?.more ?? 0) + 1,
       ensure: async () => {
         if (!isThere) await this.#subscribe(queue);
         isThere = false; // asked again, it may be gone
@@ -182,16 +187,26 @@ export class Worker implements AsyncDisposable {
 
   /** Called by the connection: must not throw. */
   #receive(queue: string, delivery: Delivery): void {
-    const message = readWorkMessage(delivery.data);
-    const { execution, attempt, timeoutMs } = message ?? { timeoutMs: 0, ...parseWorkSubject(delivery.subject) };
-    if (execution === undefined || attempt === undefined) {
-      this.#connection.log.error('a work message cannot be read; it is given back', { subject: delivery.subject });
+    const { subject, deliveries } = delivery;
+    const named = parseWorkSubject(subject);
+    const messages = readWorkMessages(delivery.data);
+    // A message that carries one execution names it in its subject too.
+    const count = named === undefined ? 0 : named.more + 1;
+    if (messages === undefined ? count !== 1 : messages.length !== count) {
+      this.#connection.log.error('a work message cannot be read; it is given back', { subject });
       delivery.nak(UNREADABLE_AGAIN_MS);
       return;
     }
-    const { subject: key, deliveries } = delivery;
-    const work = new Run(delivery, message, Date.now());
-    this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    const deliveredAt = Date.now();
+    const parts = messages === undefined || count === 1 ? [delivery] : partsOf(delivery, messages);
+    for (const [i, part] of parts.entries()) {
+      const message = messages?.[i];
+      const { execution, attempt } = message ?? (named as WorkSubject);
+      const key = count === 1 ? subject : `${subject}/${execution}`;
+      const work = new Run(part, message, deliveredAt);
+      const timeoutMs = message?.timeoutMs ?? 0;
+      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    }
     this.#endTurn();
   }
 
@@ -202,6 +217,7 @@ export class Worker implements AsyncDisposable {
 
   #tick(): void {
     this.#step({ kind: 'tick' });
+    if (this.#core.parcel > this.#told * 2) this.#beat();
     if (this.#core.isBusy) return;
     clearInterval(this.#ticks);
     this.#ticks = undefined;
@@ -280,7 +296,8 @@ export class Worker implements AsyncDisposable {
 
   async #ask(holding: Holding<Run>): Promise<void> {
     const { execution, attempt, deliveries } = holding;
-    const request: RedeliveredRequest = { execution, attempt, worker: this.id, deliveries };
+    const parcel = holding.work.delivery instanceof Part ? { parcel: true } : {};
+    const request: RedeliveredRequest = { execution, attempt, worker: this.id, deliveries, ...parcel };
     const outcome = await requestJson<Reply<RedeliveredReply>>(
       this.#link as NatsLink,
       subjects.executions(this.namespace, 'redelivered'),
@@ -296,7 +313,7 @@ export class Worker implements AsyncDisposable {
     const link = this.#link as NatsLink;
     if (!link.isConnected) return;
     const { generation } = link;
-    for (const { work } of holdings) work.delivery.extend();
+    for (const delivery of new Set(holdings.map(({ work }) => wholeOf(work.delivery)))) delivery.extend();
     try {
       await link.nc.flush();
     } catch {
@@ -306,11 +323,13 @@ export class Worker implements AsyncDisposable {
   }
 
   #beat(): void {
+    this.#told = this.#core.parcel;
     const beat: WorkerHeartbeat = {
       worker: this.id,
       queues: this.queues,
       capacity: this.concurrency,
       running: this.#core.running(),
+      parcel: this.#told,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
     publishCore(this.#link as NatsLink, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));

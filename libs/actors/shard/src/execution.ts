@@ -1,3 +1,4 @@
+import type { WorkRef } from '@belfry/ports';
 import type { Outcome, ResultRecord } from '@belfry/protocol';
 import type { SharedTarget } from './intern.ts';
 
@@ -14,6 +15,8 @@ export interface AttemptRecord {
   readonly error: string | undefined;
   /** Of a lost attempt: the broker's delivery count of its message when that was found out. */
   readonly deliveries?: number | undefined;
+  /** Of an attempt that was lost with others of its message: the next one has a message of its own. */
+  readonly parted?: true;
 }
 
 export type ExecutionPhase = 'opened' | 'pending' | 'dispatched' | 'retrying' | 'adrift';
@@ -40,6 +43,8 @@ export interface Execution {
   /** When the backoff ends (`retrying`). */
   dueAt: number;
   dispatchedAt: number | undefined;
+  /** The message that carries it while it is `dispatched`, where that is known. */
+  message: WorkRef | undefined;
   attempts: AttemptRecord[];
   traceparent: string | undefined;
   epoch: number;
@@ -67,11 +72,12 @@ export function attemptRecord(execution: Execution, result: ResultRecord, accept
 
 /**
  * The attempt that the present work message was made for. An attempt that is lost with its worker has no message of its own after it: the
- * same one is delivered again.
+ * same one is delivered again, unless it was parted from the others in it.
  */
 export function carriedAttempt({ attempt, attempts }: Execution): number {
   let lost = 0;
-  while (attempts.at(-1 - lost)?.outcome === 'lost') lost++;
+  for (let last = attempts.at(-1); last?.outcome === 'lost' && last.parted !== true; last = attempts.at(-1 - lost))
+    lost++;
   return attempt - lost;
 }
 

@@ -1,5 +1,5 @@
 import { LIMITS } from '@belfry/protocol';
-import type { WorkRef } from '@belfry/ports';
+import type { AttemptRef, WorkRef } from '@belfry/ports';
 import { LATE_LANE, type Lane } from './backlog.ts';
 import { carriedAttempt, type Execution } from './execution.ts';
 import { openFire, proveDispatch } from './proofs.ts';
@@ -129,32 +129,44 @@ function openDue(state: ShardState, slot: number): Execution | undefined {
   return execution;
 }
 
+/** What a shard says of the messages that survived. */
+export interface Reconciled {
+  /** Those that speak of nothing but attempts which are over: to be deleted. */
+  readonly over: readonly WorkRef[];
+  /** Parcels that speak of such and of others: to be taken back, if no worker has been given them. */
+  readonly mixed: readonly WorkRef[];
+}
+
 /**
- * Compares the state after a replay with what is still in the work stream. Returns the messages that speak of attempts
- * which are over: to be deleted. Afterwards, what is dispatched is in the stream or with a worker; the rest is dispatched again.
+ * Compares the state after a replay with what is still in the work stream. Afterwards, what is dispatched is in the stream or with a
+ * worker; the rest is dispatched again.
  */
 export function reconcile(
   state: ShardState,
   surviving: readonly WorkRef[],
   streamLost: boolean,
   nowMs: number,
-): WorkRef[] {
-  const carriers = new Map<Execution, WorkRef>();
-  const stale: WorkRef[] = [];
+): Reconciled {
+  const carriers = new Map<Execution, number>();
   for (const message of surviving) {
-    const execution = state.executions.get(message.execution) ?? proveDispatch(state, message, nowMs);
-    if (!('task' in execution) || message.attempt < earliestAttempt(execution)) {
-      stale.push(message);
-      continue;
+    const { namespace } = message;
+    for (const { execution: id, attempt } of message.attempts) {
+      const execution = state.executions.get(id) ?? proveDispatch(state, { execution: id, namespace, attempt }, nowMs);
+      if (!('task' in execution) || attempt < earliestAttempt(execution)) continue;
+      if ((carriers.get(execution) ?? 0) > attempt) continue;
+      carriers.set(execution, attempt);
+      markDispatched(state, execution, Math.max(attempt, execution.attempt));
+      execution.message = message;
     }
-    const other = carriers.get(execution);
-    if (other !== undefined && other.attempt > message.attempt) {
-      stale.push(message);
-      continue;
-    }
-    if (other !== undefined) stale.push(other);
-    carriers.set(execution, message);
-    markDispatched(state, execution, Math.max(message.attempt, execution.attempt));
+  }
+  const isCarried = (message: WorkRef, { execution }: AttemptRef): boolean =>
+    state.executions.get(execution)?.message === message;
+  const over: WorkRef[] = [];
+  const mixed: WorkRef[] = [];
+  for (const message of surviving) {
+    const carried = message.attempts.filter((attempt) => isCarried(message, attempt)).length;
+    if (carried === 0) over.push(message);
+    else if (carried < message.attempts.length) mixed.push(message);
   }
   if (streamLost) setAdrift(state);
   for (const execution of [...state.executions.values()]) {
@@ -163,7 +175,7 @@ export function reconcile(
     else if (execution.state === 'dispatched') giveBack(state, execution);
   }
   endDoubts(state);
-  return stale;
+  return { over, mixed };
 }
 
 /** Nobody has it: it waits for its attempt again, and the next checkpoint says so. */

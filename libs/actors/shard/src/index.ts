@@ -1,6 +1,6 @@
 export { MISPLACES, type MissedFire } from './audit.ts';
 export type { AttemptRecord, Execution } from './execution.ts';
-export type { Dispatch } from './fires.ts';
+export type { Dispatch, Reconciled } from './fires.ts';
 export { Interned, queueKey } from './intern.ts';
 export { Shard, type ExecutionGlance, type Reply, type TaskGlance } from './shard.ts';
 export type { ShardEvent } from './state.ts';

@@ -196,8 +196,8 @@ export class NaiveModel {
     return true;
   }
 
-  /** A message has been delivered again: `run <attempt>` or `skip`. */
-  redelivered(execution: string, attempt: number, deliveries: number): string {
+  /** A message, or a `parcel` of several, has been delivered again: `run <attempt>` or `skip`. */
+  redelivered(execution: string, attempt: number, deliveries: number, parcel: boolean): string {
     const fire = this.fires.get(execution);
     if (fire === undefined || !isRunning(fire) || attempt < fire.carried || attempt > fire.attempt) return 'skip';
     const askedBefore = fire.phase === 'running' && attempt < fire.attempt;
@@ -207,6 +207,10 @@ export class NaiveModel {
     fire.lost++;
     if (fire.cancelled || fire.lost >= LIMITS.lostAttempts) {
       this.#close(execution, fire.cancelled ? 'cancelled' : 'dead');
+      return 'skip';
+    }
+    if (parcel && fire.phase === 'running') {
+      Object.assign(fire, { phase: 'retrying', dueAt: this.#now });
       return 'skip';
     }
     fire.attempt++;

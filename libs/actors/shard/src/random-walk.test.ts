@@ -12,10 +12,11 @@ import {
   type Target,
   type UpdateRecord,
 } from '@belfry/protocol';
-import type { ShardDelta } from '@belfry/ports';
+import type { AttemptRef, ShardDelta } from '@belfry/ports';
 import { nextFire, parseCanonical, seedOf } from '@belfry/timing';
 import { seeded } from '@belfry/timing/testing';
 import { describe, expect, it } from 'vitest';
+import type { Dispatch } from './fires.ts';
 import { NaiveModel, type Snapshot } from './naive-model.ts';
 import { T0, target, TestShard } from './test-world.ts';
 
@@ -43,6 +44,8 @@ interface Holding {
   attempt: number;
 }
 
+const nameOf = ({ execution, attempt }: AttemptRef): string => `${execution}.${attempt}`;
+
 /** One shard and the model of it, led through the same changes and crashes. */
 class Walk {
   readonly #random: () => number;
@@ -51,7 +54,7 @@ class Walk {
   readonly #holdings = new Map<string, Holding>();
   readonly #sent: { readonly record: InboxRecord; readonly atMs: number }[] = [];
   readonly #ids: string[] = [];
-  #unpublished: ReturnType<TestShard['take']> = [];
+  #unpublished: Dispatch[] = [];
   /** A checkpoint that was taken and is not written yet. */
   #checkpoint: { readonly delta: ShardDelta; readonly snapshot: Snapshot } | undefined;
 
@@ -192,7 +195,7 @@ class Walk {
       case 'result':
         return record.ns === 'acme' && this.#model.result(record.x, record.a, record.o) ? 'accepted' : 'refused';
       case 'redelivered':
-        return this.#model.redelivered(record.x, record.a, record.n as number);
+        return this.#model.redelivered(record.x, record.a, record.n as number, record.p === true);
       case 'calendar':
       case 'ownership':
         throw new Error('the walk says no such record');
@@ -257,8 +260,14 @@ class Walk {
   #publish(): void {
     for (const { execution, attempt } of this.#unpublished)
       expect(this.#shard.work.has(`${execution.id}.${attempt}`), 'a message is in the stream twice').toBe(false);
-    this.#shard.publish(this.#unpublished);
-    this.#unpublished = [];
+    while (this.#unpublished.length > 0) {
+      const [first] = this.#unpublished as [Dispatch];
+      const others = this.#unpublished.slice(1, 1 + this.#below(3));
+      const isTogether = others.every(({ execution }) => execution.target.queueKey === first.execution.target.queueKey);
+      const parcel = isTogether ? [first, ...others] : [first];
+      this.#shard.publishParcel(parcel);
+      this.#unpublished.splice(0, parcel.length);
+    }
   }
 
   #work(): void {
@@ -270,14 +279,23 @@ class Walk {
     }
     const [message, ref] = this.#pick([...this.#shard.work]) ?? [];
     if (message === undefined || ref === undefined) return;
-    const { execution, attempt } = ref;
+    const { execution, attempt } = ref.attempts.find((one) => nameOf(one) === message) as AttemptRef;
     const holding = this.#holdings.get(message) ?? { deliveries: 1, attempt };
     this.#holdings.set(message, holding);
     if (this.#random() < 0.25) {
       // Its worker died, or asks again because it had no answer.
       if (holding.deliveries === 1 || this.#random() < 0.7) holding.deliveries++;
       const n = holding.deliveries;
-      const said = this.#say({ k: 'redelivered', c: 1, x: execution, ns: 'acme', a: attempt, w: 'w', n });
+      const said = this.#say({
+        k: 'redelivered',
+        c: 1,
+        x: execution,
+        ns: 'acme',
+        a: attempt,
+        w: 'w',
+        n,
+        p: ref.attempts.length > 1,
+      });
       if (said === 'skip') this.#shard.ack(execution, attempt);
       else holding.attempt = Number(said?.slice('run '.length));
       return;
@@ -328,9 +346,10 @@ class Walk {
       survived.has(`${execution}.${carried}`);
     this.#model.crashed(hasMessage, streamLost, this.#shard.nowMs, (task, atMs) => this.#isThere(task, atMs));
     this.#unpublished = [];
-    for (const { execution, attempt } of this.#shard.work.values()) {
+    for (const name of this.#shard.work.keys()) {
+      const [execution, attempt] = name.split('.') as [string, string];
       expect(this.#model.fires.get(execution), `a message of ${execution} is stale`).toMatchObject({
-        carried: attempt,
+        carried: Number(attempt),
       });
     }
   }

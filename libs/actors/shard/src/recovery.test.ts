@@ -85,7 +85,7 @@ describe('a shard that is taken over', () => {
     shard.pass(5);
     shard.dispatch();
     shard.result(fire(id, 0), 1, 'failed');
-    expect(await shard.crash()).toMatchObject([{ execution: fire(id, 0), attempt: 1 }]);
+    expect(await shard.crash()).toMatchObject([{ attempts: [{ execution: fire(id, 0), attempt: 1 }] }]);
     shard.pass(60_000);
     expect(shard.dispatch()).toEqual([`${fire(id, 0)}.2`]);
     await shard.crash();
@@ -185,7 +185,7 @@ describe('a shard that is taken over', () => {
     shard.pass(60);
     shard.dispatch();
     shard.result(fire(id, 100), 1, 'succeeded');
-    expect(await shard.crash()).toMatchObject([{ execution: fire(id, 100), attempt: 1 }]);
+    expect(await shard.crash()).toMatchObject([{ attempts: [{ execution: fire(id, 100), attempt: 1 }] }]);
     expect(shard.core.underWay).toBe(0);
     expect(shard.result(fire(id, 100), 1, 'failed')).toMatchObject({ error: { code: 'execution_over' } });
   });

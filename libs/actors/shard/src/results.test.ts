@@ -187,7 +187,7 @@ describe('a message that is delivered again', () => {
     shard.take();
     await shard.checkpoint();
     // The message of attempt 1 has not been acknowledged yet, and attempt 3 was not published.
-    expect(await shard.crash()).toMatchObject([{ execution: x, attempt: 1 }]);
+    expect(await shard.crash()).toMatchObject([{ attempts: [{ execution: x, attempt: 1 }] }]);
     expect(shard.dispatch()).toEqual([`${x}.3`]);
     expect(await shard.crash()).toEqual([]);
     expect(shard.redelivered(x, 3, 2)).toEqual({ ok: true, status: 'run', attempt: 4 });

@@ -69,7 +69,10 @@ function retryLater(state: ShardState, execution: Execution, record: ResultRecor
   });
 }
 
-/** May a worker run a message that had been delivered before? The attempt that it was delivered for is lost; a new one takes its place. */
+/**
+ * May a worker run a message that had been delivered before? The attempt that it was delivered for is lost; a new one takes its place,
+ * in a message of its own if others were in this one: the worker may have died of any of them.
+ */
 export function applyRedelivered(state: ShardState, record: RedeliveredRecord, timestamp: number): Answer {
   const answered = answeredBefore(state, record);
   if (answered !== undefined) return answered;
@@ -88,7 +91,8 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
     fi: 0,
   };
   found.lost++;
-  const last = { ...attemptRecord(found, lost, timestamp), deliveries: record.n };
+  const parted = record.p === true && found.state === 'dispatched' ? { parted: true as const } : {};
+  const last = { ...attemptRecord(found, lost, timestamp), deliveries: record.n, ...parted };
   const reason = whyOver(found, lost);
   if (reason !== undefined) {
     close(state, found, reason, last, undefined);
@@ -99,6 +103,10 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
     };
   }
   found.attempts.push(last);
+  if (last.parted === true) {
+    retryLater(state, found, lost, timestamp);
+    return { ok: true, status: 'skip', reason: 'it gets a message of its own' };
+  }
   found.attempt++;
   state.move(found, 'dispatched');
   state.changes.active.add(found);

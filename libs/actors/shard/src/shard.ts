@@ -13,7 +13,7 @@ import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
-import { advance, readyQueues, reconcile, setAdrift, take, takeLate, type Dispatch } from './fires.ts';
+import { advance, readyQueues, reconcile, setAdrift, take, takeLate, type Dispatch, type Reconciled } from './fires.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
 import { applyRedelivered, applyResult } from './results.ts';
@@ -159,6 +159,7 @@ export class Shard {
       lost: row.lost,
       dueAt: row.retryAt ?? 0,
       dispatchedAt: row.dispatchedAt,
+      message: undefined,
       attempts,
       traceparent: row.traceparent,
       epoch: state.epoch,
@@ -171,8 +172,8 @@ export class Shard {
     if (execution.state === 'retrying') state.retries.push(execution);
   }
 
-  /** After the replay. Returns the work messages that speak of what is over. */
-  reconcile(surviving: readonly WorkRef[], streamLost: boolean, nowMs: number): WorkRef[] {
+  /** After the replay, with the work messages that survived. */
+  reconcile(surviving: readonly WorkRef[], streamLost: boolean, nowMs: number): Reconciled {
     return reconcile(this.#state, surviving, streamLost, nowMs);
   }
 
@@ -272,14 +273,9 @@ export class Shard {
     return takeLate(this.#state, queue, priority, limit);
   }
 
-  /** The work messages that carry these executions, if they are dispatched in their first delivery. */
-  workRefs(ids: readonly string[]): WorkRef[] {
-    return ids.flatMap((id) => {
-      const execution = this.#state.executions.get(id);
-      if (execution?.state !== 'dispatched') return [];
-      const { target, attempt } = execution;
-      return [{ namespace: target.namespace, queue: target.queue, shard: this.shard, execution: id, attempt }];
-    });
+  /** Those of these executions that are dispatched. */
+  dispatched(ids: readonly string[]): Execution[] {
+    return ids.flatMap((id) => this.#state.executions.get(id) ?? []).filter(({ state }) => state === 'dispatched');
   }
 
   /** Ids of tasks whose next fire lies in (fromMs, toMs]: their bodies will be needed. */

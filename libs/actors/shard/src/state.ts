@@ -326,6 +326,7 @@ export class ShardState {
       lost: 0,
       dueAt: scheduledAt,
       dispatchedAt: undefined,
+      message: undefined,
       attempts: [],
       traceparent: undefined,
       epoch: this.epoch,

@@ -48,7 +48,7 @@ export class TestShard {
   core: Shard;
   readonly store = new MemoryCheckpointStore({ shards: 1 });
   readonly log: { readonly seq: number; readonly timestamp: number; readonly envelope: Envelope }[] = [];
-  /** The work stream, by subject. */
+  /** The work stream: attempts that no worker is done with, and the messages that carry them. */
   readonly work = new Map<string, WorkRef>();
   readonly rememberMs: number;
   #commands = 1;
@@ -149,9 +149,17 @@ export class TestShard {
   }
 
   publish(dispatches: readonly Dispatch[]): void {
+    for (const dispatch of dispatches) this.publishParcel([dispatch]);
+  }
+
+  /** All in one message. */
+  publishParcel(dispatches: readonly Dispatch[]): void {
+    const { namespace, queue } = (dispatches[0] as Dispatch).execution.target;
+    const attempts = dispatches.map(({ execution, attempt }) => ({ execution: execution.id, attempt }));
+    const message: WorkRef = { namespace, queue, shard: 0, attempts };
     for (const { execution, attempt } of dispatches) {
-      const { namespace, queue } = execution.target;
-      this.work.set(`${execution.id}.${attempt}`, { namespace, queue, shard: 0, execution: execution.id, attempt });
+      execution.message = message;
+      this.work.set(`${execution.id}.${attempt}`, message);
     }
   }
 
@@ -204,14 +212,20 @@ export class TestShard {
       (_shard, rows) => core.loadCalendars(rows),
       (_shard, rows) => core.loadTasks(rows, active),
     );
-    const surviving = [...this.work.values()];
+    const surviving = [...new Set(this.work.values())];
     this.append({ k: 'ownership', c: 0, epoch, node: 'n' });
     this.core = core;
     this.catchUp();
-    const stale = core.reconcile(surviving, streamLost && !foundBefore, this.nowMs);
-    for (const { execution, attempt } of stale) this.ack(execution, attempt);
+    const { over, mixed } = core.reconcile(surviving, streamLost && !foundBefore, this.nowMs);
+    for (const { attempts } of over) for (const { execution, attempt } of attempts) this.ack(execution, attempt);
+    // The workers that have the others know, or ask.
+    for (const message of mixed) {
+      const carried = new Set(message.attempts.map(({ execution }) => execution));
+      for (const { id, message: present } of core.dispatched([...carried])) if (present === message) carried.delete(id);
+      for (const { execution, attempt } of message.attempts) if (carried.has(execution)) this.ack(execution, attempt);
+    }
     core.assertInvariants();
-    return stale;
+    return over;
   }
 
   /** Executions of a task as `<offset of scheduledAt from T0> <state> <attempt>`. */

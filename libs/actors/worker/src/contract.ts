@@ -20,7 +20,7 @@ export type WorkerInput<T> =
   | {
       readonly kind: 'delivered';
       readonly queue: string;
-      /** The message's subject. */
+      /** The message's subject; of one that carries others besides, with the execution. */
       readonly key: string;
       readonly execution: string;
       readonly attempt: number;
@@ -65,7 +65,7 @@ export type WorkerEffect<T> =
   | { readonly kind: 'abort'; readonly holding: Holding<T>; readonly reason: AbortReason }
   /** `executions.finish` with these. */
   | { readonly kind: 'finish'; readonly holdings: readonly Holding<T>[] }
-  /** Acknowledge the work message. */
+  /** Acknowledge the work message, when all others that it carries are over too. */
   | { readonly kind: 'ack'; readonly holding: Holding<T> }
   /** The message is not ours any more: say nothing to the broker. */
   | { readonly kind: 'forget'; readonly holding: Holding<T> }

@@ -76,9 +76,11 @@ describe('slots', () => {
       'accepted',
     );
     expect(worker.take('window').at(-1)).toMatchObject({ size: 15 });
+    expect(worker.core.parcel).toBe(2); // half of those that may wait
     for (let i = 0; i < 10; i++) worker.deliver(`y${i}`);
     worker.pass(600);
     expect(worker.take('window').at(-1)).toMatchObject({ size: 10 });
+    expect(worker.core.parcel).toBe(1);
   });
 });
 

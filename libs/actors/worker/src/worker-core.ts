@@ -86,6 +86,14 @@ export class WorkerCore<T> {
     return this.#stop !== undefined;
   }
 
+  /**
+   * How many executions it takes in one message: some only while handlers are so short that those which then wait for a slot do not
+   * wait long.
+   */
+  get parcel(): number {
+    return Math.min(LIMITS.parcelItems, Math.max(1, this.#prefetch.size >> 1));
+  }
+
   /** Executions that are this worker's at the moment: what its heartbeat says. */
   running(): string[] {
     return Array.from(this.#held.values(), (holding) => holding.execution);

@@ -1,4 +1,4 @@
-import { parseWorkSubject, workConsumer } from '@belfry/protocol';
+import { workConsumer } from '@belfry/protocol';
 import {
   inboxConformance,
   leaseStoreConformance,
@@ -16,7 +16,7 @@ import { NatsPlacementStore } from './placement-store.ts';
 import { ensureStreams } from './streams.ts';
 import { testInstallation, testNatsUrl } from './testing.ts';
 import type { TestInstallation } from './testing.ts';
-import { NatsWorkQueue } from './work-queue.ts';
+import { NatsWorkQueue, workRefOf } from './work-queue.ts';
 
 const SMALL = { inboxBytes: 1_000_000, ingestBytes: 1_000_000, rejectedBytes: 1_000_000 };
 
@@ -39,11 +39,12 @@ function pull(test: TestInstallation, namespace: string, queue: string, count: n
       window: count,
       ensure: () => Promise.resolve(),
       onDelivery: (delivery) => {
-        const ref = parseWorkSubject(names.protocolSubject(delivery.subject));
+        const body = new TextDecoder().decode(delivery.data);
+        const ref = workRefOf(names.protocolSubject(delivery.subject), body);
         if (ref === undefined) throw new Error(`not a work subject: ${delivery.subject}`);
         pulled.push({
           ref,
-          body: new TextDecoder().decode(delivery.data),
+          body,
           traceparent: delivery.header('traceparent'),
           ack: async () => void (await delivery.ackConfirmed()),
         });

@@ -39,13 +39,17 @@ export interface Delivery {
   forget(): void;
   /** Starts `ack_wait` again. */
   extend(): void;
+  /** One of the units that it weighs is done: there is room for another. */
+  lighten(): void;
 }
 
 export interface DurableConsumerOptions {
   readonly stream: string;
   readonly consumer: string;
-  /** Deliveries that may be in our hands, unsettled. Can be changed later with `setWindow`. */
+  /** Units that may be in our hands, unsettled. Can be changed later with `setWindow`. */
   readonly window: number;
+  /** Units of a delivery, by its subject; 1 each by default. */
+  readonly weigh?: (subject: string) => number;
   /** Bytes of one pull. */
   readonly pullBytes?: number;
   /** Sees to it that the consumer is there; called before the first pull and whenever it may be gone. */
@@ -59,7 +63,8 @@ export interface DurableConsumerOptions {
 /**
  * Pulls from a durable consumer that others pull from too.
  *
- * C1. Unsettled deliveries and messages asked for are together at most `window`.
+ * C1. Unsettled deliveries and messages asked for weigh together at most `window`, and less than one message more, as far as the
+ *     next messages weigh no more than the last ones.
  * C2. One pull is open at a time; it ends by being served, or by a status of the server.
  * C3. A broken consumer, a silence or a reconnection ends the pull, and `ensure` runs before the next.
  * C4. After `stop`, or when `drain` has resolved, nothing is delivered; what is in our hands stays ours to settle.
@@ -73,6 +78,8 @@ export class DurableConsumer {
   readonly #watch: NodeJS.Timeout;
   #window: number;
   #held = 0;
+  /** What the next message may weigh: the heaviest of late. */
+  #weight = 1;
   #asked = 0;
   #inbox = '';
   #subscription: Subscription | undefined;
@@ -94,7 +101,7 @@ export class DurableConsumer {
     this.#reopen();
   }
 
-  /** Deliveries in our hands. */
+  /** Units in our hands. */
   get held(): number {
     return this.#held;
   }
@@ -176,11 +183,11 @@ export class DurableConsumer {
     const free = this.#window - this.#held;
     if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
     if (this.#stopping.signal.aborted) return;
-    this.#asked = free;
+    this.#asked = Math.ceil(free / this.#weight);
     const { stream, consumer, pullBytes } = this.#options;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
     sendPull(this.#link, stream, consumer, this.#inbox, {
-      batch: free,
+      batch: this.#asked,
       maxBytes,
       expiresMs: EXPIRES_MS,
       heartbeatMs: HEARTBEAT_MS,
@@ -210,12 +217,14 @@ export class DurableConsumer {
     const reply = message.reply ?? '';
     const info = parseDelivery(reply);
     if (info === undefined) return;
-    this.#held++;
+    let weight = this.#options.weigh?.(message.subject) ?? 1;
+    this.#weight = Math.max(weight, this.#weight + (weight - this.#weight) / 8);
+    this.#held += weight;
     let settled = false;
     const settle = (): boolean => {
       if (settled) return false;
       settled = true;
-      this.#held--;
+      this.#held -= weight;
       queueMicrotask(() => this.#pull());
       return true;
     };
@@ -238,6 +247,12 @@ export class DurableConsumer {
       forget: () => void settle(),
       extend: () => {
         if (!settled) answer(IN_PROGRESS);
+      },
+      lighten: () => {
+        if (settled || weight <= 1) return;
+        weight--;
+        this.#held--;
+        queueMicrotask(() => this.#pull());
       },
     });
   }

@@ -1,10 +1,9 @@
-import { LIMITS, parseWorkSubject, subjects, workConsumer } from '@belfry/protocol';
+import { isObject, LIMITS, parseWorkSubject, subjects, workConsumer, type WorkSubject } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { Fence, Outcome, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
+import type { AttemptRef, Fence, Outcome, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
-import { jsApi, jsApiOrThrow, streamInfo } from './api.ts';
-import type { StoredMessage } from './api.ts';
+import { bodyText, jsApi, jsApiOrThrow, lastMessage, streamInfo } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { JS, JetStreamError } from './errors.ts';
 import { Fences } from './fences.ts';
@@ -22,6 +21,8 @@ const MAX_DELIVERIES = 20;
 /** Executions in workers' hands, per queue. */
 const MAX_ACK_PENDING = 100_000;
 const HEADER_BYTES = 512;
+/** Parcels that are read at the same time. */
+const READS_IN_FLIGHT = 64;
 
 export interface NatsWorkQueueOptions {
   readonly names: NatsNames;
@@ -36,8 +37,8 @@ export interface NatsWorkQueueOptions {
  * Dispatched executions in one memory stream, with a fence subject per shard in the same stream.
  *
  * W1. The first message of each batch, or a single message, expects its shard's fence subject to end at the fence's sequence: a
- *     shard that was taken over can't dispatch (10071). The other messages expect their own subjects to be empty, so that an
- *     attempt can't be there twice; the first can expect one thing only, and rests on its message id.
+ *     shard that was taken over can't dispatch (10071). The other messages expect their own subjects to be empty, so that a
+ *     message can't be there twice; the first can expect one thing only, and rests on its message id.
  * W2. The first message's id is the batch's: a verbatim repetition is known by it (10201, or `duplicate` for a single message).
  * W3. 10071 may mean the fence or an own subject. The fence is read again before anything is concluded.
  * W4. A stream made anew starts at a first sequence above all that any former one used, so no old fence looks valid.
@@ -130,18 +131,24 @@ export class NatsWorkQueue implements WorkQueue {
   async surviving(shard: number): Promise<readonly WorkRef[]> {
     const filter = this.#names.subject(subjects.workOfShard(shard));
     const refs: WorkRef[] = [];
+    const parcels: string[] = [];
     for (const subject of await listSubjects(this.#link, this.#stream, filter)) {
-      const ref = parseWorkSubject(this.#names.protocolSubject(subject));
-      if (ref !== undefined) refs.push(ref);
+      const parts = parseWorkSubject(this.#names.protocolSubject(subject));
+      if (parts === undefined) continue;
+      if (parts.more > 0) parcels.push(subject);
+      else refs.push(singleRef(parts));
+    }
+    for (let from = 0; from < parcels.length; from += READS_IN_FLIGHT) {
+      const some = parcels.slice(from, from + READS_IN_FLIGHT);
+      const read = await Promise.all(some.map((subject) => this.#parcelRef(subject)));
+      refs.push(...read.filter((ref) => ref !== undefined));
     }
     return refs;
   }
 
   async remove(refs: readonly WorkRef[]): Promise<number> {
     const purge = async (ref: WorkRef): Promise<number> => {
-      const filter = this.#names.subject(
-        subjects.work(ref.namespace, ref.queue, ref.shard, ref.execution, ref.attempt),
-      );
+      const filter = this.#subject(ref, ref.shard);
       const { purged } = await jsApiOrThrow<{ purged: number }>(this.#link, `STREAM.PURGE.${this.#stream}`, { filter });
       return Math.min(1, purged);
     };
@@ -180,15 +187,25 @@ export class NatsWorkQueue implements WorkQueue {
   }
 
   async #withdraw(ref: WorkRef): Promise<boolean> {
-    const subject = this.#names.subject(subjects.work(ref.namespace, ref.queue, ref.shard, ref.execution, ref.attempt));
-    const found = await jsApi<{ message: StoredMessage }>(this.#link, `STREAM.MSG.GET.${this.#stream}`, {
-      last_by_subj: subject,
-    });
+    const found = await lastMessage(this.#link, this.#stream, this.#subject(ref, ref.shard));
     if (found.kind !== 'ok') return false;
-    const { seq } = found.value.message;
+    const { seq } = found.value;
     if ((await this.#delivered(ref)) >= seq) return false;
     const deleted = await jsApi(this.#link, `STREAM.MSG.DELETE.${this.#stream}`, { seq, no_erase: true });
     return deleted.kind === 'ok' && (await this.#delivered(ref)) < seq;
+  }
+
+  #subject({ namespace, queue, attempts }: WorkItem | WorkRef, shard: number): string {
+    const { execution, attempt } = attempts[0] as AttemptRef;
+    return this.#names.subject(subjects.work(namespace, queue, shard, execution, attempt, attempts.length - 1));
+  }
+
+  /** Undefined when it is gone: its worker has acknowledged it meanwhile. @throws when it cannot be read. */
+  async #parcelRef(subject: string): Promise<WorkRef | undefined> {
+    const found = await lastMessage(this.#link, this.#stream, subject);
+    if (found.kind === 'ok') return workRefOf(this.#names.protocolSubject(subject), bodyText(found.value));
+    if (found.error instanceof JetStreamError && found.error.errCode === JS.noMessage) return undefined;
+    throw found.error;
   }
 
   /** Sequence of the last message that the queue's consumer has delivered; Infinity when that cannot be known. */
@@ -215,8 +232,7 @@ export class NatsWorkQueue implements WorkQueue {
         headers.add(HEADERS.expectedSubjectSequence, 0); // W1
       }
       if (item.traceparent !== undefined) headers.add(HEADERS.traceparent, item.traceparent);
-      const subject = subjects.work(item.namespace, item.queue, fence.shard, item.execution, item.attempt);
-      return { subject: this.#names.subject(subject), headers, body: item.body };
+      return { subject: this.#subject(item, fence.shard), headers, body: item.body };
     });
     const [single] = outgoing;
     if (single !== undefined && outgoing.length === 1) return this.#publisher.publish(single);
@@ -268,4 +284,22 @@ export class NatsWorkQueue implements WorkQueue {
     const bytes = items.reduce((sum, item) => sum + item.body.length + HEADER_BYTES, 0);
     return info.value.state.bytes + bytes > info.value.config.max_bytes;
   }
+}
+
+/** What a work message is and carries; undefined if it is none. */
+export function workRefOf(subject: string, body: string): WorkRef | undefined {
+  const parts = parseWorkSubject(subject);
+  if (parts === undefined || parts.more === 0) return parts && singleRef(parts);
+  const { namespace, queue, shard, more } = parts;
+  const attempts = (JSON.parse(body) as unknown[]).filter(isAttempt);
+  if (attempts.length !== more + 1) throw new Error(`a parcel of ${more + 1} that has ${attempts.length}: ${subject}`);
+  return { namespace, queue, shard, attempts: attempts.map(({ execution, attempt }) => ({ execution, attempt })) };
+}
+
+function singleRef({ namespace, queue, shard, execution, attempt }: WorkSubject): WorkRef {
+  return { namespace, queue, shard, attempts: [{ execution, attempt }] };
+}
+
+function isAttempt(value: unknown): value is AttemptRef {
+  return isObject(value) && typeof value['execution'] === 'string' && typeof value['attempt'] === 'number';
 }
