@@ -1,22 +1,18 @@
 import type { Delivery } from '@belfry/adapter-nats';
 import type { WorkMessage } from '@belfry/protocol';
+import { Parcel } from '@belfry/worker';
 
-/**
- * One execution's share of a delivery that carries several. The delivery is settled with the last of them.
- *
- * P1. It is acknowledged only if all parts were: if one was forgotten, the broker delivers the message again, and the shard tells
- *     which of its executions are over.
- */
+/** One execution's share of a delivery that carries several. The delivery is settled with the last of them. */
 export class Part {
   readonly whole: Delivery;
   readonly #message: WorkMessage;
-  readonly #rest: { open: number; isForgotten: boolean };
+  readonly #parcel: Parcel;
   #isSettled = false;
 
-  constructor(whole: Delivery, message: WorkMessage, rest: { open: number; isForgotten: boolean }) {
+  constructor(whole: Delivery, message: WorkMessage, parcel: Parcel) {
     this.whole = whole;
     this.#message = message;
-    this.#rest = rest;
+    this.#parcel = parcel;
   }
 
   get data(): Uint8Array {
@@ -29,27 +25,26 @@ export class Part {
   }
 
   ack(): void {
-    this.#settle();
+    this.#settle('ack');
   }
 
   forget(): void {
-    this.#rest.isForgotten = true;
-    this.#settle();
+    this.#settle('forget');
   }
 
-  #settle(): void {
+  #settle(how: 'ack' | 'forget'): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    if (--this.#rest.open > 0) this.whole.lighten();
-    else if (this.#rest.isForgotten) this.whole.forget();
-    else this.whole.ack(); // P1
+    const then = this.#parcel.settle(how);
+    if (then === undefined) this.whole.lighten();
+    else this.whole[then]();
   }
 }
 
 /** The parts of a delivery, one for each of its messages. */
 export function partsOf(delivery: Delivery, messages: readonly WorkMessage[]): Part[] {
-  const rest = { open: messages.length, isForgotten: false };
-  return messages.map((message) => new Part(delivery, message, rest));
+  const parcel = new Parcel(messages.length);
+  return messages.map((message) => new Part(delivery, message, parcel));
 }
 
 export function wholeOf(delivery: Delivery | Part): Delivery {

@@ -202,7 +202,7 @@ export class Worker implements AsyncDisposable {
     for (const [i, part] of parts.entries()) {
       const message = messages?.[i];
       const { execution, attempt } = message ?? (named as WorkSubject);
-      const key = count === 1 ? subject : `${subject}/${execution}`;
+      const key = `${execution}.${attempt}`;
       const work = new Run(part, message, deliveredAt);
       const timeoutMs = message?.timeoutMs ?? 0;
       this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });

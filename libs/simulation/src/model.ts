@@ -215,12 +215,13 @@ export class Model implements Observer, Witness {
     if (items.length === 0) return;
     if (fence.epoch < (this.#fences.get(fence.shard) ?? 0))
       this.#broken('stale dispatch', `shard ${fence.shard} was dispatched for with epoch ${fence.epoch}`);
-    for (const { execution, attempt } of items) {
+    const attempts = items.flatMap((item) => item.attempts);
+    for (const { execution, attempt } of attempts) {
       this.#checkDispatch(execution, attempt, by);
       this.#unsaved.set(`${execution}.${attempt}`, fence.shard);
     }
     this.#trace(
-      `publish ${fence.shard} ${fence.epoch} ${items.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
+      `publish ${fence.shard} ${fence.epoch} ${attempts.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
     );
   }
 
@@ -242,9 +243,11 @@ export class Model implements Observer, Witness {
     return { task, scheduledAt: fire.scheduledAt };
   }
 
-  leaseExpired({ execution }: WorkRef): void {
-    this.#runsOf(execution).excuses++;
-    this.#trace(`lease expired ${execution}`);
+  leaseExpired({ attempts }: WorkRef): void {
+    for (const { execution } of attempts) {
+      this.#runsOf(execution).excuses++;
+      this.#trace(`lease expired ${execution}`);
+    }
   }
 
   workStreamLost(): void {

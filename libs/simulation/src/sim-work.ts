@@ -1,4 +1,4 @@
-import type { WorkQueue, WorkRef } from '@belfry/ports';
+import type { AttemptRef, WorkQueue, WorkRef } from '@belfry/ports';
 import { MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
 import { LIMITS, subjects } from '@belfry/protocol';
 import type { Network } from './network.ts';
@@ -19,7 +19,7 @@ export interface Puller {
   readonly process: Process;
   readonly namespace: string;
   readonly queue: string;
-  /** Messages that it may have in its hands. */
+  /** Executions that it may have in its hands, and less than a message more. */
   window: number;
   readonly receive: (delivery: Delivery) => void;
   /** Its consumer is gone with the stream. */
@@ -155,10 +155,11 @@ export class SimWork {
 
   #fill(puller: Puller): void {
     let room = puller.window;
-    for (const hand of this.#hands.values()) if (hand.puller === puller) room--;
-    while (room-- > 0) {
+    for (const hand of this.#hands.values()) if (hand.puller === puller) room -= hand.work.ref.attempts.length;
+    while (room > 0) {
       const hand = this.#next(puller);
       if (hand === undefined) return;
+      room -= hand.work.ref.attempts.length;
       this.#hands.set(hand.key, hand);
       this.#watch(hand);
       const { key, work, deliveries } = hand;
@@ -211,6 +212,7 @@ export class SimWork {
   }
 }
 
-function keyOf({ namespace, queue, shard, execution, attempt }: WorkRef): string {
-  return subjects.work(namespace, queue, shard, execution, attempt);
+function keyOf({ namespace, queue, shard, attempts }: WorkRef): string {
+  const { execution, attempt } = attempts[0] as AttemptRef;
+  return subjects.work(namespace, queue, shard, execution, attempt, attempts.length - 1);
 }

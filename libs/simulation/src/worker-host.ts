@@ -8,7 +8,7 @@ import {
   type WorkMessage,
 } from '@belfry/protocol';
 import { subjects } from '@belfry/protocol';
-import { WorkerCore, type Holding, type Verdict, type WorkerEffect, type WorkerInput } from '@belfry/worker';
+import { Parcel, WorkerCore, type Holding, type Verdict, type WorkerEffect, type WorkerInput } from '@belfry/worker';
 import type { Doors } from './doors.ts';
 import type { Network } from './network.ts';
 import type { Process } from './process.ts';
@@ -20,6 +20,8 @@ const GRACE_MS = 5_000;
 const ANSWER_MS = LIMITS.answerMs + 2_000;
 const SUBSCRIBE_AGAIN_MS = 1_000;
 const STOP_TIMEOUT_MS = 30_000;
+/** Executions that it takes in a message, however long they take: more than the production core would say. */
+const PARCEL = 3;
 /** How long what is on its way to a worker that pulls no more may take. */
 const DRAIN_MS = 3_000;
 
@@ -44,6 +46,7 @@ export interface Witness {
 interface Run {
   readonly message: WorkMessage;
   delivery: Delivery;
+  parcel: Parcel;
   readonly deliveredAt: number;
   startedAt: number;
   finishedAt: number;
@@ -124,18 +127,24 @@ export class WorkerHost {
   }
 
   #receive(queue: string, delivery: Delivery): void {
-    const message = JSON.parse(delivery.work.body) as WorkMessage;
-    const { execution, attempt, timeoutMs } = message;
-    const { key, deliveries } = delivery;
-    const work: Run = {
-      message,
-      delivery,
-      deliveredAt: this.process.wall(),
-      startedAt: 0,
-      finishedAt: 0,
-      cancel: () => undefined,
-    };
-    this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    const body = JSON.parse(delivery.work.body) as WorkMessage | WorkMessage[];
+    const messages = Array.isArray(body) ? body : [body];
+    const { deliveries } = delivery;
+    const parcel = new Parcel(messages.length);
+    for (const message of messages) {
+      const { execution, attempt, timeoutMs } = message;
+      const key = `${execution}.${attempt}`;
+      const work: Run = {
+        message,
+        delivery,
+        parcel,
+        deliveredAt: this.process.wall(),
+        startedAt: 0,
+        finishedAt: 0,
+        cancel: () => undefined,
+      };
+      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    }
     this.#endTurn();
   }
 
@@ -172,12 +181,15 @@ export class WorkerHost {
         return this.#run(effect.holding);
       case 'finish':
         return void this.#finish(effect.holdings);
-      case 'ack': {
-        const { key } = effect.holding;
-        return this.#network.tell(this.process, 'work', () => void this.#services.work.acknowledge(key));
+      case 'ack':
+      case 'forget': {
+        const { parcel, delivery } = effect.holding.work;
+        if (parcel.settle(effect.kind) !== 'ack') return;
+        return this.#network.tell(this.process, 'work', () => void this.#services.work.acknowledge(delivery.key));
       }
       case 'adopt':
         effect.holding.work.delivery = effect.work.delivery;
+        effect.holding.work.parcel = effect.work.parcel;
         return;
       case 'abort':
         return this.#end(effect.holding, 'failed');
@@ -187,7 +199,6 @@ export class WorkerHost {
         return void this.#extend(effect.holdings, effect.sentAt);
       case 'stopped':
         return this.#onStopped();
-      case 'forget':
       case 'unreportable':
         return;
     }
@@ -227,8 +238,9 @@ export class WorkerHost {
   }
 
   async #ask(holding: Holding<Run>): Promise<void> {
-    const { execution, attempt, deliveries } = holding;
-    const body = JSON.stringify({ execution, attempt, worker: this.process.name, deliveries });
+    const { execution, attempt, deliveries, work } = holding;
+    const parcel = work.delivery.work.ref.attempts.length > 1;
+    const body = JSON.stringify({ execution, attempt, worker: this.process.name, deliveries, parcel });
     const reply = (await this.#request('executions.redelivered', body)) as Reply<RedeliveredReply> | undefined;
     this.#step({ kind: 'answered', holding, answer: reply === undefined ? 'retry' : answerOf(reply) });
   }
@@ -236,7 +248,7 @@ export class WorkerHost {
   async #extend(holdings: readonly Holding<Run>[], sentAt: number): Promise<void> {
     try {
       await this.#network.ask(this.process, 'work', () => {
-        for (const { key } of holdings) this.#services.work.extend(key);
+        for (const key of new Set(holdings.map(({ work }) => work.delivery.key))) this.#services.work.extend(key);
         return Promise.resolve();
       });
     } catch {
@@ -256,6 +268,7 @@ export class WorkerHost {
       queues: this.#queues,
       capacity: this.#core.capacity,
       running,
+      parcel: PARCEL,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
     this.#services.messages.of(this.process).tell(subjects.workers(this.#namespace, 'heartbeat'), JSON.stringify(beat));

@@ -20,7 +20,7 @@ export type WorkerInput<T> =
   | {
       readonly kind: 'delivered';
       readonly queue: string;
-      /** The message's subject; of one that carries others besides, with the execution. */
+      /** Names the execution and attempt as it was dispatched: the same one is not run twice at a time, whatever message carries it. */
       readonly key: string;
       readonly execution: string;
       readonly attempt: number;

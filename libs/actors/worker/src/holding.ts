@@ -19,7 +19,7 @@ export type Phase = 'asking' | 'ready' | 'running' | 'reporting' | 'over';
 
 /** One execution in the worker's hands. `T` is what the shell keeps with it; the core never looks into it. */
 export class Holding<T> {
-  /** Names one execution and attempt as it was dispatched, by the work message's subject. */
+  /** Names one execution and attempt as it was dispatched, whatever message carries it. */
   readonly key: string;
   readonly execution: string;
   readonly line: Line;

@@ -47,7 +47,7 @@ export class WorkerCore<T> {
   readonly capacity: number;
   readonly #graceMs: number;
   readonly #lines: Map<string, Line>;
-  /** Messages that are ours to settle, by subject. */
+  /** What is ours to settle, by key. */
   readonly #held = new Map<string, Holding<T>>();
   /** In slots without a message: their handlers run on after their outcome was accepted, or their lease lost. */
   readonly #strays = new Set<Holding<T>>();
