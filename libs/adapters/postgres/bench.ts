@@ -167,6 +167,8 @@ class Bench {
       activeDone: [],
       calendars: [],
       history: [],
+      life: [],
+      unwatched: [],
       commands: [],
       forgetCommandsBefore: 0,
       counters: NO_FIRES,

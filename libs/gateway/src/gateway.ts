@@ -210,6 +210,7 @@ export class Gateway {
       ['tasks.get', json((value, namespace) => reads.get(value, namespace))],
       ['tasks.list', ({ data, namespace }) => reads.list(optionalJson(data), namespace)],
       ['tasks.history', ({ data, namespace }) => reads.history(optionalJson(data), namespace)],
+      ['tasks.explain', json((value, namespace) => reads.explain(value, namespace))],
       ['executions.finish', (request) => this.#finish(request)],
       ['executions.redelivered', (request) => this.#redelivered(request)],
       ['executions.trace', json((value, namespace) => reads.trace(value, namespace))],

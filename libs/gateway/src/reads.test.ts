@@ -397,6 +397,77 @@ describe('executions.trace', () => {
   });
 });
 
+describe('tasks.explain', () => {
+  const HOUR = 3_600_000;
+  const task = {
+    ...stored(),
+    schedule: `e${HOUR}@${T0 - 10 * HOUR}`,
+    createdAt: T0 - 20 * HOUR,
+    effectiveFrom: T0 - 20 * HOUR,
+  };
+
+  /** A task that fires each hour, the last time at T0, half an hour ago; its shard knows no more than that. */
+  function worldOf(): TestWorld {
+    const world = new TestWorld();
+    world.nowMs = T0 + HOUR / 2;
+    const { row } = over() as { row: HistoryRow };
+    world.facts = { task, executions: [{ kind: 'over', row, checkpointedAt: T0 }], recordedSince: T0 - HOUR };
+    world.askShard = async () =>
+      ok(bytes(JSON.stringify({ task: taskView({ ...task, state: 'waiting', next: [T0 + HOUR] }) })));
+    return world;
+  }
+
+  const verdicts = (reply: { readonly [field: string]: unknown }): string[] =>
+    (reply['fires'] as { verdict: string }[]).map(({ verdict }) => verdict);
+
+  it('tells of an instant, and by a whole second of all of it', async () => {
+    const world = worldOf();
+    const reply = await world.ask('tasks.explain', { id: ID, at: T0 });
+    expect([reply['from'], reply['to'], verdicts(reply)]).toEqual([iso(T0), iso(T0 + 999), ['ran']]);
+    const without = await world.ask('tasks.explain', { id: ID, at: iso(T0 + 1) });
+    expect(without['absence']).toMatchObject({ previous: iso(T0), next: iso(T0 + HOUR) });
+  });
+
+  it('tells of the last day, or of a span', async () => {
+    const world = worldOf();
+    const day = await world.ask('tasks.explain', { id: ID, limit: 2 });
+    expect([day['from'], verdicts(day), day['more']]).toEqual([iso(T0 - 23.5 * HOUR), ['missed', 'ran'], true]);
+    const span = await world.ask('tasks.explain', { id: ID, from: T0 - 3 * HOUR, to: T0 + HOUR });
+    expect(verdicts(span)).toEqual(['unknown', 'unknown', 'missed', 'ran', 'coming']);
+  });
+
+  it('does without the shard where nobody owns it, and not for long', async () => {
+    const world = worldOf();
+    world.askShard = async () => refused('no_owner');
+    const reply = world.ask('tasks.explain', { id: ID, at: T0 });
+    for (let passed = 0; passed < 2_500; passed += 250) {
+      await settle();
+      await world.pass(250);
+    }
+    expect(verdicts(await reply)).toEqual(['ran']);
+  });
+
+  it('says that there is no such task, or that the span is too wide', async () => {
+    const world = worldOf();
+    world.facts = { task: { ...task, schedule: 'e100' } };
+    expect((await world.ask('tasks.explain', { id: ID })).error).toMatchObject({ code: 'too_large', path: 'from' });
+    world.facts = {};
+    world.askShard = async () => ok(bytes('{"error":{"code":"not_found","message":"none"}}'));
+    expect((await world.ask('tasks.explain', { key: 'k' })).error).toMatchObject({ code: 'not_found', path: 'key' });
+  });
+
+  it.each([
+    [{}, 'missing_field id'],
+    [{ id: ID, at: 'noon' }, 'invalid_field at'],
+    [{ id: ID, at: 5, to: 6 }, 'invalid_field at'],
+    [{ id: ID, from: 6, to: 5 }, 'invalid_field from'],
+    [{ id: ID, limit: LIMITS.explainFires + 1 }, 'invalid_field limit'],
+  ])('refuses %j', async (request, expected) => {
+    const { error } = await worldOf().ask('tasks.explain', request);
+    expect(`${error.code} ${error.path}`).toBe(expected);
+  });
+});
+
 describe('views', () => {
   it('show the words of a schedule whose zone this machine does not know', () => {
     expect(scheduleFields('c0 9 * * *;Mars/Olympus')).toEqual({ cron: '0 9 * * *', timezone: 'Mars/Olympus' });

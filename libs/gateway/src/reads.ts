@@ -8,6 +8,7 @@ import {
   shardOf,
   wireError,
   type ExecutionView,
+  type ExplainReply,
   type HistoryReply,
   type ListReply,
   type Reply,
@@ -30,10 +31,15 @@ import {
   wholeOf,
 } from './fields.ts';
 import { sourceOf } from './calendars.ts';
+import { explain } from './explain.ts';
 import { iso, storedExecutionView, storedTaskView } from './views.ts';
 
 const DEFAULT_PAGE = 100;
 const CURSOR_CHARS = 200;
+const DEFAULT_EXPLAINED = 20;
+const DEFAULT_SPAN_MS = 86_400_000;
+/** An explanation does without the shard's word where nobody owns it: that is when it is asked for. */
+const EXPLAIN_PATIENCE_MS = 2_000;
 /** A reply must fit a message; beside the items it has little. */
 const REPLY_BYTES = LIMITS.messageBytes - 16_384;
 const FIRST_WAIT_MS = 50;
@@ -119,12 +125,37 @@ export class Reads {
     };
   }
 
-  /** Asks until an owner answers or `LIMITS.answerMs` have passed: a shard may be on its way to another node. */
-  async #ask(taskId: string, namespace: string): Promise<ShardGetReply> {
+  /** Why a task did or did not run: `{"id" | "key", "at"? | "from"?, "to"?, "limit"?}`. @throws Refused */
+  async explain(value: unknown, namespace: string): Promise<Reply<ExplainReply>> {
+    const { shards, queries, clock } = this.#options;
+    const fields = objectOf(value, ['id', 'key', 'at', 'from', 'to', 'limit']);
+    const { taskId: id, path } = referenceOf(namespace, fields);
+    const nowMs = clock.now();
+    const span = spanOf(fields, nowMs);
+    const limit = wholeOf(fields['limit'], 'limit', 1, LIMITS.explainFires, DEFAULT_EXPLAINED);
+    const shard = shardOf(id, shards);
+    const [facts, answer] = await Promise.all([
+      this.#query(() => queries.explain(namespace, id, shard, span, LIMITS.pageRows)),
+      this.#ask(id, namespace, EXPLAIN_PATIENCE_MS),
+    ]);
+    const live = 'error' in answer ? undefined : answer.task;
+    if (facts.task === undefined && live === undefined && facts.life.length + facts.executions.length === 0)
+      return { error: wireError('not_found', 'no task of this id or key', path) };
+    const { items: calendars } = await this.calendars(namespace);
+    try {
+      return explain({ id, namespace, shard, facts, live, calendars, ...span, nowMs, limit });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      refuse('too_large', `the span has more than ${LIMITS.explainLooks} fires; ask for a shorter one`, 'from');
+    }
+  }
+
+  /** Asks until an owner answers or `patienceMs` have passed: a shard may be on its way to another node. */
+  async #ask(taskId: string, namespace: string, patienceMs: number = LIMITS.answerMs): Promise<ShardGetReply> {
     const { clock, askShard, wait, shards, log } = this.#options;
     const body = JSON.stringify({ id: taskId, namespace });
     const shard = shardOf(taskId, shards);
-    const deadlineMs = clock.monotonic() + LIMITS.answerMs;
+    const deadlineMs = clock.monotonic() + patienceMs;
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
       const outcome = await askShard(shard, 'get', body);
       if (outcome.kind === 'ok') return readAnswer(outcome.value, shard, log);
@@ -185,6 +216,24 @@ function taskFilter(value: unknown): TaskFilter {
     limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
     ...(cursor === undefined ? {} : { cursor }),
   };
+}
+
+/** The span to explain: an instant that is a whole second stands for all of it. */
+function spanOf(
+  fields: ReturnType<typeof objectOf>,
+  nowMs: number,
+): { readonly fromMs: number; readonly toMs: number } {
+  const { at, from, to } = fields;
+  if (at !== undefined) {
+    if (from !== undefined || to !== undefined) refuse('invalid_field', 'goes with neither `from` nor `to`', 'at');
+    const atMs = instantOf(at, 'at');
+    return { fromMs: atMs, toMs: atMs % 1_000 === 0 ? atMs + 999 : atMs };
+  }
+  const toMs =
+    to === undefined ? Math.max(nowMs, from === undefined ? 0 : instantOf(from, 'from')) : instantOf(to, 'to');
+  const fromMs = from === undefined ? Math.max(0, toMs - DEFAULT_SPAN_MS) : instantOf(from, 'from');
+  if (fromMs > toMs) refuse('invalid_field', 'must not lie after `to`', 'from');
+  return { fromMs, toMs };
 }
 
 function cursorOf(value: unknown): string | undefined {

@@ -4,6 +4,7 @@ import {
   ok,
   type CalendarRow,
   type ExecutionFilter,
+  type Facts,
   type InboxAppend,
   type Outcome,
   type Queries,
@@ -91,6 +92,7 @@ export class TestWorld {
   calendars: readonly CalendarRow[] = [];
   schedules: Omit<Part, 'covers' | 'asOf'> = { items: [], instants: [], leftOut: 0 };
   slots: readonly StoredSlot[] = [];
+  facts: Partial<Facts> = {};
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
   queryError: Error | undefined;
@@ -210,6 +212,11 @@ export class TestWorld {
       slots: async () => {
         guard();
         return this.slots;
+      },
+      explain: async () => {
+        guard();
+        const none = { task: undefined, life: [], executions: [], owners: [], unwatched: [], recordedSince: 0 };
+        return { ...none, asOf: this.nowMs, ...this.facts };
       },
       execution: async (_namespace, task, scheduledAt) => {
         guard();

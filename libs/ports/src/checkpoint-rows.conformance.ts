@@ -124,6 +124,8 @@ export function deltaOf(head: ShardHead, change: Partial<ShardDelta> = {}): Shar
     activeDone: [],
     calendars: [],
     history: [],
+    life: [],
+    unwatched: [],
     commands: [],
     forgetCommandsBefore: 0,
     counters: NO_FIRES,

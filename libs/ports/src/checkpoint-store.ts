@@ -140,6 +140,26 @@ export const NO_FIRES: FireCounters = {
   missed: 0,
 };
 
+/** What a command or an end has done to a task's schedule: kept for explanations, after the task itself has gone. */
+export interface LifeRow {
+  readonly task: string;
+  readonly namespace: string;
+  /** `rescheduled`: it has another schedule from then on. `finished`: a recurring task that has no further fire. */
+  readonly kind: 'rescheduled' | 'cancelled' | 'finished';
+  /** Stored time of the command; decides the day partition. */
+  readonly at: number;
+  /** The canonical schedule that it had up to then. */
+  readonly schedule: string;
+  readonly createdAt: number;
+}
+
+/** Nobody watched a shard while what lies in (fromMs, untilMs] came due: it was found at `foundMs`, and is for catch-up policies to decide. */
+export interface UnwatchedRow {
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly foundMs: number;
+}
+
 /** Spans of time in which nobody watched a shard, 60 s or longer after which they were found: (fromMs, untilMs], disjoint, in order. */
 export type UnwatchedSpans = readonly (readonly [fromMs: number, untilMs: number])[];
 
@@ -168,6 +188,8 @@ export interface ShardDelta {
   /** Calendars that were set, each once; they replace those of the same namespace and name. */
   readonly calendars: readonly CalendarRow[];
   readonly history: readonly HistoryRow[];
+  readonly life: readonly LifeRow[];
+  readonly unwatched: readonly UnwatchedRow[];
   /** Commands to remember, by hash, and the time before which commands are forgotten. */
   readonly commands: readonly { readonly hash: number; readonly at: number }[];
   readonly forgetCommandsBefore: number;

@@ -1,4 +1,4 @@
-import type { ActiveRow, CalendarRow, HistoryRow, TaskRow } from './checkpoint-store.ts';
+import type { ActiveRow, CalendarRow, HistoryRow, LifeRow, TaskRow, UnwatchedRow } from './checkpoint-store.ts';
 
 export interface StoredTask extends Omit<TaskRow, 'bodyHash'> {
   readonly shard: number;
@@ -43,6 +43,35 @@ export type StoredExecution =
       readonly createdAt: number;
     };
 
+/** A node takes a shard over. */
+export interface OwnershipRow {
+  readonly at: number;
+  readonly epoch: number;
+  readonly node: string;
+  /** The node before; undefined for a shard that never had one. */
+  readonly former: string | undefined;
+  /** Up to where the owner before had looked, and when, as its last checkpoint says. */
+  readonly watermark: number;
+  readonly checkpointedAt: number;
+}
+
+/** What is stored of a task and its shard, as far as it explains what came due in a span of time. */
+export interface Facts {
+  readonly task: StoredTask | undefined;
+  /** Oldest first; those before the span too. */
+  readonly life: readonly LifeRow[];
+  /** scheduledAt in the span: the latest, up to the limit, latest first. */
+  readonly executions: readonly StoredExecution[];
+  /** In order, from the owner at the beginning of the span on. */
+  readonly owners: readonly OwnershipRow[];
+  /** In order, of those that end in the span or later. */
+  readonly unwatched: readonly UnwatchedRow[];
+  /** Lives, owners and spans before this were not recorded. */
+  readonly recordedSince: number;
+  /** Everything of the shard that was acknowledged before this is included. */
+  readonly asOf: number;
+}
+
 /** Reads for people, from what has been checkpointed. `asOf`: everything acknowledged before it is included (ms). */
 export interface Queries {
   /** Newest first. */
@@ -55,6 +84,14 @@ export interface Queries {
     namespace: string,
     filter: ExecutionFilter,
   ): Promise<{ items: readonly StoredExecution[]; cursor: string | undefined; asOf: number }>;
+  /** Why a task did or did not run in [fromMs, toMs]; with up to `limit` executions. */
+  explain(
+    namespace: string,
+    task: string,
+    shard: number,
+    span: { readonly fromMs: number; readonly toMs: number },
+    limit: number,
+  ): Promise<Facts>;
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined>;
   /** By name; of each the latest definition that any shard has checkpointed. */
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }>;

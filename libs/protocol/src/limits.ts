@@ -87,6 +87,9 @@ export const LIMITS = {
   previewFires: 1_000,
   /** Distinct recurring schedules that one `schedules.forecast` looks at, those of most tasks first. */
   forecastSchedules: 20_000,
+  /** Fires that one `tasks.explain` tells, and that it looks at: a wider span is refused. */
+  explainFires: 200,
+  explainLooks: 20_000,
   /** Rows of one `tasks.list` or `tasks.history` page. */
   pageRows: 1_000,
 

@@ -173,6 +173,84 @@ export interface HistoryReply {
   readonly asOf: string;
 }
 
+/** `tasks.explain`: why a task did or did not run at an instant, or in a span of time; the last day without either. */
+export interface ExplainRequest extends TaskRef {
+  /** One instant (RFC 3339 or ms); a whole second stands for all of it. */
+  readonly at?: string | number;
+  readonly from?: string | number;
+  readonly to?: string | number;
+  /** Of more fires, the latest are told. Default 20. */
+  readonly limit?: number;
+}
+
+/**
+ * What became of a fire. `ran`: it succeeded. `failed`: it is over without success. `waiting`: it is due and not dispatched. `coming`: it is
+ * not due yet. `skipped`: by a catch-up policy. `withdrawn`: by an update or a cancel. `unknown`: what would tell is not recorded, not yet, or not any more.
+ * `missed`: it was due, and nothing tells of it: a fault.
+ */
+export const VERDICTS = [
+  'ran',
+  'failed',
+  'cancelled',
+  'running',
+  'retrying',
+  'waiting',
+  'coming',
+  'skipped',
+  'withdrawn',
+  'unknown',
+  'missed',
+] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+/** One cause: a code for programs, words for people. */
+export interface Reason {
+  readonly code: string;
+  readonly text: string;
+  readonly at?: string;
+}
+
+export interface ExplainedFire {
+  readonly scheduledAt: string;
+  /** The wall clock of the schedule's zone. */
+  readonly local: string;
+  readonly verdict: Verdict;
+  /** In the order in which they came to bear. */
+  readonly reasons: readonly Reason[];
+  /** Where there is one: `executions.trace` shows all of it. */
+  readonly execution?: ExecutionId;
+}
+
+export interface ExplainReply {
+  readonly id: TaskId;
+  readonly namespace: string;
+  readonly key?: string;
+  /** `gone`: it is over and forgotten. */
+  readonly state: TaskState | 'gone';
+  readonly from: string;
+  readonly to: string;
+  /** What became of the task, oldest first; each with the schedule that it had from then on. */
+  readonly life: readonly {
+    readonly at: string;
+    readonly what: 'created' | 'rescheduled' | 'cancelled' | 'finished';
+    readonly schedule?: ScheduleFields;
+  }[];
+  /** Nodes that took the task's shard over in the span, oldest first. */
+  readonly owners: readonly { readonly at: string; readonly node: string; readonly epoch: number }[];
+  /** Soonest first. */
+  readonly fires: readonly ExplainedFire[];
+  /** Earlier fires of the span are left out. */
+  readonly more: boolean;
+  /** Where the span has no fire: why not, and the fires around it. */
+  readonly absence?: {
+    readonly reasons: readonly Reason[];
+    readonly previous?: string;
+    readonly next?: string;
+  };
+  /** Everything of the task's shard that was acknowledged before this is included. */
+  readonly asOf: string;
+}
+
 /** Body of a work message. */
 export interface WorkMessage {
   readonly v: 1;

@@ -17,7 +17,7 @@ export const STREAMS = {
 
 export const BUCKETS = { leases: 'BELFRY_LEASES', placement: 'BELFRY_PLACEMENT' } as const;
 
-export const TASK_OPS = ['create', 'update', 'get', 'list', 'cancel', 'history'] as const;
+export const TASK_OPS = ['create', 'update', 'get', 'list', 'cancel', 'history', 'explain'] as const;
 export type TaskOp = (typeof TASK_OPS)[number];
 export const EXECUTION_OPS = ['finish', 'redelivered', 'trace'] as const;
 export type ExecutionOp = (typeof EXECUTION_OPS)[number];

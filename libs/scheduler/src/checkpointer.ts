@@ -184,7 +184,8 @@ export class Checkpointer {
 }
 
 function rowsOf(delta: ShardDelta): number {
-  const { inserts, patches, deletes, pointers, active, activeDone, calendars, history, commands } = delta;
+  const { inserts, patches, deletes, pointers, active, activeDone, calendars, history, life, unwatched, commands } =
+    delta;
   return (
     inserts.length +
     patches.length +
@@ -194,6 +195,8 @@ function rowsOf(delta: ShardDelta): number {
     activeDone.length +
     calendars.length +
     history.length +
+    life.length +
+    unwatched.length +
     commands.length
   );
 }

@@ -11,6 +11,8 @@ import {
   type ForecastReply,
   type ForecastRequest,
   type ExecutionView,
+  type ExplainReply,
+  type ExplainRequest,
   type HistoryReply,
   type HistoryRequest,
   type LifecycleEvent,
@@ -177,6 +179,14 @@ export class Belfry implements AsyncDisposable {
   /** One execution with all its instants. Throws `unknown_execution`. */
   async trace(execution: string): Promise<ExecutionView> {
     return await this.#requester.request(subjects.executions(this.namespace, 'trace'), { execution });
+  }
+
+  /**
+   * Why a task did or did not run: at an instant, in a span of time, or in the last day. Throws `not_found` for a task that nothing is known
+   * of, `too_large` for a span with too many fires.
+   */
+  async explain(request: ExplainRequest): Promise<ExplainReply> {
+    return await this.#tasks('explain', request);
   }
 
   /** What ingest refused, oldest first: up to `limit`, after the sequence `after`. */

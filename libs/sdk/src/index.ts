@@ -32,6 +32,9 @@ export type {
   CancelReply,
   CreateResult,
   ExecutionView,
+  ExplainedFire,
+  ExplainReply,
+  ExplainRequest,
   ForecastReply,
   HistoryReply,
   HistoryRequest,
@@ -40,6 +43,8 @@ export type {
   ListReply,
   ListRequest,
   PreviewReply,
+  Reason,
   TaskRef,
   TaskView,
+  Verdict,
 } from '@belfry/protocol';

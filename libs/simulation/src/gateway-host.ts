@@ -13,6 +13,7 @@ const NO_QUERIES: Queries = {
   tasks: () => Promise.reject(new Error('not simulated')),
   executions: () => Promise.reject(new Error('not simulated')),
   execution: () => Promise.resolve(undefined),
+  explain: () => Promise.reject(new Error('not simulated')),
   calendars: () => Promise.resolve({ items: [], asOf: 0 }),
   slots: () => Promise.resolve([]),
 };

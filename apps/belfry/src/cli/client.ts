@@ -6,6 +6,8 @@ import type {
   CancelReply,
   CreateResult,
   ExecutionView,
+  ExplainReply,
+  ExplainRequest,
   ForecastReply,
   HistoryReply,
   HistoryRequest,
@@ -40,6 +42,7 @@ export interface CliClient {
   list(request: ListRequest): Promise<ListReply>;
   history(request: HistoryRequest): Promise<HistoryReply>;
   trace(execution: string): Promise<ExecutionView>;
+  explain(request: ExplainRequest): Promise<ExplainReply>;
   readonly calendars: {
     set(name: string, calendar: CalendarDefinition): Promise<CalendarSetReply>;
     get(name: string): Promise<CalendarView>;

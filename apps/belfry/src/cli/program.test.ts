@@ -56,6 +56,7 @@ describe('help', () => {
       'import',
       'history',
       'trace',
+      'explain',
       'rejected',
       'events',
     ]) {

@@ -55,6 +55,7 @@ export function memoryClient(
     forecast: unexpected,
     history: unexpected,
     trace: unexpected,
+    explain: unexpected,
     rejected: unexpected,
     events: () => {
       throw new Error('not expected in this test');

@@ -1,4 +1,13 @@
-import type { ActiveRow, CalendarRow, HistoryRow, ShardDelta, TaskPatch, TaskRow } from '@belfry/ports';
+import type {
+  ActiveRow,
+  CalendarRow,
+  HistoryRow,
+  LifeRow,
+  ShardDelta,
+  TaskPatch,
+  TaskRow,
+  UnwatchedRow,
+} from '@belfry/ports';
 import { attemptsText, type Execution } from './execution.ts';
 
 export type Patch = { -readonly [K in keyof TaskPatch]: TaskPatch[K] };
@@ -22,6 +31,8 @@ export class Changes {
   /** By qualified name. */
   calendars = new Map<string, CalendarRow>();
   history: HistoryRow[] = [];
+  life: LifeRow[] = [];
+  unwatched: UnwatchedRow[] = [];
   commands: { hash: number; at: number }[] = [];
 
   /** Rows that a checkpoint would write, about. */
@@ -36,6 +47,8 @@ export class Changes {
       this.activeDone.length +
       this.calendars.size +
       this.history.length +
+      this.life.length +
+      this.unwatched.length +
       this.commands.length
     );
   }

@@ -186,6 +186,7 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   const { table } = state;
   if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp, timestamp);
   withdraw(state, slot, timestamp, undefined);
+  state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);
   state.changeSchedule(slot, text);
   const change = { schedule: text, effectiveFrom: timestamp };

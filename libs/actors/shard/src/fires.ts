@@ -17,7 +17,9 @@ export interface Dispatch {
 
 /** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
-  state.gaps.look(nowMs);
+  const gap = state.gaps.look(nowMs);
+  // A shard that never had an owner has nothing that was missed.
+  if (gap !== undefined && gap.fromMs > 0) state.changes.unwatched.push(gap);
   state.emptiedTo = -Infinity;
   let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit);
   // What is due within the running tick is still in the wheel: a fraction of a millisecond.

@@ -1,3 +1,4 @@
+import type { UnwatchedRow } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 
 /** A span of time in which nobody watched a shard: what came due in (fromMs, untilMs] was found 60 s late or later, at `foundMs`. */
@@ -31,11 +32,13 @@ export class Gaps {
     return this.#spans;
   }
 
-  /** Somebody looks at `nowMs`: what came due since the last look is seen from now on. */
-  look(nowMs: number): void {
+  /** Somebody looks at `nowMs`: what came due since the last look is seen from now on. Returns the gap that this has found. */
+  look(nowMs: number): UnwatchedRow | undefined {
     const untilMs = nowMs - LIMITS.catchUpAfterMs;
-    if (untilMs > this.#seenMs) this.#spans = joined(this.#spans, [this.#seenMs, untilMs]).slice(-LIMITS.gaps);
+    const isGap = untilMs > this.#seenMs;
+    if (isGap) this.#spans = joined(this.#spans, [this.#seenMs, untilMs]).slice(-LIMITS.gaps);
     if (nowMs > this.#seenMs) this.#seenMs = nowMs;
+    return isGap ? { fromMs: this.#spans.at(-1)?.[0] ?? untilMs, untilMs, foundMs: nowMs } : undefined;
   }
 
   /** No task has its pointer in the past (G2). */

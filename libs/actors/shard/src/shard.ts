@@ -366,6 +366,8 @@ export class Shard {
       activeDone: changes.activeDone,
       calendars: [...changes.calendars.values()],
       history: changes.history,
+      life: changes.life,
+      unwatched: changes.unwatched,
       commands: changes.commands,
       forgetCommandsBefore: state.lastTimestamp - state.rememberMs,
       counters: this.counters,

@@ -1,5 +1,5 @@
 import { executionId, type EventType, type WireError } from '@belfry/protocol';
-import type { HistoryRow, ShardHead, TaskRow } from '@belfry/ports';
+import type { HistoryRow, LifeRow, ShardHead, TaskRow } from '@belfry/ports';
 import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
@@ -287,6 +287,7 @@ export class ShardState {
    * and their id is remembered, so that a late repetition of the creation does not make them again.
    */
   endTask(slot: number, how: 'finished' | 'cancelled', atMs: number): void {
+    if (how === 'cancelled' || this.isRecurring(slot)) this.noteLife(slot, how, atMs);
     if (how === 'finished' && !this.table.has(slot, FLAG_KEYED)) {
       const id = this.table.idOf(slot);
       if (atMs - (this.table.createdAt[slot] as number) < this.rememberMs) this.remember(idHash(id), atMs);
@@ -299,6 +300,18 @@ export class ShardState {
     this.wheel.insert(slot, atMs + this.rememberMs);
     this.changes.lagging.delete(slot);
     this.patch(slot).ended = { state: how, at: atMs };
+  }
+
+  /** Records what becomes of a task's schedule, which it still has. Of the end of a one-time task, its history tells. */
+  noteLife(slot: number, kind: LifeRow['kind'], atMs: number): void {
+    this.changes.life.push({
+      task: this.table.idOf(slot),
+      namespace: this.targetOf(slot).namespace,
+      kind,
+      at: atMs,
+      schedule: this.scheduleOf(slot),
+      createdAt: this.table.createdAt[slot] as number,
+    });
   }
 
   patch(slot: number): Patch {

@@ -30,6 +30,7 @@ export const SPANS = {
   'tasks.get': REQUEST,
   'tasks.list': REQUEST,
   'tasks.history': REQUEST,
+  'tasks.explain': REQUEST,
   ingest: {
     madeBy: 'gateway',
     kind: 'CONSUMER',

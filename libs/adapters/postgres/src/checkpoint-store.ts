@@ -17,6 +17,7 @@ import {
   writeCommands,
   writeHistory,
   writePointers,
+  writeRecords,
   writeTasks,
 } from './checkpoint-writes.ts';
 import { lockHeads, takeEpochs, writeHeads } from './heads.ts';
@@ -93,6 +94,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
         await writeHistory(session, open, routes, checkpointedAt);
         await writeCommands(session, open);
         await writeCalendars(session, open);
+        await writeRecords(session, open);
         await writeHeads(session, open, attemptId, checkpointedAt); // K2
       }
       await session.query('COMMIT');

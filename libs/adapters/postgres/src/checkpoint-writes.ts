@@ -7,9 +7,11 @@ import {
   COMMAND_COLUMNS,
   ENDED_STATES,
   EXECUTION_COLUMNS,
+  LIFE_COLUMNS,
   TASK_COLUMNS,
   writeCommand,
   writeExecution,
+  writeLifeRow,
   writeTask,
 } from './rows.ts';
 import { routeText } from './references.ts';
@@ -257,4 +259,31 @@ export async function writeCommands(session: Session, deltas: readonly ShardDelt
       }
     }
   });
+}
+
+/** What explains, and nothing loads. */
+export async function writeRecords(session: Session, deltas: readonly ShardDelta[]): Promise<void> {
+  if (deltas.some(({ life }) => life.length > 0)) {
+    await session.copyIn(`COPY belfry.life (${LIFE_COLUMNS}) FROM STDIN (FORMAT binary)`, function* (out) {
+      for (const { life } of deltas) {
+        for (const row of life) {
+          writeLifeRow(out, row);
+          yield;
+        }
+      }
+    });
+  }
+  const unwatched = deltas.flatMap(({ shard, unwatched: spans }) => spans.map((span) => ({ shard, ...span })));
+  if (unwatched.length === 0) return;
+  await session.prepared(
+    'belfry_write_unwatched',
+    `INSERT INTO belfry.unwatched (shard, from_ms, until_ms, found_ms)
+     SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[])`,
+    [
+      plainArray(unwatched.map(({ shard }) => shard)),
+      plainArray(unwatched.map(({ fromMs }) => Math.trunc(fromMs))),
+      plainArray(unwatched.map(({ untilMs }) => Math.trunc(untilMs))),
+      plainArray(unwatched.map(({ foundMs }) => Math.trunc(foundMs))),
+    ],
+  );
 }

@@ -24,11 +24,19 @@ export async function takeEpochs(
   const { rows } = await session.query<Omit<ShardHead, 'gaps'> & ShardHead['counters'] & { readonly gaps: string }>(
     `WITH wanted AS (SELECT * FROM unnest($1::smallint[], $2::bigint[]) AS w (shard, seen)),
      locked AS MATERIALIZED (
-       SELECT s.shard, w.seen FROM belfry.shard s JOIN wanted w USING (shard) ORDER BY s.shard FOR NO KEY UPDATE OF s
+       SELECT s.shard, w.seen, s.node AS former FROM belfry.shard s JOIN wanted w USING (shard)
+       ORDER BY s.shard FOR NO KEY UPDATE OF s
+     ),
+     taken AS (
+       UPDATE belfry.shard s SET epoch = greatest(s.epoch, l.seen) + 1, node = $3 FROM locked l WHERE s.shard = l.shard
+       RETURNING s.*, l.former
+     ),
+     noted AS (
+       INSERT INTO belfry.ownership (shard, epoch, node, former, at, watermark, checkpointed_at)
+       SELECT shard, epoch, node, former, floor(extract(epoch FROM clock_timestamp()) * 1000), watermark, checkpointed_at FROM taken
      )
-     UPDATE belfry.shard s SET epoch = greatest(s.epoch, l.seen) + 1, node = $3 FROM locked l WHERE s.shard = l.shard
-     RETURNING s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead, s.failed, s.cancelled,
-       s.skipped, s.withdrawn, s.missed, s.gaps`,
+     SELECT s.shard, s.epoch, s.seq, s.watermark, s.fired, s.finished, s.dead, s.failed, s.cancelled,
+       s.skipped, s.withdrawn, s.missed, s.gaps FROM taken s`,
     [plainArray(shards), plainArray(shards.map((_, at) => seen[at] ?? 0)), node],
   );
   const heads = new Map(

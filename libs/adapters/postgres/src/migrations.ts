@@ -4,6 +4,7 @@ import { catchUp } from './migrations/0002-catch-up.ts';
 import { calendars } from './migrations/0003-calendars.ts';
 import { slots } from './migrations/0004-slots.ts';
 import { ledger } from './migrations/0005-ledger.ts';
+import { explain } from './migrations/0006-explain.ts';
 import type { Session } from './sessions.ts';
 
 /** Forward only: what is released is never edited, only followed by the next number. */
@@ -13,6 +14,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly name: string; re
   { version: 3, name: 'calendars', sql: calendars },
   { version: 4, name: 'slots', sql: slots },
   { version: 5, name: 'ledger', sql: ledger },
+  { version: 6, name: 'explain', sql: explain },
 ];
 
 /** Advisory locks of Belfry in its database; the first number is the same for all of them ("bel"). */

@@ -1,5 +1,6 @@
 import { LIMITS } from '@belfry/protocol';
 
+import { forgetShardFacts } from './explain.ts';
 import { LOCKS, underLock } from './migrations.ts';
 import type { Session } from './sessions.ts';
 
@@ -21,6 +22,7 @@ interface DailyTable {
 
 const TABLES: readonly DailyTable[] = [
   { name: 'execution', column: 'accepted_at', keepDays: LIMITS.historyDays },
+  { name: 'life', column: 'at', keepDays: LIMITS.historyDays },
   // A command is remembered for `rememberMs` after its own instant, which lies somewhere in the partition's day.
   { name: 'command', column: 'at', keepDays: Math.ceil(LIMITS.rememberMs / DAY_MS) + 1 },
 ];
@@ -57,6 +59,7 @@ export async function ensurePartitions(session: Session, nowMs: number): Promise
       await session.query(`DELETE FROM belfry.${table.name}_rest WHERE ${table.column} < $1`, [oldestMs]);
     }
     await session.query('RESET lock_timeout');
+    await forgetShardFacts(session, nowMs);
     return { created, dropped };
   });
 }

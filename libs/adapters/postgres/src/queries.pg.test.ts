@@ -1,8 +1,9 @@
 import type { ActiveRow, CalendarRow, ShardDelta, StoredExecution, StoredTask, TaskRow } from '@belfry/ports';
+import { shardOf } from '@belfry/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InvalidCursor } from './cursors.ts';
-import { execution, install, Owner, randomId, task, T0, type Installed } from './test-support.ts';
+import { execution, install, Owner, randomId, SHARDS, task, T0, type Installed } from './test-support.ts';
 
 function active({ id }: TaskRow, change: Partial<ActiveRow> = {}): ActiveRow {
   return {
@@ -268,5 +269,46 @@ describe('queries', () => {
       { schedule: chosen(9), tasks: 1 },
     ]);
     expect(await installed.link.queries.slots(1)).toHaveLength(1);
+  });
+
+  it('tell what explains a task: its life, its executions in the span, and its shard', async () => {
+    const { queries } = installed.link;
+    const row = task({ namespace: 'why', key: 'k', createdAt: T0, effectiveFrom: T0 + 50 });
+    const shard = shardOf(row.id, SHARDS);
+    await owner.insert(row);
+    const life = [
+      { task: row.id, namespace: 'why', kind: 'rescheduled', at: T0 + 50, schedule: 'e1000', createdAt: T0 } as const,
+      { task: row.id, namespace: 'why', kind: 'cancelled', at: T0 + 90, schedule: 'e2000', createdAt: T0 } as const,
+    ];
+    const gaps = [
+      { fromMs: T0, untilMs: T0 + 10, foundMs: T0 + 60_010 },
+      { fromMs: T0 + 100, untilMs: T0 + 200, foundMs: T0 + 60_200 },
+    ];
+    await owner.write(
+      owner.deltas(
+        [row.id],
+        (id) => id,
+        () => ({ life, unwatched: gaps }),
+      ),
+    );
+    const runs = [0, 1_000, 2_000, 3_000].map((ms) => execution(row, { namespace: 'why', scheduledAt: T0 + ms }));
+    await owner.record(...runs);
+    await owner.write(
+      owner.deltas(
+        [row.id],
+        (id) => id,
+        () => ({ active: [active(row, { scheduledAt: T0 + 2_500 })] }),
+      ),
+    );
+    const facts = await queries.explain('why', row.id, shard, { fromMs: T0 + 20, toMs: T0 + 2_500 }, 100);
+    expect(facts.task).toMatchObject({ id: row.id, key: 'k', shard, effectiveFrom: T0 + 50 });
+    expect(facts.life).toEqual(life);
+    expect(facts.executions.map(({ row: { scheduledAt } }) => scheduledAt - T0)).toEqual([2_500, 2_000, 1_000]);
+    expect(facts.owners).toMatchObject([{ epoch: 1, node: 'node', former: undefined }]);
+    expect(facts.unwatched).toEqual([gaps[1]]);
+    expect(facts.recordedSince).toBeGreaterThan(0);
+    expect(facts.asOf).toBeGreaterThan(0);
+    const elsewhere = await queries.explain('other', row.id, shard, { fromMs: 0, toMs: T0 + 9_000 }, 100);
+    expect(elsewhere).toMatchObject({ task: undefined, life: [], executions: [] });
   });
 });

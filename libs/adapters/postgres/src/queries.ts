@@ -1,6 +1,7 @@
 import type {
   CalendarRow,
   ExecutionFilter,
+  Facts,
   HistoryRow,
   Queries,
   StoredExecution,
@@ -13,6 +14,7 @@ import { LIMITS } from '@belfry/protocol';
 import { latestCalendars } from './calendars.ts';
 import { decodeCursor, encodeCursor, type PageEnd } from './cursors.ts';
 import { QueryTooWide, sqlState } from './errors.ts';
+import { readLife, readShardFacts } from './explain.ts';
 import { unpackPayload } from './payload.ts';
 import { ACTIVE_STATES, ENDED_STATES, HISTORY_STATES } from './rows.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -76,6 +78,27 @@ export class PostgresQueries implements Queries {
     });
   }
 
+  explain(
+    namespace: string,
+    task: string,
+    shard: number,
+    { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+    limit: number,
+  ): Promise<Facts> {
+    return this.#read(async (session) => {
+      const wanted = { task, since: fromMs, before: toMs + 1 };
+      const over = await readOver(session, namespace, wanted, pageLimit(limit));
+      const active = await readActive(session, namespace, wanted, pageLimit(limit));
+      const [stored] = await readTask(session, namespace, shard, task);
+      return {
+        task: stored === undefined ? undefined : storedTask(stored),
+        life: await readLife(session, namespace, task),
+        executions: [...over, ...active].sort(latestFirst).slice(0, limit),
+        ...(await readShardFacts(session, shard, fromMs)),
+      };
+    });
+  }
+
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }> {
     return this.#read(async (session, asOf) => ({ items: await latestCalendars(session, namespace), asOf }));
   }
@@ -133,6 +156,23 @@ interface TaskColumns {
   readonly ended_at: number | null;
 }
 
+const STORED_TASK = `replace(t.id::text, '-', '') AS id, t.shard, g.body AS target, g.namespace, g.queue, g.handler, t.schedule, t.key,
+  t.traceparent, t.metadata, t.payload, t.payload_packed, t.created_at, t.effective_from, t.ended_state, t.ended_at`;
+
+async function readTask(
+  session: Session,
+  namespace: string,
+  shard: number,
+  id: string,
+): Promise<readonly TaskColumns[]> {
+  const { rows } = await session.query<TaskColumns>(
+    `SELECT ${STORED_TASK} FROM belfry.task t JOIN belfry.target g ON g.id = t.target
+     WHERE t.shard = $2 AND t.id = $3::uuid AND g.namespace = $1`,
+    [namespace, shard, id],
+  );
+  return rows;
+}
+
 async function readTasks(
   session: Session,
   namespace: string,
@@ -156,8 +196,7 @@ async function readTasks(
   }
   const newest = `ORDER BY created_at DESC, id DESC LIMIT ${limit}`;
   const { rows } = await session.query<TaskColumns>(
-    `SELECT replace(t.id::text, '-', '') AS id, t.shard, g.body AS target, g.namespace, g.queue, g.handler, t.schedule, t.key,
-       t.traceparent, t.metadata, t.payload, t.payload_packed, t.created_at, t.effective_from, t.ended_state, t.ended_at
+    `SELECT ${STORED_TASK}
      FROM belfry.target g
      CROSS JOIN LATERAL (SELECT t.* FROM belfry.task t WHERE ${ofTask.join(' AND ')} ${newest}) t
      WHERE ${ofTarget.join(' AND ')}
@@ -195,7 +234,11 @@ function latestFirst({ row: a }: StoredExecution, { row: b }: StoredExecution): 
   return a.task < b.task ? 1 : -1;
 }
 
-type Wanted = Pick<ExecutionFilter, 'task' | 'state' | 'before'> & { readonly at?: number; readonly after?: PageEnd };
+type Wanted = Pick<ExecutionFilter, 'task' | 'state' | 'before'> & {
+  readonly at?: number;
+  readonly since?: number;
+  readonly after?: PageEnd;
+};
 type OverColumns = { readonly [K in keyof HistoryRow]: Exclude<HistoryRow[K], undefined> | null } & {
   readonly checkpointedAt: number;
 };
@@ -207,6 +250,7 @@ function conditions(wanted: Wanted, row: string): { readonly where: string[]; re
   const where: string[] = [];
   if (wanted.task !== undefined) where.push(`${row}.task = ${given(wanted.task)}::uuid`);
   if (wanted.before !== undefined) where.push(`${row}.scheduled_at < ${given(wanted.before)}`);
+  if (wanted.since !== undefined) where.push(`${row}.scheduled_at >= ${given(wanted.since)}`);
   if (wanted.at !== undefined) where.push(`${row}.scheduled_at = ${given(wanted.at)}`);
   if (wanted.after !== undefined) {
     const at = given(wanted.after.at);

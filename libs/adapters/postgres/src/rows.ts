@@ -1,4 +1,4 @@
-import type { ActiveRow, HistoryRow, LoadedTask, ShardDelta, TaskRow } from '@belfry/ports';
+import type { ActiveRow, HistoryRow, LifeRow, LoadedTask, ShardDelta, TaskRow } from '@belfry/ports';
 
 import type { CopyBuffer } from './copy-buffer.ts';
 import { packPayload } from './payload.ts';
@@ -82,6 +82,20 @@ export function writeExecution(out: CopyBuffer, row: HistoryRow, route: number, 
   out.textOrNull(row.error);
   out.textOrNull(row.result);
   out.textOrNull(row.attempts);
+}
+
+export const LIFE_KINDS = codes<LifeRow['kind']>({ rescheduled: 'r', cancelled: 'c', finished: 'f' });
+
+export const LIFE_COLUMNS = 'at, created_at, task, kind, namespace, schedule';
+
+export function writeLifeRow(out: CopyBuffer, row: LifeRow): void {
+  out.row(6);
+  out.int8(row.at);
+  out.int8(row.createdAt);
+  out.uuid(row.task);
+  out.char(LIFE_KINDS.letter(row.kind));
+  out.text(row.namespace);
+  out.text(row.schedule);
 }
 
 export const COMMAND_COLUMNS = 'at, hash, shard';

@@ -57,7 +57,7 @@ describe('day partitions', () => {
     const other = new PostgresLink(installed.url);
     const both = await Promise.all([installed.link.ensurePartitions(T0), other.ensurePartitions(T0)]);
     const created = both.flatMap((changes) => changes.created);
-    expect(created).toHaveLength(2 * (LIMITS.historyDaysAhead + 2));
+    expect(created).toHaveLength(3 * (LIMITS.historyDaysAhead + 2));
     expect(created).toContain('execution_20260921');
     expect(await other.ensurePartitions(T0)).toEqual({ created: [], dropped: [] });
     const later = await other.ensurePartitions(T0 + LIMITS.historyDays * DAY_MS);

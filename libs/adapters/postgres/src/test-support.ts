@@ -134,6 +134,8 @@ export class Owner {
       activeDone: [],
       calendars: [],
       history: [],
+      life: [],
+      unwatched: [],
       commands: [],
       forgetCommandsBefore: 0,
       counters: NO_FIRES,

@@ -1,4 +1,4 @@
-import type { CalendarView, ExecutionView, HistoryRequest, Json } from '@belfry/protocol';
+import type { CalendarView, ExecutionView, ExplainReply, ExplainRequest, HistoryRequest, Json } from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { memoryClient, NOW, testCli } from '../testing.ts';
@@ -6,6 +6,7 @@ import type { CliClient } from '../client.ts';
 import { getCalendar, listCalendars, setCalendar } from './calendar.ts';
 import { cancel } from './cancel.ts';
 import { events } from './events.ts';
+import { explain } from './explain.ts';
 import { get } from './get.ts';
 import { history } from './history.ts';
 import { list } from './list.ts';
@@ -210,6 +211,83 @@ describe('trace', () => {
 
   it('says that a task has not run', async () => {
     await expect(trace(testCli(historyClient([])).cli, 'k')).rejects.toMatchObject({ exit: 4 });
+  });
+});
+
+describe('explain', () => {
+  const reply: ExplainReply = {
+    id: 'a'.repeat(32),
+    namespace: 'default',
+    key: 'report',
+    state: 'waiting',
+    from: ISO(-3_600_000),
+    to: ISO(0),
+    life: [{ at: ISO(-86_400_000), what: 'created', schedule: { every: '1h' } }],
+    owners: [{ at: ISO(-1_800_000), node: 'node-b', epoch: 8 }],
+    fires: [
+      {
+        scheduledAt: ISO(-1_200_000),
+        local: '2026-11-24T13:40:00+00:00',
+        verdict: 'skipped',
+        reasons: [{ code: 'catch_up', text: `nobody watched shard 7 from ${ISO(-2_000_000)} on` }],
+      },
+    ],
+    more: true,
+    asOf: ISO(0),
+  };
+  const client = (answer: ExplainReply) => {
+    const asked: ExplainRequest[] = [];
+    const explained = async (request: ExplainRequest) => {
+      asked.push(request);
+      return answer;
+    };
+    return { ...memoryClient(), asked, explain: explained };
+  };
+
+  it('tells the life of the task, its moves, and each fire with its reasons', async () => {
+    const { cli, stdout } = testCli(client(reply));
+    await explain(cli, 'report', {});
+    expect(stdout()).toBe(
+      [
+        'report (waiting), from 2026-11-24 13:00:00.000 to 2026-11-24 14:00:00.000 UTC',
+        '  2026-11-23 14:00:00.000  created: {"every":"1h"}',
+        '  2026-11-24 13:30:00.000  its shard went to node-b, epoch 8',
+        '  … earlier fires of the span are left out: --limit',
+        '2026-11-24 13:40:00.000  was skipped',
+        '    nobody watched shard 7 from 2026-11-24 13:26:40.000 on',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('tells why there is no fire, and which are around', async () => {
+    const reasons = [{ code: 'not_scheduled', text: 'its schedule has no fire then' }];
+    const absence = { reasons, previous: ISO(-1), next: ISO(1) };
+    const { cli, stdout } = testCli(client({ ...reply, fires: [], more: false, absence }));
+    await explain(cli, 'report', { at: '2026-11-24T13:40:00Z' });
+    expect(stdout().split('\n').slice(-5)).toEqual([
+      'No fire then:',
+      '    its schedule has no fire then',
+      '  The one before is that of 2026-11-24 13:59:59.999.',
+      '  The next one is that of 2026-11-24 14:00:00.001.',
+      '',
+    ]);
+  });
+
+  it('asks for an instant or a span', async () => {
+    const { cli, client: asking, documents } = testCli(client(reply), { json: true });
+    await explain(cli, 'a'.repeat(32), { at: '2026-11-24 13:40' });
+    await explain(cli, 'a'.repeat(32), { key: true, from: '2026-11-24', to: '2026-11-25', limit: 5 });
+    expect(asking.asked).toEqual([
+      { id: 'a'.repeat(32), at: NOW - 1_200_000 },
+      { key: 'a'.repeat(32), from: NOW - 14 * 3_600_000, to: NOW + 10 * 3_600_000, limit: 5 },
+    ]);
+    expect(documents()).toEqual([reply, reply]);
+    await expect(explain(cli, 'k', { at: 'noon' })).rejects.toMatchObject({
+      exit: 2,
+      message: '--at: noon is no instant',
+    });
+    await expect(explain(cli, 'k', { at: '2026-11-24', to: '2026-11-25' })).rejects.toMatchObject({ exit: 2 });
   });
 });
 

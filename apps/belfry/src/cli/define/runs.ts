@@ -1,9 +1,10 @@
-import { EVENT_TYPES, EXECUTION_STATES } from '@belfry/protocol';
+import { EVENT_TYPES, EXECUTION_STATES, LIMITS } from '@belfry/protocol';
 import { type Command, Option } from 'commander';
 
 import type { CommonOptions, Run } from '../main.ts';
 import { wholeNumber, withCommon } from '../program.ts';
 import type { EventsOptions } from '../commands/events.ts';
+import type { ExplainOptions } from '../commands/explain.ts';
 import type { HistoryOptions } from '../commands/history.ts';
 import type { RejectedOptions } from '../commands/rejected.ts';
 
@@ -40,6 +41,24 @@ export function addRuns(belfry: Command, run: Run): void {
       (await import('../commands/trace.ts')).trace(cli, execution),
     ),
   );
+
+  const explain = belfry
+    .command('explain')
+    .description('why a task did or did not run, at an instant or in a span of time')
+    .argument('<task>', 'id or key')
+    .option('--key', 'take the argument as a key, whatever it looks like')
+    .option('--at <instant>', 'one instant; a whole second stands for all of it')
+    .option('--from <instant>', 'from then on (default: a day before --to)')
+    .option('--to <instant>', 'up to then (default: now)')
+    .option('--limit <n>', 'fires to tell, the latest of more (default 20)', wholeNumber(1, LIMITS.explainFires))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  belfry explain daily-report\n  belfry explain daily-report --at "2026-11-27 06:00"\n  belfry explain daily-report --from 2026-11-20 --to 2026-11-27 --json | jq \'.fires[] | select(.verdict != "ran")\'',
+    );
+  withCommon(explain).action((task: string, _options, command: Command) => {
+    const options = command.optsWithGlobals<ExplainOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/explain.ts')).explain(cli, task, options));
+  });
 
   const rejected = belfry
     .command('rejected')
