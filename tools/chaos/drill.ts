@@ -16,8 +16,8 @@ const POINTS: { readonly [point: string]: readonly [prototype: object, method: s
   ack: [NatsInbox.prototype, 'append'],
   publish: [NatsWorkQueue.prototype, 'publish'],
   checkpoint: [PostgresCheckpointStore.prototype, 'commit'],
-  /** Accepted results delete their work messages. */
-  purge: [NatsWorkQueue.prototype, 'remove'],
+  /** Work messages of cancelled tasks that nobody has been given are taken back. */
+  purge: [NatsWorkQueue.prototype, 'withdraw'],
 };
 
 const block = process.env['CHAOS_BLOCK'];
