@@ -119,6 +119,7 @@ export async function ensureStream(link: NatsLink, wanted: StreamDefinition): Pr
     if (made.kind === 'denied' && made.error.errCode === JS.streamNameInUse) {
       const other = await streamInfo(link, wanted.name); // somebody was faster, with other settings
       if (other.kind === 'ok') return { created: false, notes: await updateStream(link, wanted, other.value.config) };
+      throw new NatsFailure('connect', `stream ${wanted.name} is being made by somebody else`, { cause: other.error });
     }
     const smaller = made.kind === 'denied' && SHORT_OF_SPACE.has(made.error.errCode) && bytes / 2 >= SMALLEST_BYTES;
     if (!smaller) throw setupFailure(wanted.name, made.error);
