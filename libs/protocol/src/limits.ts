@@ -190,6 +190,13 @@ export const LIMITS = {
   leaderSilentMs: 3_000,
   /** How long a new owner waits for the old one's last checkpoint. */
   releaseMs: 3_000,
+  /** How long an owner has to say that it is alive, before a shard is taken from it without its last checkpoint. */
+  prepareMs: 500,
+  /** Shards, and tasks in them, that are handed over at the same time: they stand still together. */
+  handOverShards: 8,
+  handOverTasks: 20_000,
+  /** How long a stopping node waits for others to come for its shards, before it lets go of them all at once. */
+  departMs: 10_000,
   /** How long a stopping program tries to hand its shards over; a gateway's last answers (`answerMs`) are part of it. */
   handOverMs: 25_000,
   /** How long a gateway waits for a shard's answer before it says `unavailable`. */
@@ -215,7 +222,11 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.envelopeBytes <= l.groupCommitBytes, 'an envelope must fit a group commit'],
     [l.groupCommitBytes < l.gatewayPendingBytes * l.gatewayRefuseCreates, 'a group commit fits what may wait'],
     [l.batchItems < l.gatewayPending * l.gatewayRefuseCreates, 'a whole request fits what may wait'],
-    [l.answerMs + 2 * l.releaseMs < l.handOverMs, 'a program that stops can answer and hand over before it gives up'],
+    [
+      l.answerMs + l.departMs + l.releaseMs < l.handOverMs,
+      'a program that stops can answer and hand over before it gives up',
+    ],
+    [l.prepareMs < l.releaseMs, 'an owner says that it is alive before it has written its last checkpoint'],
     [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
     [l.payloadBytes + l.metadataBytes + l.parcelBytes < l.messageBytes, 'a parcel must fit a message'],
     [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],

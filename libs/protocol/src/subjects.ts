@@ -50,7 +50,7 @@ export const subjects = {
   workOfQueue: (namespace: string, queue: string) => `belfry.work.${namespace}.${queue}.>`,
   workOfShard: (shard: number) => `belfry.work.*.*.${shard}.>`,
   /** The address of a shard: only its owner serves it. */
-  shard: (shard: number, op: 'get' | 'schedules' | 'release' | '*') => `belfry.shard.${shard}.${op}`,
+  shard: (shard: number, op: 'get' | 'schedules' | 'prepare' | 'release' | '*') => `belfry.shard.${shard}.${op}`,
   /** Where shards answer a gateway. */
   replies: (gateway: string) => `belfry.gateway.${gateway}.replies`,
   /** Request/reply of operators: the leading supervisor answers. */

@@ -87,8 +87,18 @@ export class Checkpointer {
     return this.#running;
   }
 
-  async #write(): Promise<void> {
-    const deltas = await this.#takeDeltas();
+  /** The same for these shards alone: after what is under way, and before what is written later. */
+  writeOf(hosts: readonly HostedShard[]): Promise<void> {
+    if (this.stopped) return this.#running;
+    const next = this.#running.then(() => this.#write(hosts));
+    this.#running = next.catch((error: unknown) =>
+      this.#env.log.error('a checkpoint failed', { error: String(error) }),
+    );
+    return this.#running;
+  }
+
+  async #write(hosts?: readonly HostedShard[]): Promise<void> {
+    const deltas = await this.#takeDeltas(hosts ?? this.#node.hosted());
     for (const wake of this.#wake.splice(0)) wake();
     if (deltas.size === 0) return;
     const rows = [...deltas.values()].reduce((sum, delta) => sum + rowsOf(delta), 0);
@@ -132,11 +142,11 @@ export class Checkpointer {
     return written;
   }
 
-  async #takeDeltas(): Promise<Map<HostedShard, ShardDelta>> {
+  async #takeDeltas(hosts: Iterable<HostedShard>): Promise<Map<HostedShard, ShardDelta>> {
     const nowMs = this.#env.clock.monotonic();
     const deltas = new Map<HostedShard, ShardDelta>();
     let rows = 0;
-    for (const host of [...this.#node.hosted()]) {
+    for (const host of [...hosts]) {
       if (host.gone) continue;
       const idle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
       const delta = this.#takeDelta(host, idle);

@@ -92,18 +92,25 @@ describe('a shard that is handed over', () => {
     await cluster.worker('w', 10);
     const held = Promise.withResolvers<void>();
     const { commit } = cluster.store;
-    const commits = vi.spyOn(cluster.store, 'commit').mockImplementationOnce(async (...args) => {
-      await held.promise;
+    const first = Promise.withResolvers<void>();
+    const commits = vi.spyOn(cluster.store, 'commit').mockImplementation(async (...args) => {
+      await (commits.mock.calls.length === 1 ? first : held).promise;
       return await commit.apply(cluster.store, args);
     });
     const publishes = vi.spyOn(cluster.work, 'publish');
     cluster.tellPlacement([a, b, a, a]);
-    await cluster.until(() => commits.mock.calls.length === 1, 'the last checkpoint');
+    await cluster.until(() => commits.mock.calls.length === 1, 'the checkpoint before the last');
+    // Until then it does not stand still.
     await cluster.pass(1_000);
-    expect(publishes).not.toHaveBeenCalled();
+    expect(publishes.mock.calls.map(([{ epoch }]) => epoch)).toEqual([1]);
+    await cluster.create(1, 'two', 2_000);
+    first.resolve();
+    await cluster.until(() => commits.mock.calls.length === 2, 'the last checkpoint');
+    await cluster.pass(1_000);
+    expect(publishes).toHaveBeenCalledOnce();
     held.resolve();
-    await cluster.until(() => publishes.mock.calls.length === 1, 'it is dispatched');
-    expect(publishes.mock.calls.map(([{ epoch }]) => epoch)).toEqual([2]);
+    await cluster.until(() => publishes.mock.calls.length === 2, 'it is dispatched');
+    expect(publishes.mock.calls.map(([{ epoch }]) => epoch)).toEqual([1, 2]);
   });
 
   it('loses no command that comes while its last checkpoint is written', async () => {
@@ -145,6 +152,34 @@ describe('a shard that is handed over', () => {
     expect([a.owned, cluster.counts.get('checkpoint')]).toEqual([[0, 1, 3], 1]);
   });
 
+  it('stays with its owner, which dispatches for it, until the next one comes for it', async () => {
+    const [a, b] = await twoNodes();
+    b.deafen(); // it does not hear of the placement
+    const execution = await cluster.create(1, 'one', 1_000);
+    await cluster.worker('w', 10);
+    cluster.tellPlacement([a, b, a, a]);
+    await cluster.seconds(5);
+    expect(a.owned).toEqual([0, 1, 2, 3]);
+    expect(await cluster.inStream()).toEqual([`${execution}.1`]);
+    const c = await cluster.start('c');
+    cluster.tellPlacement([a, c, a, a]);
+    await cluster.until(() => c.owned.length === 1, 'it is handed over');
+    expect([a.owned, c.owned]).toEqual([[0, 2, 3], [1]]);
+  });
+
+  it('is taken at once from an owner that does not say that it is alive', async () => {
+    const [a, b] = await twoNodes();
+    await cluster.create(1, 'one', 600_000);
+    const silent = vi
+      .spyOn(cluster.messenger, 'ask')
+      .mockRejectedValue(Object.assign(new Error('no answer'), { code: 'timeout' }));
+    cluster.tellPlacement([a, b, a, a]);
+    await cluster.until(() => b.owned.length === 1, 'it is taken');
+    expect(silent.mock.calls.map(([subject]) => subject)).toEqual([subjects.shard(1, 'prepare')]);
+    silent.mockRestore();
+    expect(await cluster.get(1, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+
   it('stays with its owner as long as that cannot be written', async () => {
     const [a, b] = await twoNodes();
     await cluster.create(1, 'one', 600_000);
@@ -171,6 +206,35 @@ describe('a node that stops', () => {
     await cluster.startOwner('c');
     expect(heads.map((head) => head.seq)).toEqual([seq, seq, seq, seq]);
     expect(await cluster.get(3, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+
+  it('keeps its shards until the others have come for them', async () => {
+    const [a, b] = await twoNodes();
+    for (const shard of [0, 1, 2, 3]) await cluster.create(shard, 'one', 600_000);
+    const asked = Promise.withResolvers<void>();
+    const { ask } = cluster.messenger;
+    const asks = vi.spyOn(cluster.messenger, 'ask').mockImplementation(async (...args) => {
+      if (args[0].endsWith('.release')) await asked.promise;
+      return await ask.apply(cluster.messenger, args);
+    });
+    cluster.tellPlacement([b, b, b, b]);
+    const stopped = a.scheduler.stop();
+    await cluster.until(() => asks.mock.calls.some(([subject]) => subject.endsWith('.release')), 'b comes');
+    expect([a.owned, b.owned]).toEqual([[0, 1, 2, 3], []]);
+    asked.resolve();
+    await cluster.finish(stopped);
+    await cluster.until(() => b.owned.length === 4, 'they are handed over');
+  });
+
+  it('lets go of them when nobody comes', async () => {
+    const [a, b] = await twoNodes();
+    b.deafen();
+    cluster.tellPlacement([b, b, b, b]);
+    const stopped = a.scheduler.stop();
+    await cluster.settle();
+    expect(a.owned).toEqual([0, 1, 2, 3]);
+    await cluster.finish(stopped);
+    expect(a.owned).toEqual([]);
   });
 
   it('takes nothing over any more, whatever it is placed', async () => {

@@ -11,11 +11,13 @@ import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply } from '@belfry/shard';
 import { Adrift } from './adrift.ts';
+import { askOwners, handOverGroups } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Completeness, nodeLedger, type NodeLedger } from './completeness.ts';
 import { Demand } from './demand.ts';
+import { Departures } from './departures.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { eventMessage } from './event-message.ts';
 import { pause, type Environment } from './environment.ts';
@@ -62,6 +64,7 @@ export class SchedulerNode {
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
   readonly #turns: Turns;
+  readonly #departures: Departures;
   readonly #completeness: Completeness;
   readonly #tallies: Tallies;
   /** Of the work stream that was lost: what was not in it. */
@@ -79,6 +82,7 @@ export class SchedulerNode {
   #incarnation = 0;
   #prefetchedTo = 0;
   #stopTimers: (() => void)[] = [];
+  #stopping = false;
   #stopped = false;
 
   constructor(env: Environment, crashes: Crashes) {
@@ -97,6 +101,7 @@ export class SchedulerNode {
       onFault: (host: HostedShard, error: unknown) => this.#onFault(host, error),
       onStreamLost: () => this.#streamLost(),
     };
+    this.#departures = new Departures(env, (hosts) => this.#handOver(hosts));
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
     this.#dispatcher = new Dispatcher(env, this.#bodies, this.#demand, node);
     this.#reader = new InboxReader(env.inbox, env.log, env.timers, {
@@ -119,8 +124,9 @@ export class SchedulerNode {
     ];
   }
 
-  /** The shards that this node shall own from now on; those that it has and shall not are handed over. */
+  /** The shards that this node shall own from now on; those that it has and shall not are handed over when their new owners come. */
   place(placement: Placement): void {
+    this.#departures.follow(placement);
     const me = placement.nodes.indexOf(this.#env.node);
     this.#wanted = new Set(placement.assignment.flatMap((node, shard) => (node === me && me >= 0 ? [shard] : [])));
     void this.settle();
@@ -184,9 +190,11 @@ export class SchedulerNode {
   /** Hands everything over, and stops. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
+    this.#stopping = true;
     this.#wanted = new Set();
     await this.settle();
     await this.#working;
+    await this.#departures.awaitSuccessors(this.#hosted);
     this.#stopped = true;
     this.#dispatcher.stopped = true;
     for (const stop of [...this.#stopTimers, ...this.#stopListening]) stop();
@@ -199,10 +207,19 @@ export class SchedulerNode {
   // — Ownership
 
   async #settle(): Promise<void> {
-    const leaving = [...this.#hosted.values()].filter(({ core }) => !this.#wanted.has(core.shard));
+    const leaving = [...this.#hosted.values()].filter(
+      (host) => !this.#wanted.has(host.core.shard) && !this.#departures.hasSuccessor(host),
+    );
     if (leaving.length > 0) await this.#release(leaving);
     const missing = this.#missing();
-    if (missing.length > 0 && !this.#stopped) await this.#acquire(missing);
+    if (missing.length === 0 || this.#stopping) return;
+    const { free, owned } = await askOwners(this.#env, missing);
+    if (free.length > 0) await this.#acquire(free);
+    for (const group of handOverGroups(owned)) {
+      if (this.#resettle || this.#stopping) return; // there is a newer placement
+      await Promise.all(group.map((shard) => this.#askForRelease(shard)));
+      await this.#acquire(group);
+    }
   }
 
   #missing(): number[] {
@@ -212,7 +229,6 @@ export class SchedulerNode {
   async #acquire(shards: readonly number[]): Promise<void> {
     const { env } = { env: this.#env };
     const startedAt = env.clock.monotonic();
-    await Promise.all(shards.map((shard) => this.#askForRelease(shard)));
     const { taken, again, faulty } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
     for (const [shard, error] of faulty) this.#rest(shard, error);
     for (const { core, fence, checkpointedSeq } of taken) {
@@ -251,27 +267,42 @@ export class SchedulerNode {
 
   /** An owner that is alive writes its last checkpoint first; one that is not says nothing. */
   async #askForRelease(shard: number): Promise<void> {
-    if (this.#stopped) return;
     await this.#env.messenger
       .ask(subjects.shard(shard, 'release'), JSON.stringify({ to: this.#env.node }), LIMITS.releaseMs)
       .catch(() => undefined);
   }
 
+  #onPrepare({ core: { shard, tasks } }: HostedShard): string {
+    return JSON.stringify({ shard, tasks });
+  }
+
   async #onReleaseAsked(host: HostedShard): Promise<string> {
-    await this.#release([host]);
+    await this.#departures.asked(host);
     return JSON.stringify({ released: host.core.shard });
+  }
+
+  /** As `#release`, of shards whose next owners wait: it is quick, since what there is to write is written before they stand still. */
+  async #handOver(hosts: readonly HostedShard[]): Promise<void> {
+    await this.#checkpointer.write();
+    await this.#letGo(hosts);
+    void this.#reader.read(); // the next owners need not wait for it
   }
 
   /** Ends dispatching, writes the last checkpoint, and forgets the shards. What waits for its body is the next owner's to dispatch. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
+    await this.#letGo(hosts);
+    await this.#reader.read();
+  }
+
+  async #letGo(hosts: readonly HostedShard[]): Promise<void> {
     for (const host of hosts) host.leaving = true;
     for (const host of hosts) await host.publishing;
-    await this.#checkpointer.write();
+    await this.#checkpointer.writeOf(hosts);
     for (const host of hosts) {
+      if (host.gone) continue;
       this.#tellEvents(host);
       this.#forget(host);
     }
-    await this.#reader.read();
   }
 
   #forget(host: HostedShard): void {
@@ -279,6 +310,7 @@ export class SchedulerNode {
     host.unserve();
     host.cell.close();
     if (this.#hosted.get(host.core.shard) === host) this.#hosted.delete(host.core.shard);
+    this.#departures.gone();
   }
 
   /** Somebody else owns it, as a fence or a checkpoint said (O2). */
@@ -387,6 +419,7 @@ export class SchedulerNode {
   }
 
   #serve(host: HostedShard, body: Uint8Array, subject: string): Promise<string> {
+    if (subject.endsWith('.prepare')) return Promise.resolve(this.#onPrepare(host));
     if (subject.endsWith('.release')) return this.#onReleaseAsked(host);
     return subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#onGet(host, body);
   }

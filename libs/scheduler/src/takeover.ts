@@ -1,4 +1,4 @@
-import type { ActiveRow, Fence, InboxMessage, ShardHead } from '@belfry/ports';
+import type { ActiveRow, Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
 import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import { Shard, type Interned, type Reconciled } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
@@ -48,7 +48,8 @@ export interface Takeover {
 }
 
 /**
- * Takes shards over, in this order: epoch, fence, rows, surviving work, ownership record, replay; only then does the caller dispatch.
+ * Takes shards over, in this order: epoch, fence, rows beside surviving work and ownership record, replay; only then does the caller
+ * dispatch.
  * `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
  *
  * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
@@ -66,15 +67,14 @@ export async function takeOver(
 ): Promise<Takeover> {
   const incarnation = await env.work.incarnation();
   const claims = await claim(env, shards, seen);
-  const { cores, faulty } = await loadCores(env, interned, claims);
-  const surviving = new Map(
-    await inGroups(shards, 64, async (shard) => [shard, await env.work.surviving(shard)] as const),
-  );
-  if ((await env.work.incarnation()) !== incarnation) {
-    await appendOwnership(env, [...claims.values()], { lost: true }); // R4
-    return { taken: [], again: shards, faulty: new Map() };
-  }
-  const failed = await replay(env, cores, claims, crashes, seen);
+  // While the rows come, the rest goes on: nothing of it depends on them.
+  const [{ cores, faulty }, survivors] = await Promise.all([
+    loadCores(env, interned, claims),
+    announce(env, claims, incarnation),
+  ]);
+  if (survivors === undefined) return { taken: [], again: shards, faulty: new Map() };
+  const { surviving, ends } = survivors;
+  const failed = await replay(env, cores, claims, ends, crashes, seen);
   const taken: TakenShard[] = [];
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
@@ -102,6 +102,28 @@ async function clear(env: Environment, shard: number, { over, mixed }: Reconcile
   if (mixed.length === 0) return;
   const withdrawn = await env.work.withdraw(mixed);
   await giveBack(env, shard, withdrawn.flatMap(takenOf), () => false);
+}
+
+interface Announced {
+  readonly surviving: ReadonlyMap<number, readonly WorkRef[]>;
+  /** Sequences of the ownership records. */
+  readonly ends: ReadonlyMap<number, number>;
+}
+
+/** Lists the surviving work, and appends the ownership records. Undefined when the work stream was lost meanwhile. */
+async function announce(
+  env: Environment,
+  claims: ReadonlyMap<number, Claim>,
+  incarnation: number,
+): Promise<Announced | undefined> {
+  const surviving = new Map(
+    await inGroups([...claims.keys()], 64, async (shard) => [shard, await env.work.surviving(shard)] as const),
+  );
+  if ((await env.work.incarnation()) !== incarnation) {
+    await appendOwnership(env, [...claims.values()], { lost: true }); // R4
+    return undefined;
+  }
+  return { surviving, ends: await appendOwnership(env, [...claims.values()]) }; // R3
 }
 
 interface Claim {
@@ -194,17 +216,17 @@ async function loadCores(
   return { cores, faulty };
 }
 
-/** Appends the ownership records and applies all messages up to them. Returns the shards for which that failed. */
+/** Applies all messages up to the ownership records, at `ends`. Returns the shards for which that failed. */
 async function replay(
   env: Environment,
   cores: ReadonlyMap<number, Shard>,
   claims: ReadonlyMap<number, Claim>,
+  ends: ReadonlyMap<number, number>,
   crashes: Crashes,
   seen: Map<number, number>,
 ): Promise<Set<number>> {
   const shards = [...cores.keys()];
   if (shards.length === 0) return new Set();
-  const ends = await appendOwnership(env, [...claims.values()]);
   const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
   const { firstSeq } = await env.inbox.usage();
   if (first > 1 && firstSeq > first)

@@ -67,7 +67,9 @@ export async function startScheduler(options: {
   beat();
   const placed = Promise.withResolvers<void>();
   let latest: Placement = { term: 0, version: 0, nodes: [], assignment: [] };
+  let onPlaced: () => void = () => undefined;
   const follow = (): void => {
+    onPlaced();
     scheduler.place(watch.isFit ? latest : { ...latest, nodes: [], assignment: [] });
     if (!watch.isFit || latest.nodes.includes(node)) placed.resolve(); // a node with a wrong clock has what it should: nothing
   };
@@ -85,6 +87,19 @@ export async function startScheduler(options: {
     latest = placement;
     follow();
   });
+  /** Resolves when the placement does not name this node any more; soon, when it has no other or no supervisor answers. */
+  const isPlacedElsewhere = async (): Promise<void> => {
+    const names = (): boolean => latest.nodes.includes(node);
+    if (!names() || latest.nodes.length === 1) return;
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, LIMITS.nodeSilentMs);
+      onPlaced = () => {
+        if (names()) return;
+        clearTimeout(late);
+        resolve();
+      };
+    });
+  };
   return {
     status: () => scheduler.status(),
     shards: () => scheduler.shards(),
@@ -93,12 +108,13 @@ export async function startScheduler(options: {
       await scheduler.settle();
     },
     stop: async () => {
-      // The supervisor hears it first, so that the new owners are ready to take over what is released.
+      // The supervisor hears it, and places the shards elsewhere; their new owners come for them.
       leaving = true;
       beat();
+      await isPlacedElsewhere();
+      await scheduler.stop();
       clearInterval(timer);
       await placements.stop();
-      await scheduler.stop();
     },
   };
 }
