@@ -67,6 +67,8 @@ export interface GatewayEnvironment {
   readonly tracer?: Tracer;
   /** Why this node's clock cannot be trusted: then tasks are neither created nor updated here. */
   readonly clockTrouble?: () => string | undefined;
+  /** What this machine calls its time-zone data. */
+  readonly timeZoneVersion?: string;
   /** Asks the shard's owner. Refused `no_owner`: nobody serves the shard at the moment. */
   readonly askShard: (shard: number, op: 'get' | 'schedules', body: string) => Promise<Outcome<Uint8Array, 'no_owner'>>;
   /** Makes the queue's pull consumer if it is not there. Rejects when that cannot be known. */

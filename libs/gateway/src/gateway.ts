@@ -38,6 +38,7 @@ import { Ingest, type IngestMessage, type IngestOutcome } from './ingest.ts';
 import { Pending, type Batch } from './pending.ts';
 import { Reads } from './reads.ts';
 import { schedulesInUse } from './schedules-in-use.ts';
+import { Tzdiff } from './tzdiff.ts';
 import { checkRedelivered, checkResults, finishResult, redeliveredReply } from './results.ts';
 import { Schedules } from './schedules.ts';
 import { Targets } from './targets.ts';
@@ -88,6 +89,7 @@ export class Gateway {
   readonly #ingest: Ingest;
   readonly #calendars: Calendars;
   readonly #aboutSchedules: AboutSchedules;
+  readonly #tzdiff: Tzdiff;
   #slotsDueMs = -Infinity;
   readonly #queues = new Set<string>();
   readonly #operations: ReadonlyMap<string, Operation>;
@@ -110,6 +112,14 @@ export class Gateway {
     this.#aboutSchedules = new AboutSchedules({
       clock,
       defer,
+      calendars: (namespace) => this.#reads.calendars(namespace),
+      schedules: (...question) => schedulesInUse({ shards, askShard, clock, log, wait }, ...question),
+    });
+    this.#tzdiff = new Tzdiff({
+      clock,
+      defer,
+      version: env.timeZoneVersion ?? 'unknown',
+      zoneData: () => this.#reads.zoneData(),
       calendars: (namespace) => this.#reads.calendars(namespace),
       schedules: (...question) => schedulesInUse({ shards, askShard, clock, log, wait }, ...question),
     });
@@ -219,6 +229,10 @@ export class Gateway {
       [
         'schedules.forecast',
         async ({ data, namespace }) => JSON.stringify(await about.forecast(optionalJson(data), namespace)),
+      ],
+      [
+        'schedules.tzdiff',
+        async ({ data, namespace }) => JSON.stringify(await this.#tzdiff.answer(optionalJson(data), namespace)),
       ],
       ['calendars.set', json((value, namespace) => this.#calendars.set(value, namespace))],
       ['calendars.get', json((value, namespace) => this.#calendars.get(value, namespace))],

@@ -104,6 +104,11 @@ export class Reads {
     return this.#query(() => this.#options.queries.calendars(namespace));
   }
 
+  /** The time-zone data that was recorded. @throws Refused */
+  zoneData(): ReturnType<Queries['zoneData']> {
+    return this.#query(() => this.#options.queries.zoneData());
+  }
+
   /** One execution with all its instants; one that no checkpoint has yet is told by its shard. @throws Refused */
   async trace(value: unknown, namespace: string): Promise<Reply<ExecutionView>> {
     const { execution } = objectOf(value, ['execution']);

@@ -11,6 +11,7 @@ import {
   type StoredExecution,
   type StoredSlot,
   type StoredTask,
+  type StoredZoneData,
   type TaskFilter,
 } from '@belfry/ports';
 import { nextFire, parseCanonical, seedOf } from '@belfry/timing';
@@ -93,6 +94,7 @@ export class TestWorld {
   schedules: Omit<Part, 'covers' | 'asOf'> = { items: [], instants: [], leftOut: 0 };
   slots: readonly StoredSlot[] = [];
   facts: Partial<Facts> = {};
+  zoneData: readonly StoredZoneData[] = [];
   taskFilters: TaskFilter[] = [];
   executionFilters: ExecutionFilter[] = [];
   queryError: Error | undefined;
@@ -105,6 +107,7 @@ export class TestWorld {
       shards: options.shards ?? 8,
       inbox: { append: (messages) => this.#append(messages) },
       queries: this.#queries(),
+      timeZoneVersion: '2026c',
       clock: { now: () => this.nowMs, monotonic: () => this.monotonicMs },
       log: { info: log, warn: log, error: log },
       askShard: (...ask) => this.askShard(...ask),
@@ -217,6 +220,10 @@ export class TestWorld {
         guard();
         const none = { task: undefined, life: [], executions: [], owners: [], unwatched: [], recordedSince: 0 };
         return { ...none, asOf: this.nowMs, ...this.facts };
+      },
+      zoneData: async () => {
+        guard();
+        return this.zoneData;
       },
       execution: async (_namespace, task, scheduledAt) => {
         guard();

@@ -31,6 +31,18 @@ export interface StoredSlot {
   readonly tasks: number;
 }
 
+/** Time-zone data as a leading supervisor found it on its machine. */
+export interface StoredZoneData {
+  readonly version: string;
+  readonly digest: string;
+  readonly recordedAt: number;
+  /** What stretch of time it tells of, in seconds since 1970. */
+  readonly fromS: number;
+  readonly untilS: number;
+  /** JSON: by zone, `{"first", "changes": [[at, offset], …]}` in seconds. */
+  readonly zones: string;
+}
+
 /** An execution as stored: over, or still under way. */
 export type StoredExecution =
   | { readonly kind: 'over'; readonly row: HistoryRow; readonly checkpointedAt: number }
@@ -97,4 +109,6 @@ export interface Queries {
   calendars(namespace: string): Promise<{ items: readonly CalendarRow[]; asOf: number }>;
   /** Of live tasks; up to `limit`, those of most tasks first. */
   slots(limit: number): Promise<readonly StoredSlot[]>;
+  /** The latest recorded first. */
+  zoneData(): Promise<readonly StoredZoneData[]>;
 }

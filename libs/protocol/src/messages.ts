@@ -388,6 +388,39 @@ export interface ForecastReply {
   readonly asOf: string;
 }
 
+/** `schedules.tzdiff`: which fires of stored tasks move with the time-zone data. */
+export interface TzdiffRequest {
+  /** A version that was recorded, such as `2026b`; default: the latest other than the present. */
+  readonly from?: string;
+}
+
+export interface TzdiffReply {
+  /** What is compared with; absent when no other data has been recorded. */
+  readonly from?: { readonly version: string; readonly recordedAt: string };
+  readonly to: { readonly version: string };
+  /** Up to this instant. */
+  readonly until: string;
+  /** Zones whose clocks differ. */
+  readonly zones: readonly string[];
+  /** Those whose next fires move first, then by the instant; up to 1,000. */
+  readonly items: readonly {
+    readonly schedule: { readonly [field: string]: unknown };
+    /** Tasks that have it, and the ids of some of them. */
+    readonly tasks: number;
+    readonly ids: readonly string[];
+    /** The first fire that differs: what it was, and what it is; null for none. */
+    readonly was: string | null;
+    readonly is: string | null;
+    /** Whether that is the next fire. */
+    readonly next: boolean;
+  }[];
+  /** Tasks whose fires move. */
+  readonly moved: number;
+  /** Tasks that were not looked at. */
+  readonly leftOut: number;
+  readonly asOf: string;
+}
+
 /** `executions.finish`: one, or `{"items": […]}` of up to 1,000. */
 export interface FinishRequest {
   readonly execution: ExecutionId;

@@ -23,7 +23,7 @@ export const EXECUTION_OPS = ['finish', 'redelivered', 'trace'] as const;
 export type ExecutionOp = (typeof EXECUTION_OPS)[number];
 export const CALENDAR_OPS = ['set', 'get', 'list'] as const;
 export type CalendarOp = (typeof CALENDAR_OPS)[number];
-export const SCHEDULE_OPS = ['preview', 'lint', 'forecast'] as const;
+export const SCHEDULE_OPS = ['preview', 'lint', 'forecast', 'tzdiff'] as const;
 export type ScheduleOp = (typeof SCHEDULE_OPS)[number];
 export const WORKER_OPS = ['subscribe'] as const;
 

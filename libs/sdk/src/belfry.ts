@@ -10,6 +10,8 @@ import {
   type EventType,
   type ForecastReply,
   type ForecastRequest,
+  type TzdiffReply,
+  type TzdiffRequest,
   type ExecutionView,
   type ExplainReply,
   type ExplainRequest,
@@ -108,6 +110,12 @@ export class Belfry implements AsyncDisposable {
   /** How many fires of stored tasks come in each second of an hour, minute of a day (the default), or hour of 31 days. */
   async forecast(window: NonNullable<ForecastRequest['window']> = 'day'): Promise<ForecastReply> {
     return await this.#requester.request<ForecastReply>(subjects.schedules(this.namespace, 'forecast'), { window });
+  }
+
+  /** Which fires of stored tasks move with the time-zone data: from what was recorded (by default, the latest other) to the servers' own. */
+  async tzdiff(from?: string): Promise<TzdiffReply> {
+    const request: TzdiffRequest = from === undefined ? {} : { from };
+    return await this.#requester.request<TzdiffReply>(subjects.schedules(this.namespace, 'tzdiff'), request);
   }
 
   /**

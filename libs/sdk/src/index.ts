@@ -36,6 +36,7 @@ export type {
   ExplainReply,
   ExplainRequest,
   ForecastReply,
+  TzdiffReply,
   HistoryReply,
   HistoryRequest,
   LifecycleEvent,

@@ -16,6 +16,7 @@ const NO_QUERIES: Queries = {
   explain: () => Promise.reject(new Error('not simulated')),
   calendars: () => Promise.resolve({ items: [], asOf: 0 }),
   slots: () => Promise.resolve([]),
+  zoneData: () => Promise.resolve([]),
 };
 
 /** A gateway's process: the production gateway, with what the program gives it. */

@@ -23,15 +23,18 @@ interface Written {
   readonly slot?: number;
 }
 
-/** Reads `canonical` back. Throws for any other text, and for a zone that this machine does not know. */
-export function parseCanonical(text: string): Schedule {
+/** Where a schedule's zone comes from: this machine's data, or data that was recorded. */
+type Zones = (name: string) => Zone | undefined;
+
+/** Reads `canonical` back. Throws for any other text, and for a zone that is not known. */
+export function parseCanonical(text: string, zones: Zones = findZone): Schedule {
   const body = text.slice(1);
   if (/^a\d{1,15}$/.test(text)) return new AtSchedule(Number(body));
   const every = /^e([1-9]\d{0,14})(?:@(\d{1,15}))?$/.exec(text);
   if (every !== null) return new EverySchedule(Number(every[1]), every[2] === undefined ? undefined : Number(every[2]));
-  if (text.startsWith('s{')) return composed(text, JSON.parse(body) as Written);
+  if (text.startsWith('s{')) return composed(text, JSON.parse(body) as Written, zones);
   const end = body.lastIndexOf(';');
-  const zone = text.startsWith('c') && end >= 0 ? zoneOf(body.slice(end + 1), text) : unreadable(text);
+  const zone = text.startsWith('c') && end >= 0 ? zoneOf(body.slice(end + 1), text, zones) : unreadable(text);
   const { rule, canonical } = parseCron(body.slice(0, end));
   return new CronSchedule(canonical, zone, rule);
 }
@@ -48,13 +51,13 @@ function withoutSlot(text: string): string {
   return JSON.stringify(slot === undefined && since === undefined ? { ...rest, until } : rest);
 }
 
-function composed(text: string, written: Written): ComposedSchedule {
+function composed(text: string, written: Written, zones: Zones): ComposedSchedule {
   const { c = [], e, b } = written;
   if ((c.length === 0) === (e === undefined)) unreadable(text);
   const schedule = new ComposedSchedule({
     crons: c.map((cron) => ({ text: cron, rule: parseCron(cron).rule })),
     period: e === undefined ? undefined : { months: e[0], days: e[1], ms: e[2] },
-    zone: zoneOf(written.z ?? 'UTC', text),
+    zone: zoneOf(written.z ?? 'UTC', text, zones),
     zoned: written.z !== undefined,
     anchorMs: written.a,
     startMs: written.from,
@@ -73,8 +76,8 @@ function composed(text: string, written: Written): ComposedSchedule {
   return schedule.canonical === text ? schedule : unreadable(text);
 }
 
-function zoneOf(name: string, text: string): Zone {
-  return findZone(name) ?? unreadable(text);
+function zoneOf(name: string, text: string, zones: Zones): Zone {
+  return zones(name) ?? unreadable(text);
 }
 
 function unreadable(text: string): never {

@@ -34,3 +34,16 @@ export { Forecast, type ForecastTasks } from './forecast.ts';
 export { readInstant } from './instant.ts';
 export { lint, type LintCode, type LintWarning } from './lint.ts';
 export { localText, nextFires, preview, zoneOf, type PreviewedFire } from './preview.ts';
+export {
+  differences,
+  digestOf,
+  intlName,
+  movedFire,
+  recordedZones,
+  recordZone,
+  zoneNames,
+  type MovedFire,
+  type ZoneRecord,
+  type ZoneRecords,
+} from './zone-record.ts';
+export { findZone } from './zones.ts';

@@ -39,15 +39,19 @@ interface Window {
   readonly offsets: readonly number[];
 }
 
+/** Seconds east of UTC at an instant in seconds since 1970. */
+type Offsets = (instant: number) => number;
+
 /** The offsets of one zone. */
 export class Zone {
   readonly name: string;
-  readonly #format: Intl.DateTimeFormat | undefined;
+  readonly #ask: Offsets | undefined;
   readonly #windows: (Window | undefined)[] = [];
 
-  constructor(name: string, format: Intl.DateTimeFormat) {
+  /** @param ask where the offsets come from; undefined for UTC */
+  constructor(name: string, ask: Offsets | undefined) {
     this.name = name;
-    this.#format = name === 'UTC' ? undefined : format;
+    this.#ask = ask;
   }
 
   /** Seconds east of UTC at an instant in seconds since 1970. */
@@ -59,7 +63,7 @@ export class Zone {
 
   /** Writes the span that holds the instant (whole seconds, from 1970 to the year 9999) into `span`. */
   span(instant: number, span: OffsetSpan): void {
-    if (this.#format === undefined) {
+    if (this.#ask === undefined) {
       setSpan(span, -Infinity, -Infinity, Infinity, 0, 0);
       return;
     }
@@ -70,7 +74,7 @@ export class Zone {
       shift = (index - folded) * WINDOW_S;
       index = folded;
     }
-    const { first, starts, offsets } = this.#windows[index] ?? this.#fill(this.#format, index);
+    const { first, starts, offsets } = this.#windows[index] ?? this.#fill(this.#ask, index);
     const at = instant - shift;
     let next = 0;
     while (next < starts.length && (starts[next] as number) <= at) next++;
@@ -84,21 +88,21 @@ export class Zone {
     }
   }
 
-  #fill(format: Intl.DateTimeFormat, index: number): Window {
+  #fill(ask: Offsets, index: number): Window {
     const end = (index + 1) * WINDOW_S;
     let from = index * WINDOW_S - LEAD_S;
-    let offset = askIntl(format, from);
+    let offset = ask(from);
     const first = offset;
     const starts: number[] = [];
     const offsets: number[] = [];
     while (from < end) {
       const to = Math.min(from + PROBE_S, end);
-      const later = askIntl(format, to);
+      const later = ask(to);
       if (later !== offset) {
-        const change = firstChange(format, from, to, offset);
+        const change = firstChange(ask, from, to, offset);
         // Probes reach to the next window's first second; what changes there is that window's.
         if (change >= end) break;
-        offset = askIntl(format, change);
+        offset = ask(change);
         starts.push(change);
         offsets.push(offset);
         from = change;
@@ -134,7 +138,8 @@ function makeZone(name: string): Zone | undefined {
     return undefined;
   }
   const canonical = canonicalName(name, format.resolvedOptions().timeZone);
-  return canonical === name ? new Zone(name, format) : findZone(canonical);
+  if (canonical !== name) return findZone(canonical);
+  return new Zone(name, name === 'UTC' ? undefined : (instant) => askIntl(format, instant));
 }
 
 /** A zone whose city, or whole name, is what someone wrote as `name`. */
@@ -178,12 +183,12 @@ function askIntl(format: Intl.DateTimeFormat, instant: number): number {
 }
 
 /** The first second in (from, to] whose offset is another than `offset`, which holds at `from` and not at `to`. */
-function firstChange(format: Intl.DateTimeFormat, from: number, to: number, offset: number): number {
+function firstChange(ask: Offsets, from: number, to: number, offset: number): number {
   let low = from;
   let high = to;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    if (askIntl(format, middle) === offset) low = middle;
+    if (ask(middle) === offset) low = middle;
     else high = middle;
   }
   return high;

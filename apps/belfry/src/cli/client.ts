@@ -20,6 +20,7 @@ import type {
   TaskSpec,
   TaskView,
   WireError,
+  TzdiffReply,
 } from '@belfry/protocol';
 
 /** A message that ingest refused, as the retained stream holds it. */
@@ -53,6 +54,7 @@ export interface CliClient {
     options: { readonly after?: number; readonly count?: number },
   ): Promise<PreviewReply>;
   forecast(window: 'hour' | 'day' | 'month'): Promise<ForecastReply>;
+  tzdiff(from?: string): Promise<TzdiffReply>;
   /** Oldest first, after `after`. */
   rejected(limit: number, after: number): Promise<readonly RejectedMessage[]>;
   /** Until the signal aborts. */

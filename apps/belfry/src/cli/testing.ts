@@ -53,6 +53,7 @@ export function memoryClient(
     calendars: { set: unexpected, get: unexpected, list: unexpected },
     preview: unexpected,
     forecast: unexpected,
+    tzdiff: unexpected,
     history: unexpected,
     trace: unexpected,
     explain: unexpected,

@@ -41,6 +41,7 @@ export async function startGateway(options: {
     queries: platform.postgres.queries,
     clock: watch.clock,
     clockTrouble: () => watch.trouble(),
+    timeZoneVersion: process.versions['tz'] ?? 'unknown',
     log,
     metrics: metrics.gateway,
     tracer: gatewayTracer(),

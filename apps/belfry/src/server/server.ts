@@ -15,6 +15,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { tellPresence } from './operators/process-presence.ts';
 import { VERSION } from './version.ts';
 import { startTracing } from './tracing.ts';
+import { ZoneWatch } from './zone-watch.ts';
 
 export { ROLES };
 
@@ -122,6 +123,13 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
   let supervisor: SupervisorRole | undefined;
   if (wanted.includes('supervisor')) {
     const housekeeping = new Housekeeping(platform, watch.clock, log);
+    const zones = new ZoneWatch({
+      version: process.versions['tz'] ?? 'unknown',
+      clock: watch.clock,
+      log,
+      stored: () => platform.postgres.queries.zoneData(),
+      record: (data) => platform.postgres.recordZoneData(data),
+    });
     supervisor = new SupervisorRole({
       node,
       shards: platform.shards,
@@ -130,7 +138,10 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
       messenger: platform.messenger,
       clock: watch.clock,
       log,
-      housekeeping: () => housekeeping.round(),
+      housekeeping: async () => {
+        await housekeeping.round();
+        await zones.round();
+      },
     });
     const leads = supervisor;
     metrics.gauge('belfry_supervisor_leads', () => (leads.leads ? 1 : 0));

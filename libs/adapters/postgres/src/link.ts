@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { StoredZoneData } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 
 import { PostgresCheckpointStore } from './checkpoint-store.ts';
@@ -10,6 +11,7 @@ import { migrate } from './migrations.ts';
 import { ensurePartitions, type PartitionChanges } from './partitions.ts';
 import { PostgresQueries } from './queries.ts';
 import { Sessions } from './sessions.ts';
+import { recordZoneData } from './zone-data.ts';
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
@@ -105,6 +107,10 @@ export class PostgresLink implements AsyncDisposable {
   /** Makes the history's coming day partitions and drops the old. */
   ensurePartitions(nowMs: number): Promise<PartitionChanges> {
     return this.#maintenance.use((session) => ensurePartitions(session, nowMs));
+  }
+
+  recordZoneData(data: StoredZoneData): Promise<void> {
+    return this.#maintenance.use((session) => recordZoneData(session, data));
   }
 
   /** Every message of the inbox up to here is in every shard's checkpoint. */

@@ -5,6 +5,7 @@ import { calendars } from './migrations/0003-calendars.ts';
 import { slots } from './migrations/0004-slots.ts';
 import { ledger } from './migrations/0005-ledger.ts';
 import { explain } from './migrations/0006-explain.ts';
+import { zoneData } from './migrations/0007-zone-data.ts';
 import type { Session } from './sessions.ts';
 
 /** Forward only: what is released is never edited, only followed by the next number. */
@@ -15,6 +16,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly name: string; re
   { version: 4, name: 'slots', sql: slots },
   { version: 5, name: 'ledger', sql: ledger },
   { version: 6, name: 'explain', sql: explain },
+  { version: 7, name: 'zone-data', sql: zoneData },
 ];
 
 /** Advisory locks of Belfry in its database; the first number is the same for all of them ("bel"). */

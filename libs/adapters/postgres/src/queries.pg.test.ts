@@ -311,4 +311,20 @@ describe('queries', () => {
     const elsewhere = await queries.explain('other', row.id, shard, { fromMs: 0, toMs: T0 + 9_000 }, 100);
     expect(elsewhere).toMatchObject({ task: undefined, life: [], executions: [] });
   });
+
+  it('tell what time-zone data was recorded, the latest first, and not without end', async () => {
+    const { link } = installed;
+    const data = { version: '2026a', digest: 'a', recordedAt: T0, fromS: 1, untilS: 2, zones: '{}' };
+    await link.recordZoneData(data);
+    await link.recordZoneData({ ...data, version: '2026b', recordedAt: T0 + 1 });
+    await link.recordZoneData({ ...data, digest: 'b', recordedAt: T0 + 2 });
+    await link.recordZoneData({ ...data, recordedAt: T0 + 3, zones: 'ignored' });
+    const read = async (): Promise<string[]> =>
+      (await link.queries.zoneData()).map(({ version, digest }) => `${version} ${digest}`);
+    expect(await read()).toEqual(['2026a a', '2026a b', '2026b a']);
+    expect((await link.queries.zoneData())[0]).toEqual({ ...data, recordedAt: T0 + 3 });
+    for (let n = 0; n < 25; n++) await link.recordZoneData({ ...data, version: `x${n}`, recordedAt: T0 + 10 + n });
+    expect(await read()).toHaveLength(20);
+    expect((await read())[0]).toBe('x24 a');
+  });
 });

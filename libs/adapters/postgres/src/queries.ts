@@ -7,6 +7,7 @@ import type {
   StoredExecution,
   StoredSlot,
   StoredTask,
+  StoredZoneData,
   TaskFilter,
 } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
@@ -17,6 +18,7 @@ import { QueryTooWide, sqlState } from './errors.ts';
 import { readLife, readShardFacts } from './explain.ts';
 import { unpackPayload } from './payload.ts';
 import { ACTIVE_STATES, ENDED_STATES, HISTORY_STATES } from './rows.ts';
+import { readZoneData } from './zone-data.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { activeRow, type ActiveColumns } from './task-loader.ts';
 
@@ -112,6 +114,10 @@ export class PostgresQueries implements Queries {
       );
       return rows;
     });
+  }
+
+  zoneData(): Promise<readonly StoredZoneData[]> {
+    return this.#read((session) => readZoneData(session));
   }
 
   /** One snapshot for all of it: an execution that ends meanwhile is found once, not twice or never. */

@@ -5,6 +5,7 @@ import { answersTo } from '../preview-batch.ts';
 import { forecast } from './forecast.ts';
 import { lint } from './lint.ts';
 import { preview } from './preview.ts';
+import { tzdiff } from './tzdiff.ts';
 
 async function batch(...lines: string[]): Promise<Record<string, unknown>[]> {
   const { cli, documents } = testCli(memoryClient(), { stdin: lines.join('\n') });
@@ -89,6 +90,54 @@ describe('schedule forecast', () => {
     expect(lines[1]).toMatch(/2027-01-01 00:00:00 +139 +50 +█{40}/);
     expect(lines[2]).toMatch(/2027-01-01 01:00:00 +50 +50 +█{14}$/);
     expect(stderr()).toContain('12 tasks, as of 2027-01-01T00:00:00.000Z; 3 tasks are left out');
+  });
+});
+
+describe('schedule tzdiff', () => {
+  const reply = {
+    from: { version: '2026b', recordedAt: '2026-11-01T00:00:00.000Z' },
+    to: { version: '2026c' },
+    until: '2032-01-01T00:00:00.000Z',
+    zones: ['America/Vancouver'],
+    items: [
+      {
+        schedule: { cron: '0 9 * * *', timezone: 'America/Vancouver' },
+        tasks: 12,
+        ids: ['0190a'],
+        was: '2026-11-27T17:00:00.000Z',
+        is: '2026-11-27T16:00:00.000Z',
+        next: true,
+      },
+    ],
+    moved: 12,
+    leftOut: 0,
+    asOf: '2026-11-27T00:00:00.000Z',
+  };
+
+  it('lists schedules with what moves', async () => {
+    const asked: unknown[] = [];
+    const client = { ...memoryClient(), tzdiff: async (from?: string) => (asked.push(from), reply) };
+    const { cli, stdout, stderr } = testCli(client);
+    await tzdiff(cli, { from: '2026b' });
+    expect(asked).toEqual(['2026b']);
+    expect(stdout()).toMatch(
+      /^SCHEDULE +TASKS +WAS +IS +SOME TASKS\n0 9 \* \* \* America\/Vancouver +12 .*next fire +0190a\n$/,
+    );
+    expect(stderr()).toContain('12 tasks move from 2026b');
+    expect(stderr()).toContain('clocks differ in America/Vancouver');
+  });
+
+  it('says that there is nothing to compare with', async () => {
+    const { from: _, ...none } = reply;
+    const { cli, stdout, stderr } = testCli({
+      ...memoryClient(),
+      tzdiff: async () => ({ ...none, items: [], moved: 0 }),
+    });
+    await tzdiff(cli, {});
+    expect([stdout(), stderr()]).toEqual([
+      '',
+      expect.stringContaining('no time-zone data other than the present 2026c'),
+    ]);
   });
 });
 

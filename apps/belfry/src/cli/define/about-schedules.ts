@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import type { ForecastOptions } from '../commands/forecast.ts';
 import type { LintOptions } from '../commands/lint.ts';
 import type { PreviewOptions } from '../commands/preview.ts';
+import type { TzdiffOptions } from '../commands/tzdiff.ts';
 import type { CommonOptions, Run } from '../main.ts';
 import { wholeNumber, withCommon } from '../program.ts';
 import { withScheduleFlags } from './schedule-flags.ts';
@@ -51,6 +52,15 @@ export function addAboutSchedules(schedule: Command, run: Run): void {
   withCommon(forecast).action((_options, command: Command) => {
     const options = command.optsWithGlobals<ForecastOptions & CommonOptions>();
     return run(options, async (cli) => (await import('../commands/forecast.ts')).forecast(cli, options));
+  });
+  const tzdiff = schedule
+    .command('tzdiff')
+    .description('tasks whose fires move with the time-zone data, after an upgrade of it')
+    .option('--from <version>', 'compare with this recorded version (default: the latest other than the present)')
+    .addHelpText('after', '\nExamples:\n  belfry schedule tzdiff\n  belfry schedule tzdiff --from 2026b --json');
+  withCommon(tzdiff).action((_options, command: Command) => {
+    const options = command.optsWithGlobals<TzdiffOptions & CommonOptions>();
+    return run(options, async (cli) => (await import('../commands/tzdiff.ts')).tzdiff(cli, options));
   });
   const lint = withScheduleFlags(
     schedule.command('lint').description('what may not be meant as it stands in a schedule'),
