@@ -4,7 +4,7 @@ import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
 import type { ClockWatch } from './clock-watch.ts';
-import { Hearing } from './hearing.ts';
+import type { Hearing } from './hearing.ts';
 import type { Metrics } from './metrics.ts';
 import type { Platform } from './platform.ts';
 import { untilSetUp } from './set-up.ts';
@@ -23,11 +23,12 @@ export interface SchedulerRole {
 export async function startScheduler(options: {
   readonly platform: Platform;
   readonly watch: ClockWatch;
+  readonly hearing: Hearing;
   readonly node: string;
   readonly metrics: Metrics;
   readonly log: Log;
 }): Promise<SchedulerRole> {
-  const { platform, watch, node, metrics, log } = options;
+  const { platform, watch, hearing, node, metrics, log } = options;
   const { messenger } = platform;
   const scheduler = new SchedulerNode(
     {
@@ -52,13 +53,7 @@ export async function startScheduler(options: {
   });
   gauges(metrics, scheduler);
   let leaving = false;
-  const hearing = new Hearing({
-    ask: () => messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', LIMITS.nodeDeafMs),
-    monotonic: () => watch.clock.monotonic(),
-    deafMs: LIMITS.nodeDeafMs,
-  });
   const beat = (): void => {
-    void hearing.look();
     if (hearing.isDeaf && !leaving) return; // so that it is taken for dead: what is sent now could wait in the connection for long
     const goes = leaving || !watch.isFit;
     messenger.tell(subjects.nodeHeartbeat, nodeHeartbeat(node, scheduler.status().owned, goes, watch.clock.wall()));

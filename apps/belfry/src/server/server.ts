@@ -1,7 +1,8 @@
 import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
-import { checkLimits, LIMITS, ROLES, type Role } from '@belfry/protocol';
+import { checkLimits, LIMITS, ROLES, subjects, type Role } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
+import { Hearing } from './hearing.ts';
 import { openHttp, type HttpDoor } from './http.ts';
 import { createLog, type LogFormat } from './log.ts';
 import { Metrics } from './metrics.ts';
@@ -69,8 +70,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const metrics = new Metrics();
   const watch = new ClockWatch({ clock, node, platform, metrics, log });
   await watch.start();
-  const roles = await startRoles(options.roles, { platform, watch, node, metrics, log });
   const { messenger } = platform;
+  const hearing = new Hearing({
+    ask: () => messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', LIMITS.nodeDeafMs),
+    monotonic: () => clock.monotonic(),
+    deafMs: LIMITS.nodeDeafMs,
+  });
+  const listening = setInterval(() => void hearing.look(), LIMITS.nodeHeartbeatMs).unref();
+  const roles = await startRoles(options.roles, { platform, watch, hearing, node, metrics, log });
   const { scheduler } = roles;
   const endPresence = tellPresence({ node, roles: options.roles, version: VERSION, messenger, watch, scheduler });
   let http: HttpDoor;
@@ -83,6 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
   } catch (error) {
     watch.stop();
+    clearInterval(listening);
     endPresence();
     await stopRoles(roles, platform, log);
     throw error;
@@ -96,6 +104,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
       watch.stop();
+      clearInterval(listening);
       stopping ??= stopRoles(roles, platform, log, endPresence).then(() => http.close());
       return stopping;
     },
@@ -111,13 +120,14 @@ interface Roles {
 interface Surroundings {
   readonly platform: Platform;
   readonly watch: ClockWatch;
+  readonly hearing: Hearing;
   readonly node: string;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
 async function startRoles(wanted: readonly Role[], surroundings: Surroundings): Promise<Roles> {
-  const { platform, watch, node, metrics, log } = surroundings;
+  const { platform, watch, hearing, node, metrics, log } = surroundings;
   const scheduler = wanted.includes('scheduler') ? await startScheduler(surroundings) : undefined;
   const gateway = wanted.includes('gateway') ? await startGateway(surroundings) : undefined;
   let supervisor: SupervisorRole | undefined;
@@ -137,6 +147,7 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
       placements: platform.placements,
       messenger: platform.messenger,
       clock: watch.clock,
+      isDeaf: () => hearing.isDeaf,
       log,
       housekeeping: async () => {
         await housekeeping.round();

@@ -41,6 +41,7 @@ function start(
   leases = new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 20_000 }),
   node = 'one',
   tell: Messenger['tell'] = () => undefined,
+  isDeaf = false,
 ) {
   const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
   const listeners = new Map<string, (body: Uint8Array, subject: string) => void>();
@@ -63,6 +64,7 @@ function start(
     messenger,
     clock,
     log,
+    isDeaf: () => isDeaf,
     housekeeping: () => Promise.resolve(),
   });
   role.start();
@@ -89,6 +91,22 @@ describe('the supervisor', () => {
     await vi.waitFor(() => expect(placements.written.at(-1)?.nodes.length).toBe(4), PATIENCE);
     expect(placements.most).toBe(1);
     expect(role.leads).toBe(true);
+  });
+
+  it('does not tell that it leads while it hears nothing: a stand-by that hears others leads', async () => {
+    const placements = new ShakyPlacements();
+    const leases = new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 600_000 });
+    let deliver: (subject: string, text: string) => void = () => undefined;
+    const deaf = start(placements, leases, 'one', (subject, body) => deliver(subject, String(body)), true);
+    await vi.waitFor(() => expect(deaf.role.leads).toBe(true), PATIENCE);
+    const second = start(placements, leases, 'two');
+    deliver = second.hear;
+    const others = setInterval(() => second.beat('a'), 100);
+    try {
+      await vi.waitFor(() => expect(second.role.leads).toBe(true), PATIENCE);
+    } finally {
+      clearInterval(others);
+    }
   });
 
   it('tells while it leads, and a stand-by that hears it leaves its lease alone; once it is silent, the stand-by leads', async () => {

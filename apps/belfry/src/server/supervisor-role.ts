@@ -20,6 +20,8 @@ export interface SupervisorRoleOptions {
   readonly placements: PlacementStore;
   readonly messenger: Messenger;
   readonly clock: Clock;
+  /** Whether nothing of the broker is heard: one that tells that it leads, and hears nothing, keeps others from leading. */
+  readonly isDeaf: () => boolean;
   readonly log: Log;
   /** What only a leader does, once a minute: trimming, partitions. */
   readonly housekeeping: () => Promise<void>;
@@ -222,8 +224,8 @@ export class SupervisorRole {
   }
 
   #tellLead(): void {
-    const { clock, messenger } = this.#options;
-    if (this.#lease === undefined || clock.monotonic() >= this.#trustedUntil) return;
+    const { clock, isDeaf, messenger } = this.#options;
+    if (isDeaf() || this.#lease === undefined || clock.monotonic() >= this.#trustedUntil) return;
     messenger.tell(subjects.leaderHeartbeat, JSON.stringify({ term: this.#lease.term })); // Q4
   }
 
