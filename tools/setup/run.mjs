@@ -25,6 +25,7 @@ const COMMANDS = {
   start: [[PROGRAM, 'dev']],
   belfry: [[PROGRAM]],
   bench: [['tools/bench/main.ts']],
+  sim: [['tools/sim/main.ts']],
   chaos: [['tools/chaos/main.ts']],
   test: [
     ['tsc', '-p', 'tsconfig.json'],

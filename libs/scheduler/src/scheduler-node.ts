@@ -25,6 +25,7 @@ import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { countCrash, takeOver, type Crashes } from './takeover.ts';
+import { StreamAudit } from './stream-audit.ts';
 import { Tallies } from './tallies.ts';
 import { Turns } from './turns.ts';
 
@@ -63,6 +64,7 @@ export class SchedulerNode {
   readonly #reader: InboxReader;
   readonly #replies: ReplyOutbox;
   readonly #adrift = new Adrift();
+  readonly #audit: StreamAudit;
   readonly #turns: Turns;
   readonly #departures: Departures;
   readonly #completeness: Completeness;
@@ -91,6 +93,9 @@ export class SchedulerNode {
     this.#bodies = new Bodies(env.store, env.log, env.timers);
     this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
+    this.#audit = new StreamAudit(env.work, env.log, ({ core }) =>
+      this.#adrift.add(core, env.clock.monotonic(), new Set()),
+    );
     this.#completeness = new Completeness(env.log);
     this.#tallies = new Tallies(env, () => this.#hosted.values());
     const node = {
@@ -462,7 +467,8 @@ export class SchedulerNode {
     this.#demand.expire(nowMs);
     void this.#dispatcher.checkInbox();
     this.#prefetch();
-    void this.#giveBack(this.#adrift.expire(nowMs));
+    void this.#giveBack(this.#adrift.expire(nowMs, (core) => this.#hosted.get(core.shard)?.core === core));
+    if (this.#incarnation > 0) void this.#audit.round([...this.#hosted.values()]);
     if (this.#missing().length > 0) void this.settle();
   }
 

@@ -121,6 +121,37 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
+  it('and a worker asked about what it has, that stays adrift for the next owner', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await lose();
+    // The message was on its way to another worker when the stream was lost.
+    const asked = await cluster.send(1, { k: 'redelivered', c: 0, x: execution, ns: 'acme', a: 1, w: 'w', n: 2 });
+    expect(asked).toEqual({ ok: true, status: 'run', attempt: 2 });
+    await cluster.checkpoint();
+    first.kill();
+    await cluster.startOwner('b');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    cluster.silence('w');
+    await cluster.worker('other', 10);
+    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
+    expect(await cluster.inStream()).toEqual([`${execution}.3`]);
+  });
+
+  it('and the node stood still, what was said meanwhile still counts', async () => {
+    await cluster.startOwner();
+    await runningOne();
+    await cluster.checkpoint();
+    await lose();
+    await cluster.seconds(2);
+    // It wakes up after longer than a lease, and looks at the time before it reads what the worker said.
+    cluster.elapsedMs += 2 * LIMITS.lostContactMs;
+    await vi.advanceTimersByTimeAsync(1_500);
+    await cluster.seconds(2);
+    expect(await cluster.inStream()).toEqual([]);
+  });
+
   it('is known to the next owner, when the one that found it out died before its first checkpoint', async () => {
     const first = await cluster.startOwner('a');
     const execution = await runningOne();
@@ -134,6 +165,27 @@ describe('when the work stream is lost', () => {
     await cluster.until(() => cluster.calls.includes('b store.load'), 'the second owner has its fences');
     second.kill();
     await cluster.startOwner('c');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
+
+  it('is known to the next attempt, when it came while fences were asked for, and the takeover then failed', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    first.kill();
+    const second = await cluster.start('b');
+    // The stream is lost, and made anew by another, after the old one has told of its fences; nothing can be listed in it then.
+    const { takeEpochs } = cluster.store;
+    vi.spyOn(cluster.store, 'takeEpochs').mockImplementationOnce(async (...args) => {
+      cluster.work.lose();
+      await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+      return await takeEpochs.apply(cluster.store, args);
+    });
+    vi.spyOn(cluster.work, 'surviving').mockRejectedValueOnce(new Error('no answer'));
+    cluster.tellPlacement([second, second, second, second]);
+    await cluster.until(() => second.owned.length === 4, 'all shards are taken over');
     await cluster.seconds(3);
     expect(await cluster.inStream()).toEqual([]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });

@@ -67,6 +67,11 @@ export async function takeOver(
 ): Promise<Takeover> {
   const incarnation = await env.work.incarnation();
   const claims = await claim(env, shards, seen);
+  if ([...claims.values()].some(({ fence }) => fence.incarnation !== incarnation)) {
+    // The stream was lost while fences were asked for: those that stand in the new one must not hide it, whatever comes next.
+    await appendOwnership(env, [...claims.values()], { lost: true }); // R4
+    return { taken: [], again: shards, faulty: new Map() };
+  }
   // While the rows come, the rest goes on: nothing of it depends on them.
   const [{ cores, faulty }, survivors] = await Promise.all([
     loadCores(env, interned, claims),

@@ -82,6 +82,8 @@ export class Model implements Observer, Witness {
   readonly #runs = new Map<string, Runs>();
   readonly #attempts = new Set<string>();
   readonly #stored = new Set<string>();
+  /** Executions with a result, or whose shard was asked about. */
+  readonly #told = new Set<string>();
   /** When each scheduler last heard that an execution runs; kept where work streams get lost. */
   readonly #heard = new Map<string, Map<Process, number>>();
   /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
@@ -188,9 +190,14 @@ export class Model implements Observer, Witness {
           updated.storedAt ??= timestamp;
         } else if (record.k === 'cancel') {
           this.#task(record.id).cancelStoredAt ??= timestamp;
+        } else if (record.k === 'redelivered') {
+          this.#told.add(record.x); // what was lost may get a message of its own
         } else if (record.k === 'result') {
-          this.#stored.add(`${record.x}.${record.a}`);
-          if (record.o === 'returned' && record.w === '') this.#givenBack(record.x, record.a);
+          const attempt = `${record.x}.${record.a}`;
+          if (record.o === 'returned' && record.w === '' && !this.#stored.has(attempt))
+            this.#givenBack(record.x, record.a);
+          this.#stored.add(attempt);
+          this.#told.add(record.x);
         }
       }
     }
@@ -218,7 +225,12 @@ export class Model implements Observer, Witness {
     const attempts = items.flatMap((item) => item.attempts);
     for (const { execution, attempt } of attempts) {
       this.#checkDispatch(execution, attempt, by);
-      this.#unsaved.set(`${execution}.${attempt}`, fence.shard);
+      const key = `${execution}.${attempt}`;
+      if (this.#forgotten.delete(key)) {
+        this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
+        this.#attempts.delete(key);
+      }
+      this.#unsaved.set(key, fence.shard);
     }
     this.#trace(
       `publish ${fence.shard} ${fence.epoch} ${attempts.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
@@ -247,6 +259,14 @@ export class Model implements Observer, Witness {
     for (const { execution } of attempts) {
       this.#runsOf(execution).excuses++;
       this.#trace(`lease expired ${execution}`);
+    }
+  }
+
+  acknowledged({ attempts }: WorkRef): void {
+    for (const { execution, attempt } of attempts) {
+      const { task, scheduledAt } = this.#fire(execution);
+      if (task.over.has(scheduledAt) || task.cancelStoredAt !== undefined || this.#told.has(execution)) continue;
+      this.#broken('acknowledged', `${execution}.${attempt} was acknowledged, and no result of it is in the inbox`);
     }
   }
 
@@ -289,7 +309,6 @@ export class Model implements Observer, Witness {
     else if (state === 'dead') this.#checkDead(execution, row);
     else if (state === 'skipped') this.#broken('skipped', `${execution} was skipped`);
     else if (task.cancelStoredAt === undefined) this.#broken('state', `${execution} ended as ${state}`);
-    this.#runs.delete(execution);
     this.#heard.delete(execution);
   }
   readonly #overOnce = new Map<string, HistoryRow>();
@@ -335,14 +354,13 @@ export class Model implements Observer, Witness {
     const { task, scheduledAt } = this.#fire(execution);
     this.executions++;
     const key = `${execution}.${attempt}`;
-    if (this.#forgotten.delete(key))
-      this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
-    else if (this.#attempts.has(key)) this.#broken('doubled', `${key} was run twice`);
+    if (this.#attempts.has(key)) this.#broken('doubled', `${key} was run twice`);
     this.#attempts.add(key);
-    if (task.cancelAckedAt !== undefined && !task.running.has(execution))
+    const runs = this.#runsOf(execution);
+    // One that was silent past its lease may start what is long over.
+    if (task.cancelAckedAt !== undefined && !task.running.has(execution) && runs.excuses === 0)
       this.#broken('cancelled', `${key} was started after its task's cancel was acknowledged`);
     this.#checkPayload(message, task);
-    const runs = this.#runsOf(execution);
     if (runs.started > runs.ended.size + runs.excuses)
       this.#broken(
         'doubled',

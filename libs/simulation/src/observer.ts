@@ -10,6 +10,8 @@ export interface Observer {
   published(fence: Fence, items: readonly WorkItem[], by: Process): void;
   /** A message is delivered anew, since nobody has extended its lease. */
   leaseExpired(ref: WorkRef): void;
+  /** A worker has acknowledged a message. */
+  acknowledged(ref: WorkRef): void;
   workStreamLost(): void;
   /** Everything of these deltas but of the shards that were `fenced` is on disk. */
   committed(deltas: readonly ShardDelta[], fenced: readonly number[], by: Process): void;

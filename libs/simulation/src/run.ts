@@ -19,6 +19,8 @@ export interface RunResult {
   /** Faults that the plan had happen, and what happened to messages, by kind. */
   readonly faults: ReadonlyMap<string, number>;
   readonly incidents: ReadonlyMap<string, number>;
+  /** What was weaker than the contract and is known to be, by what it is. */
+  readonly tolerated: ReadonlyMap<string, number>;
 }
 
 /** Runs a plan to its end, or to the first violation. `onTrace` gets every line. */
@@ -50,6 +52,7 @@ export async function runPlan(plan: Plan, onTrace?: (line: string) => void): Pro
     executions: cluster.model.executions,
     faults: cluster.faults,
     incidents: cluster.network.happened,
+    tolerated: cluster.model.tolerated,
   };
 }
 

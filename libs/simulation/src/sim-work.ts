@@ -1,4 +1,4 @@
-import type { AttemptRef, WorkQueue, WorkRef } from '@belfry/ports';
+import { retry, type AttemptRef, type WorkQueue, type WorkRef } from '@belfry/ports';
 import { MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
 import { LIMITS, subjects } from '@belfry/protocol';
 import type { Network } from './network.ts';
@@ -75,6 +75,7 @@ export class SimWork {
       fencedEpoch: (shard) => ask(() => stored.fencedEpoch(shard)),
       takeFence: (shard, epoch) =>
         this.#network.outcome(process, 'work', async () => {
+          if ((await stored.incarnation()) === 0) return retry('there is no stream');
           const outcome = await stored.takeFence(shard, epoch);
           if (outcome.kind === 'ok') this.#observer.fenceTaken(outcome.value);
           return outcome;
@@ -119,6 +120,7 @@ export class SimWork {
     const hand = this.#hands.get(key);
     if (hand === undefined) return; // W2
     this.#hands.delete(key);
+    this.#observer.acknowledged(hand.work.ref);
     await hand.work.ack();
     this.#pump();
   }

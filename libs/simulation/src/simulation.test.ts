@@ -6,7 +6,7 @@ const MINUTE_MS = 60_000;
 const SHORT = { faultsMs: 2 * MINUTE_MS, rate: 1.5 };
 
 describe('a simulated cluster', () => {
-  it.each([1, 2, 3, 5, 8])('keeps the contract through its faults: seed %i', async (seed) => {
+  it.each([1, 2, 3])('keeps the contract through its faults: seed %i', async (seed) => {
     const result = await runPlan(makePlan(seed, SHORT));
     expect(result.violation).toBeUndefined();
     expect(result.executions).toBeGreaterThan(50);
@@ -15,7 +15,7 @@ describe('a simulated cluster', () => {
   it('does the same again for the same seed, byte for byte, and something else for another', async () => {
     const traces: string[][] = [];
     const hashes: string[] = [];
-    for (const seed of [10, 10, 11]) {
+    for (const seed of [3, 3, 5]) {
       const lines: string[] = [];
       const { traceHash } = await runPlan(makePlan(seed, SHORT), (line) => lines.push(line));
       traces.push(lines);

@@ -39,6 +39,8 @@ export interface Witness {
   started(message: WorkMessage, attempt: number, worker: Process): void;
   /** A handler ended, or its worker ended it. */
   ended(execution: string, attempt: number, outcome: Outcome): void;
+  /** A worker was told that its result is taken. */
+  resultTaken(execution: string, attempt: number): void;
   /** A scheduler was told that these run at this worker. */
   reported(running: readonly string[], to: Process): void;
 }
@@ -234,6 +236,11 @@ export class WorkerHost {
     const reply = (await this.#request('executions.finish', JSON.stringify({ items }))) as
       Reply<{ readonly items: readonly FinishResult[] }> | undefined;
     const verdicts = reply === undefined || 'error' in reply ? undefined : reply.items.map(verdictOf);
+    if (reply !== undefined && 'items' in reply)
+      reply.items.forEach((item, at) => {
+        const { execution, attempt } = items[at] as (typeof items)[number];
+        if ('ok' in item) this.#witness.resultTaken(execution, attempt);
+      });
     this.#step({ kind: 'finished', holdings, verdicts });
   }
 

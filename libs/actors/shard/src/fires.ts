@@ -205,6 +205,28 @@ export function setAdrift(state: ShardState): void {
   }
 }
 
+/** Of what was `dispatched`, by attempt, before the stream was asked what survives in it: sets adrift what is not there. Returns how many. */
+export function strand(
+  state: ShardState,
+  dispatched: ReadonlyMap<string, number>,
+  surviving: readonly WorkRef[],
+): number {
+  const carried = new Map<string, number>();
+  for (const { attempts } of surviving)
+    for (const { execution, attempt } of attempts)
+      carried.set(execution, Math.max(attempt, carried.get(execution) ?? 0));
+  let stranded = 0;
+  for (const [id, attempt] of dispatched) {
+    const execution = state.executions.get(id);
+    if (execution?.state !== 'dispatched' || execution.attempt !== attempt) continue; // it has gone on since
+    if ((carried.get(id) ?? 0) >= carriedAttempt(execution)) continue;
+    state.move(execution, 'adrift');
+    state.changes.active.add(execution);
+    stranded++;
+  }
+  return stranded;
+}
+
 /** The first attempt that a surviving message may stand for: earlier ones have ended. A message lives on through redeliveries. */
 function earliestAttempt(execution: Execution): number {
   if (execution.state === 'retrying') return execution.attempt + 1;

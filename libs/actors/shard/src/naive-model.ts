@@ -200,7 +200,7 @@ export class NaiveModel {
   redelivered(execution: string, attempt: number, deliveries: number, parcel: boolean): string {
     const fire = this.fires.get(execution);
     if (fire === undefined || !isRunning(fire) || attempt < fire.carried || attempt > fire.attempt) return 'skip';
-    const askedBefore = fire.phase === 'running' && attempt < fire.attempt;
+    const askedBefore = isRunning(fire) && attempt < fire.attempt;
     if (askedBefore && deliveries === fire.asked) return `run ${fire.attempt}`;
     if (askedBefore && deliveries < fire.asked) return 'skip';
     this.#witnesses.push({ task: fire.task, beforeMs: fire.scheduledAt, atMs: this.#now });
@@ -214,7 +214,8 @@ export class NaiveModel {
       return 'skip';
     }
     fire.attempt++;
-    Object.assign(fire, { phase: 'running', asked: deliveries, proven: fire.attempt });
+    const phase = fire.phase === 'adrift' ? 'adrift' : 'running';
+    Object.assign(fire, { phase, asked: deliveries, proven: fire.attempt });
     return `run ${fire.attempt}`;
   }
 

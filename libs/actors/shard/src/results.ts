@@ -108,7 +108,8 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
     return { ok: true, status: 'skip', reason: 'it gets a message of its own' };
   }
   found.attempt++;
-  state.move(found, 'dispatched');
+  // One that is adrift has no message to find at the next takeover: it stays so, until it is over or its worker falls silent.
+  if (found.state !== 'adrift') state.move(found, 'dispatched');
   state.changes.active.add(found);
   return { ok: true, status: 'run', attempt: found.attempt };
 }
@@ -117,7 +118,8 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
 function answeredBefore(state: ShardState, record: RedeliveredRecord): Answer | undefined {
   const execution = state.executions.get(record.x);
   const last = execution?.attempts.at(-1);
-  if (execution?.state !== 'dispatched' || last?.outcome !== 'lost' || record.n === undefined) return undefined;
+  if (execution === undefined || last?.outcome !== 'lost' || record.n === undefined) return undefined;
+  if (execution.state !== 'dispatched' && execution.state !== 'adrift') return undefined;
   if (execution.target.namespace !== record.ns || last.deliveries === undefined || record.a > last.attempt)
     return undefined;
   if (record.a < carriedAttempt(execution) || record.n > last.deliveries) return undefined;

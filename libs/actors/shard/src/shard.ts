@@ -13,7 +13,17 @@ import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
 import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
-import { advance, readyQueues, reconcile, setAdrift, take, takeLate, type Dispatch, type Reconciled } from './fires.ts';
+import {
+  advance,
+  readyQueues,
+  reconcile,
+  setAdrift,
+  strand,
+  take,
+  takeLate,
+  type Dispatch,
+  type Reconciled,
+} from './fires.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
 import { applyRedelivered, applyResult } from './results.ts';
@@ -184,6 +194,25 @@ export class Shard {
       if (state === 'adrift') adrift.push({ id, attempt, namespace: target.namespace });
     }
     return adrift;
+  }
+
+  /** The present attempts of what is in the work stream, as far as this state knows. */
+  inStream(): ReadonlyMap<string, number> {
+    const dispatched = new Map<string, number>();
+    for (const { id, attempt, state } of this.#state.executions.values())
+      if (state === 'dispatched') dispatched.set(id, attempt);
+    return dispatched;
+  }
+
+  /** Sets adrift what of `dispatched` is not among what the work stream was found to hold after that. Returns how many. */
+  strand(dispatched: ReadonlyMap<string, number>, surviving: readonly WorkRef[]): number {
+    return strand(this.#state, dispatched, surviving);
+  }
+
+  /** The present attempt of an execution that is adrift; undefined when it is not, or not any more. */
+  adriftAttempt(id: string): number | undefined {
+    const execution = this.#state.executions.get(id);
+    return execution?.state === 'adrift' ? execution.attempt : undefined;
   }
 
   // — Messages

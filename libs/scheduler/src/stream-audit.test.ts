@@ -1,0 +1,46 @@
+import { LIMITS } from '@belfry/protocol';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fire, testCluster, type TestCluster } from './test-cluster.ts';
+
+describe('a dispatched execution whose message is gone', () => {
+  let cluster: TestCluster;
+
+  beforeEach(async () => {
+    cluster = testCluster();
+    await cluster.startOwner();
+    await cluster.worker('w', 10);
+    await cluster.create(1, 'job', 500);
+    await cluster.pass(1_000);
+  });
+
+  afterEach(() => vi.useRealTimers());
+
+  it('is dispatched again when nobody has spoken for it for as long as a lease', async () => {
+    const [message] = cluster.pull();
+    await message?.ack(); // by a worker whose it was no longer
+    await cluster.seconds(LIMITS.lostContactMs / 1_000 - 2);
+    expect(await cluster.inStream()).toEqual([]);
+    await cluster.seconds(8);
+    expect(await cluster.inStream()).toEqual([`${fire(1, 'job', 500)}.2`]);
+  });
+
+  it('stays with the worker that reports it', async () => {
+    const execution = fire(1, 'job', 500);
+    const [message] = cluster.pull();
+    await message?.ack();
+    cluster.running('w', [execution]);
+    await cluster.seconds((2 * LIMITS.lostContactMs) / 1_000);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+    expect(cluster.history()).toEqual([]);
+    await cluster.checkpoint();
+    expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
+  it('is left alone while its message is in the stream, however long it takes', async () => {
+    expect(cluster.pull()).toHaveLength(1);
+    await cluster.seconds((2 * LIMITS.lostContactMs) / 1_000);
+    expect(await cluster.inStream()).toEqual([`${fire(1, 'job', 500)}.1`]);
+    expect(cluster.logged('no message any more')).toEqual([]);
+  });
+});

@@ -1,0 +1,64 @@
+import { fork } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { MUTATIONS, type Mutation } from './mutation-list.ts';
+
+const ROOT = path.dirname(path.dirname(import.meta.dirname));
+const MUTANT = path.join(import.meta.dirname, 'mutant.ts');
+const MUTATE = pathToFileURL(path.join(import.meta.dirname, 'mutate.ts')).href;
+
+/** How a run of seeds with or without a deliberate bug ended. */
+export interface Finding {
+  readonly seeds: number;
+  /** The violation that was found, and by which seed. */
+  readonly found: { readonly seed: number; readonly message: string } | undefined;
+}
+
+/** Throws where a mutation does not match the code any more. */
+export async function checkMutations(): Promise<void> {
+  for (const { name, file, find } of MUTATIONS) {
+    const text = await readFile(path.join(ROOT, file), 'utf8');
+    const times = text.split(find).length - 1;
+    if (times !== 1) throw new Error(`mutation "${name}": its text stands ${times} times in ${file}, not once`);
+  }
+}
+
+/** Runs seeds with a mutation, in a process of its own, until one finds it. Without a mutation: the control. */
+export function hunt(mutation: Mutation | undefined): Promise<Finding> {
+  return new Promise((resolve, reject) => {
+    const mutant = mutation && { ...mutation, file: path.join(ROOT, mutation.file) };
+    const child = fork(MUTANT, {
+      execArgv: ['--import', MUTATE],
+      env: { ...process.env, BELFRY_MUTATION: mutant === undefined ? '' : JSON.stringify(mutant) },
+    });
+    let finding: Finding | undefined;
+    child.on('message', (message) => (finding = message as Finding));
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      if (finding === undefined) reject(new Error(`the run ended with ${String(code)} and said nothing`));
+      else resolve(finding);
+    });
+  });
+}
+
+/** Applies the mutations one by one; returns how many were not found. */
+export async function runMutations(say: (line: string) => void, only?: string): Promise<number> {
+  await checkMutations();
+  const control = await hunt(undefined);
+  if (control.found !== undefined)
+    throw new Error(`without a mutation, seed ${control.found.seed} fails: ${control.found.message}`);
+  say(`without a mutation: ${control.seeds} seeds, no violation`);
+  let survivors = 0;
+  for (const mutation of MUTATIONS) {
+    if (only !== undefined && !mutation.name.includes(only)) continue;
+    const startedMs = performance.now();
+    const { seeds, found } = await hunt(mutation);
+    if (found === undefined) survivors++;
+    const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0);
+    const verdict = found === undefined ? 'NOT FOUND' : `found by seed ${found.seed}: ${found.message.slice(0, 90)}`;
+    say(`${mutation.name}: ${seeds} seeds, ${seconds} s, ${verdict}`);
+  }
+  say(survivors === 0 ? 'all mutations were found' : `${survivors} mutations were not found`);
+  return survivors;
+}

@@ -1,0 +1,29 @@
+// A process of the swarm: node seeds.ts <from> <step> <until, ms since 1970>. Sends a report for each seed.
+
+import { makePlan, runPlan } from '@belfry/simulation';
+
+export interface SeedReport {
+  readonly seed: number;
+  readonly violation: string | undefined;
+  readonly virtualMs: number;
+  readonly steps: number;
+  readonly executions: number;
+  readonly faults: readonly (readonly [string, number])[];
+  readonly tolerated: readonly (readonly [string, number])[];
+}
+
+const [from, step, untilMs] = process.argv.slice(2).map(Number) as [number, number, number];
+for (let seed = from; Date.now() < untilMs; seed += step) {
+  const { violation, virtualMs, steps, executions, faults, incidents, tolerated } = await runPlan(makePlan(seed));
+  const report: SeedReport = {
+    seed,
+    violation: violation?.message,
+    virtualMs,
+    steps,
+    executions,
+    faults: [...faults, ...incidents],
+    tolerated: [...tolerated],
+  };
+  process.send?.(report);
+}
+process.disconnect?.();
