@@ -41,14 +41,19 @@ export function explainRun(run: ExecutionView, context: RunContext): { verdict: 
     });
   const [first] = run.attempts;
   const dispatchedMs = instant(first?.dispatchedAt);
-  if (context.span !== undefined) reasons.push(caughtUp(context.span, context));
-  reasons.push(...moves(context, context.dueMs, dispatchedMs ?? Infinity));
+  // Of a dispatch that its owner took to the grave, the worker alone tells.
+  const outMs = dispatchedMs ?? instant(first?.deliveredAt ?? first?.startedAt) ?? Infinity;
+  const { span: unwatched } = context;
+  // The owner before may have run it, and left no word of that: for the next one, nobody watched.
+  const isCaughtUp = unwatched !== undefined && outMs >= unwatched.foundMs && run.state !== 'skipped';
+  if (isCaughtUp) reasons.push(caughtUp(unwatched, context));
+  reasons.push(...moves(context, context.dueMs, outMs));
   if (first !== undefined && dispatchedMs !== undefined) {
     const wait = waited(dispatchedMs - context.dueMs, reasons.length > 0, run, context.precision);
     if (wait !== undefined) reasons.push(wait);
   }
   run.attempts.forEach((attempt, index) => reasons.push(...ofAttempt(attempt, run.attempts[index + 1], run)));
-  reasons.push(...moves(context, dispatchedMs ?? Infinity, lastMs(run)));
+  reasons.push(...moves(context, outMs, lastMs(run)));
   reasons.push(ofEnd(run, context));
   return { verdict: VERDICTS[run.state], reasons };
 }

@@ -185,6 +185,16 @@ describe('a fire that ran', () => {
     expect(lines.at(-1)).toMatch(/^succeeded: .* on worker w-2 after 100 ms$/);
   });
 
+  it('in time is no catch-up, though its owner died and nobody is known to have watched', () => {
+    const unwatched = [{ fromMs: NOON - 2 * HOUR, untilMs: NOON + HOUR, foundMs: NOON + HOUR + 60_000 }];
+    const proven = over(NOON, { dispatchedAt: undefined, deliveredAt: undefined });
+    const owner = { at: NOON + HOUR, epoch: 8, node: 'b', former: 'a', watermark: 0, checkpointedAt: 0 };
+    expect(codes({ facts: { unwatched, owners: [owner], executions: [proven] } })).toEqual(['ran', 'succeeded']);
+    const skipped = { dispatchedAt: undefined, deliveredAt: undefined, startedAt: undefined, worker: undefined };
+    const row = over(NOON, { ...skipped, state: 'skipped' });
+    expect(codes({ facts: { unwatched, executions: [row] } })).toEqual(['skipped', 'catch_up']);
+  });
+
   it('to no good end is failed, cancelled or skipped', () => {
     const dead = over(NOON, { state: 'dead', attempt: 3, error: 'boom' });
     expect(told({ facts: { executions: [dead] } }).at(-1)).toBe(
