@@ -1,5 +1,6 @@
 export { NO_METRICS, NO_TRACER } from './environment.ts';
 export type { Clock, GatewayEnvironment, GatewayMetrics, Log, OpenSpan, Tracer } from './environment.ts';
+export { explain, type ExplainInput } from './explain.ts';
 export { Gateway } from './gateway.ts';
 export type { HeaderReader } from './gateway.ts';
 export type { IngestMessage, IngestOutcome } from './ingest.ts';

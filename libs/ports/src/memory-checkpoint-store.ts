@@ -5,14 +5,17 @@ import {
   type CalendarRow,
   type CheckpointStore,
   type HistoryRow,
+  type LifeRow,
   type LoadedTask,
   type ShardDelta,
   type ShardHead,
   type TaskPatch,
   type TaskRow,
+  type UnwatchedRow,
 } from './checkpoint-store.ts';
 import { ok } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
+import type { Facts, OwnershipRow, StoredExecution } from './queries.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type StoredTask = Mutable<TaskRow> & { ended: TaskPatch['ended'] };
@@ -24,6 +27,10 @@ interface StoredShard {
   readonly pointers: Map<string, number>;
   readonly active: Map<string, ActiveRow>;
   readonly history: HistoryRow[];
+  readonly life: LifeRow[];
+  readonly unwatched: UnwatchedRow[];
+  readonly owners: OwnershipRow[];
+  checkpointedAt: number;
   /** By `<namespace>/<name>`. */
   readonly calendars: Map<string, CalendarRow>;
   commands: { readonly hash: number; readonly at: number }[];
@@ -36,9 +43,12 @@ interface StoredShard {
  */
 export class MemoryCheckpointStore implements CheckpointStore {
   readonly #shards: StoredShard[];
+  readonly #now: () => number;
   #firstSeq = 0;
 
-  constructor(options: { readonly shards: number }) {
+  /** `now`: for the instants of what explains. */
+  constructor(options: { readonly shards: number; readonly now?: () => number }) {
+    this.#now = options.now ?? (() => 0);
     this.#shards = Array.from({ length: options.shards }, (_, shard) => ({
       head: {
         shard,
@@ -53,6 +63,10 @@ export class MemoryCheckpointStore implements CheckpointStore {
       pointers: new Map(),
       active: new Map(),
       history: [],
+      life: [],
+      unwatched: [],
+      owners: [],
+      checkpointedAt: 0,
       calendars: new Map(),
       commands: [],
     }));
@@ -60,12 +74,17 @@ export class MemoryCheckpointStore implements CheckpointStore {
 
   async takeEpochs(
     shards: readonly number[],
-    _node: string,
+    node: string,
     seen: readonly number[],
   ): Promise<Outcome<readonly ShardHead[]>> {
     const heads = shards.map((shard, at) => {
       const stored = this.#shard(shard);
-      stored.head = { ...stored.head, epoch: Math.max(stored.head.epoch, seen[at] ?? 0) + 1 };
+      const { watermark } = stored.head;
+      const epoch = Math.max(stored.head.epoch, seen[at] ?? 0) + 1;
+      stored.head = { ...stored.head, epoch };
+      const former = stored.owners.at(-1)?.node;
+      const { checkpointedAt } = stored;
+      stored.owners.push({ at: this.#now(), epoch, node, former, watermark, checkpointedAt });
       return stored.head;
     });
     return ok(heads);
@@ -104,7 +123,11 @@ export class MemoryCheckpointStore implements CheckpointStore {
       else if (lastAttempt !== attemptId) open.push(delta);
     }
     for (const delta of open) check(this.#shard(delta.shard), delta); // M1
-    for (const delta of open) apply(this.#shard(delta.shard), delta, attemptId);
+    for (const delta of open) {
+      const stored = this.#shard(delta.shard);
+      apply(stored, delta, attemptId);
+      stored.checkpointedAt = delta.takenAt ?? this.#now();
+    }
     return ok({ fenced });
   }
 
@@ -129,6 +152,34 @@ export class MemoryCheckpointStore implements CheckpointStore {
   /** What has been recorded of a shard, in the order of recording. */
   history(shard: number): readonly HistoryRow[] {
     return this.#shard(shard).history;
+  }
+
+  /** What explains a task, all of it, as `Queries.explain` gives it. */
+  facts(shard: number, namespace: string, id: string): Facts {
+    const stored = this.#shard(shard);
+    const task = stored.tasks.get(id);
+    const over = stored.history
+      .filter((row) => row.task === id && row.namespace === namespace)
+      .map((row): StoredExecution => ({ kind: 'over', row, checkpointedAt: stored.checkpointedAt }));
+    const active = [...stored.active.values()]
+      .filter((row) => row.task === id && task?.namespace === namespace)
+      .map((row): StoredExecution => ({
+        kind: 'active',
+        row,
+        namespace,
+        queue: task?.queue ?? '',
+        handler: task?.handler ?? '',
+        createdAt: task?.createdAt ?? 0,
+      }));
+    return {
+      task: task === undefined || task.namespace !== namespace ? undefined : { ...task, shard },
+      life: stored.life.filter((row) => row.task === id && row.namespace === namespace),
+      executions: [...over, ...active].sort((one, other) => other.row.scheduledAt - one.row.scheduledAt),
+      owners: stored.owners,
+      unwatched: stored.unwatched,
+      recordedSince: 0,
+      asOf: stored.checkpointedAt,
+    };
   }
 
   #shard(shard: number): StoredShard {
@@ -167,6 +218,8 @@ function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void 
   for (const row of delta.active) active.set(`${row.task}-${row.scheduledAt}`, row);
   for (const row of delta.calendars) stored.calendars.set(`${row.namespace}/${row.name}`, row);
   stored.history.push(...delta.history);
+  stored.life.push(...delta.life);
+  stored.unwatched.push(...delta.unwatched);
   const { forgetCommandsBefore } = delta;
   stored.commands = [...stored.commands, ...delta.commands].filter(({ at }) => at >= forgetCommandsBefore);
   const { shard, epoch, seq, watermark, counters, gaps } = delta;

@@ -1,4 +1,5 @@
-import { subjects, type WorkerHeartbeat } from '@belfry/protocol';
+import { explain } from '@belfry/gateway';
+import { LIMITS, shardOf, subjects, type WorkerHeartbeat } from '@belfry/protocol';
 import { Client, NAMESPACE } from './client.ts';
 import { Doors } from './doors.ts';
 import { GatewayHost } from './gateway-host.ts';
@@ -6,7 +7,7 @@ import { Model } from './model.ts';
 import { CALM, Network } from './network.ts';
 import { NodeHost } from './node-host.ts';
 import { isFault, type Plan, type PlanStep } from './plan.ts';
-import { Process } from './process.ts';
+import { Process, T0 } from './process.ts';
 import { Random } from './random.ts';
 import { Services } from './services.ts';
 import { textOf } from './sim-messages.ts';
@@ -57,6 +58,25 @@ export class Cluster {
   /** Everything that was asked for has come to its end. */
   get isOver(): boolean {
     return this.#client.open === 0 && this.model.unfinished(1).length === 0;
+  }
+
+  /** Fires of which nothing that is stored tells what became of them, up to `limit`: by the explanation that a user gets. */
+  unexplained(limit: number): string[] {
+    const { store, shards } = this.#services;
+    const nowMs = T0 + this.time.nowMs;
+    const missed: string[] = [];
+    for (const id of this.model.ids()) {
+      const shard = shardOf(id, shards);
+      const facts = store.stored.facts(shard, NAMESPACE, id);
+      const span = { fromMs: 0, toMs: nowMs };
+      // Everything is over, and stored.
+      const input = { id, namespace: NAMESPACE, shard, facts: { ...facts, asOf: Infinity }, ...span, nowMs };
+      const { fires } = explain({ ...input, live: undefined, calendars: [], limit: LIMITS.explainLooks });
+      for (const { scheduledAt, verdict } of fires) {
+        if (verdict === 'missed' && missed.length < limit) missed.push(`${id} of ${Date.parse(scheduledAt) - T0}`);
+      }
+    }
+    return missed;
   }
 
   // — Processes

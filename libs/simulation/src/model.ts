@@ -281,6 +281,11 @@ export class Model implements Observer, Witness {
       if (fenced.includes(delta.shard)) continue;
       if (delta.epoch < (this.#epochs.get(delta.shard) ?? 0))
         this.#broken('stale checkpoint', `shard ${delta.shard} was written with epoch ${delta.epoch} by ${by.name}`);
+      if (delta.counters.missed > 0)
+        this.#broken(
+          'missed',
+          `shard ${delta.shard} of ${by.name} has lost ${delta.counters.missed} fires, as its ledger says`,
+        );
       for (const row of delta.history) this.#over(row);
       for (const row of delta.active) this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`);
       this.#trace(`commit ${delta.shard} ${delta.epoch} ${delta.seq} ${delta.history.length}`);
@@ -442,6 +447,11 @@ export class Model implements Observer, Witness {
       }
     }
     return missing;
+  }
+
+  /** All tasks that were ever asked for. */
+  ids(): IterableIterator<string> {
+    return this.#tasks.keys();
   }
 
   /** Executions that were started and are not over: they may still be told of. */

@@ -42,7 +42,7 @@ export async function runPlan(plan: Plan, onTrace?: (line: string) => void): Pro
     return over;
   };
   const thrown = await failureOf(cluster.time.run(plan.calmAtMs + CALM_MS, isOver));
-  const violation = thrown ?? (over ? undefined : notOver(cluster));
+  const violation = thrown ?? (over ? notExplained(cluster) : notOver(cluster));
   return {
     plan,
     violation,
@@ -78,6 +78,13 @@ function notOver(cluster: Cluster): NonNullable<RunResult['violation']> {
   const missing = cluster.model.unfinished(5);
   const message = missing.length === 0 ? 'a command has no answer' : `not over: ${missing.join(', ')}`;
   return { rule: 'liveness', message };
+}
+
+function notExplained(cluster: Cluster): RunResult['violation'] {
+  const missed = cluster.unexplained(5);
+  return missed.length === 0
+    ? undefined
+    : { rule: 'explanation', message: `missed, as is explained: ${missed.join(', ')}` };
 }
 
 /** 53 bits of all lines, in order (FNV-1a, twice). */

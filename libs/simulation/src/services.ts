@@ -4,7 +4,7 @@ import { LIMITS } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
 import type { Network } from './network.ts';
 import type { Observer } from './observer.ts';
-import type { Process } from './process.ts';
+import { T0, type Process } from './process.ts';
 import type { Random } from './random.ts';
 import { SimInbox } from './sim-inbox.ts';
 import { SimMessages } from './sim-messages.ts';
@@ -41,7 +41,7 @@ export class Services {
     this.#onLog = onLog;
     this.inbox = new SimInbox(time, network, random, observer);
     this.work = new SimWork(time, network, observer);
-    this.store = new SimStore(shards, network, observer);
+    this.store = new SimStore(shards, network, observer, () => T0 + time.nowMs);
     this.messages = new SimMessages(network);
     this.#leases = new MemoryLeaseStore({ now: () => time.nowMs, ttlMs: LIMITS.leaseTtlMs });
   }

@@ -16,8 +16,8 @@ export class SimStore {
   readonly #observer: Observer;
   readonly #crashes = new Map<string, number>();
 
-  constructor(shards: number, network: Network, observer: Observer) {
-    this.stored = new MemoryCheckpointStore({ shards });
+  constructor(shards: number, network: Network, observer: Observer, now: () => number) {
+    this.stored = new MemoryCheckpointStore({ shards, now });
     this.#network = network;
     this.#observer = observer;
   }
