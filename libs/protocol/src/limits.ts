@@ -201,6 +201,8 @@ export const LIMITS = {
   handOverMs: 25_000,
   /** How long a gateway waits for a shard's answer before it says `unavailable`. */
   answerMs: 10_000,
+  /** How long it waits for one answer to a query, before it asks again: the owner may be paused, and the shard's with another by then. */
+  askMs: 2_000,
   /** How long it waits for the answer to a result that is on disk, before it says `ok` by itself. */
   resultAnswerMs: 5_000,
   /** How long a program tries to reach NATS and Postgres at start before it gives up. */
@@ -226,6 +228,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       l.answerMs + l.departMs + l.releaseMs < l.handOverMs,
       'a program that stops can answer and hand over before it gives up',
     ],
+    [l.askMs * 4 <= l.answerMs, 'a query meets the next owner of a shard, though the one before does not answer'],
     [l.prepareMs < l.releaseMs, 'an owner says that it is alive before it has written its last checkpoint'],
     [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
     [l.payloadBytes + l.metadataBytes + l.parcelBytes < l.messageBytes, 'a parcel must fit a message'],

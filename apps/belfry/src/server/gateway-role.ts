@@ -46,7 +46,9 @@ export async function startGateway(options: {
     metrics: metrics.gateway,
     tracer: gatewayTracer(),
     askShard: (shard, op, body) =>
-      messenger.ask(subjects.shard(shard, op), body, LIMITS.answerMs).then(ok<Uint8Array>, retry),
+      messenger
+        .ask(subjects.shard(shard, op), body, op === 'get' ? LIMITS.askMs : LIMITS.answerMs)
+        .then(ok<Uint8Array>, retry),
     ensureConsumer: (namespace, queue) => platform.work.ensureConsumer(namespace, queue),
     publishRejected: (namespace, body, id) => rejected.publish(subjects.rejected(namespace), body, id),
   });

@@ -1,7 +1,9 @@
 import { startTestServers } from '@belfry/adapter-embedded/testing';
-import type { ClusterReply, ShardView } from '@belfry/protocol';
+import { Belfry } from '@belfry/sdk';
+import { shardOf, taskIdOfKey, type ClusterReply, type MoveReply, type ShardView } from '@belfry/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
+import { openOperators } from '../../cli/open-operators.ts';
 import { healthOf, runCommand, startServerProcess, type RunningServer } from '../../testing/program.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -66,6 +68,40 @@ describe("operators' commands", () => {
     expect(await belfry('cluster')).toMatchObject({ leader: 'second', drained: ['second'] });
     expect(await belfry('drain', 'second', '--undo')).toMatchObject({ exit: 0, drained: false });
     await vi.waitFor(async () => expect(await ownedBy(second)).toBe(8), PATIENCE);
+  });
+
+  it('are not noticed by clients: what meets a shard on its way is answered', async () => {
+    await using client = new Belfry({ url: servers.natsUrl, namespace: 'moved' });
+    const key = (at: number): string => `k${at}`;
+    const shard = 3;
+    const keys = Array.from({ length: 400 }, (_, at) => key(at)).filter(
+      (candidate) => shardOf(taskIdOfKey('moved', candidate), 16) === shard,
+    );
+    const operators = await openOperators(servers.natsUrl);
+    let moving = true;
+    const ask = async (mine: readonly string[]): Promise<number> => {
+      let rounds = 0;
+      for (; moving; rounds++) {
+        const [task] = [mine[rounds % mine.length] as string];
+        const [created] = await client.scheduleMany([{ key: task, in: '1h', queue: 'q', handler: 'h' }]);
+        expect(created).toMatchObject({ id: taskIdOfKey('moved', task) });
+        expect(await client.get({ key: task })).toMatchObject({ state: 'waiting', shard });
+        expect(await client.cancel({ key: task })).toMatchObject({ status: 'cancelled' });
+      }
+      return rounds;
+    };
+    const clients = Array.from({ length: 4 }, (_, at) => ask(keys.filter((_key, index) => index % 4 === at)));
+    for (const to of ['second', 'first', 'second', 'first']) {
+      const moved: MoveReply = await operators.move({ shard, to });
+      expect(moved.to).toBe(to);
+      await vi.waitFor(async () => {
+        expect((await operators.shards(to))?.items.map((item) => item.shard)).toContain(shard);
+      }, PATIENCE);
+    }
+    moving = false;
+    for (const rounds of await Promise.all(clients)) expect(rounds).toBeGreaterThan(0);
+    await operators.move({ shard, unpin: true });
+    await operators.close();
   });
 
   it('drill a move: nothing is lost, nothing runs twice', async () => {
