@@ -79,35 +79,32 @@ export class Dispatcher {
 
   round(): void {
     if (this.#env.clock.isHeld?.() === true) return; // F4
-    const hosts = [...this.#node.hosted()].filter(
-      (host) => host.publishing === undefined && !host.leaving && !host.gone,
-    );
-    const [turned, waiting] = [this.#turn++ % (hosts.length || 1), new Map<string, HostedShard[]>()];
-    const nowMs = this.#env.clock.now();
-    for (let at = 0; at < hosts.length; at++) {
-      const host = hosts[(at + turned) % hosts.length] as HostedShard;
-      if (host.core.backlog === 0) continue;
-      for (const queue of host.core.readyQueues(nowMs)) {
-        const others = waiting.get(queue);
-        if (others === undefined) waiting.set(queue, [host]);
-        else others.push(host);
-      }
-    }
+    const all = [...this.#node.hosted()];
+    const hosts = all.filter((host) => host.publishing === undefined && !host.leaving && !host.gone);
     const taken = new Map<HostedShard, Dispatch[]>();
+    const nowMs = this.#env.clock.now();
+    const turned = this.#turn++ % (hosts.length || 1);
     const punctual: Take = (core, queue, priority, limit) => core.take(queue, priority, limit, nowMs);
-    for (const [queue, owners] of waiting) this.#fill(queue, owners, taken, punctual, Infinity);
-    for (const [queue, owners] of waiting) this.#fillLate(queue, owners, taken);
+    const late: Take = (core, queue, priority, limit) => core.takeLate(queue, priority, limit);
+    const left: { readonly queue: string; readonly owners: readonly HostedShard[]; readonly window: number }[] = [];
+    for (const queue of this.#demand.queues()) {
+      const window = this.#window(queue, all);
+      if (window <= 0) continue;
+      const owners = hosts.filter((host) => host.core.backlog > 0 && host.core.isReady(nowMs, queue));
+      if (owners.length === 0) continue;
+      owners.push(...owners.splice(0, turned % owners.length)); // none goes first always
+      const used = this.#fill(queue, owners, taken, punctual, window);
+      if (used < window) left.push({ queue, owners, window: window - used });
+    }
+    for (const { queue, owners, window } of left) {
+      const allowed = Math.min(window, this.#lateAllowance.at(this.#env.clock.monotonic()));
+      this.#lateAllowance.use(this.#fill(queue, owners, taken, late, allowed)); // F2
+    }
     for (const [host, dispatches] of taken) this.#prepare(host, dispatches);
     for (const host of hosts) if (host.ready.length > 0 && host.publishing === undefined) this.#publish(host);
   }
 
-  #fillLate(queue: string, owners: readonly HostedShard[], taken: Map<HostedShard, Dispatch[]>): void {
-    const nowMs = this.#env.clock.monotonic();
-    const late: Take = (core, name, priority, limit) => core.takeLate(name, priority, limit);
-    this.#lateAllowance.use(this.#fill(queue, owners, taken, late, this.#lateAllowance.at(nowMs)));
-  }
-
-  /** Takes at most `most`, as far as the window goes; returns how many. */
+  /** Takes at most `most`; returns how many. */
   #fill(
     queue: string,
     owners: readonly HostedShard[],
@@ -115,23 +112,21 @@ export class Dispatcher {
     take: Take,
     most: number,
   ): number {
-    let window = Math.min(most, this.#window(queue));
-    const before = window;
+    let open = most;
     for (const priority of PRIORITIES) {
       for (const host of owners) {
-        if (window <= 0) return Math.max(0, before - window);
+        if (open <= 0) return most - open;
+        if (host.core.waiting(queue, priority) === 0) continue;
         const mine = taken.get(host) ?? [];
-        const limit = Math.min(
-          window,
-          LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies.size,
-        );
-        if (limit <= 0 || host.core.waiting(queue, priority) === 0) continue;
+        const limit = Math.min(open, LIMITS.dispatchBatch - mine.length - host.ready.length - host.awaitingBodies.size);
+        if (limit <= 0) continue;
         const more = this.#take(host, () => take(host.core, queue, priority, limit));
-        window -= more.length;
+        if (more.length === 0) continue;
+        open -= more.length;
         taken.set(host, mine.length === 0 ? more : mine.concat(more));
       }
     }
-    return before - window;
+    return most - open;
   }
 
   #take(host: HostedShard, take: () => Dispatch[]): Dispatch[] {
@@ -143,11 +138,12 @@ export class Dispatcher {
     }
   }
 
-  #window(queue: string): number {
+  /** How many more of a queue may be dispatched (F1). */
+  #window(queue: string, hosts: readonly HostedShard[]): number {
     const slots = this.#demand.slots(queue);
     if (slots === 0 || this.#inboxIsFull) return 0; // F3
     let outstanding = 0;
-    for (const host of this.#node.hosted()) outstanding += host.core.outstanding(queue);
+    for (const { core } of hosts) outstanding += core.outstanding(queue);
     return Math.ceil(slots * LIMITS.dispatchWindow * this.#node.ownedShare()) - outstanding;
   }
 

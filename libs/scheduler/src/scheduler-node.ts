@@ -448,7 +448,7 @@ export class SchedulerNode {
     let due = false;
     for (const host of hosts) {
       if (host.leaving) continue;
-      if (host.ready.length > 0 || (host.core.backlog > 0 && !host.core.readyQueues(nowMs).next().done)) due = true;
+      if (host.ready.length > 0 || (host.core.backlog > 0 && host.core.isReady(nowMs))) due = true;
       this.#tellEvents(host);
     }
     if (due) this.#dispatcher.round();

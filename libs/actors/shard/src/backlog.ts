@@ -119,9 +119,14 @@ export class Backlog {
     return this.#queues.get(queue)?.waiting[priority] ?? 0;
   }
 
-  /** Queues with something waiting that may go: executions, or the first task of a line if `isReady` says so. */
-  *queues(isReady: (lane: Lane, slot: number) => boolean): IterableIterator<string> {
-    for (const [queue, backlog] of this.#queues) if (mayGo(backlog, isReady)) yield queue;
+  /** Whether something of a queue, or of any, may go: executions, or the first task of a line if `isReady` says so. */
+  hasReady(isReady: (lane: Lane, slot: number) => boolean, queue: string | undefined): boolean {
+    if (queue !== undefined) {
+      const backlog = this.#queues.get(queue);
+      return backlog !== undefined && mayGo(backlog, isReady);
+    }
+    for (const backlog of this.#queues.values()) if (mayGo(backlog, isReady)) return true;
+    return false;
   }
 
   /** Throws where B1 does not hold, or where it differs from the pending executions and the due slots by queue and priority. */

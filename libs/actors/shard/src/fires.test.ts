@@ -84,11 +84,13 @@ describe('fires', () => {
     expect(shard.core.advance(T0 + 5, 2_000)).toBe(true);
     expect(shard.core.backlog).toBe(2_000);
     while (shard.core.advance(T0 + 5, 2_000));
-    expect([shard.core.backlog, [...shard.core.readyQueues(shard.nowMs)]]).toEqual([20_000, ['acme.mail']]);
+    expect([shard.core.backlog, shard.core.isReady(shard.nowMs)]).toEqual([20_000, true]);
+    const of = (queue: string): boolean => shard.core.isReady(shard.nowMs, queue);
+    expect([of('acme.mail'), of('acme.print')]).toEqual([true, false]);
     const first = shard.take(5_000);
     const rest = shard.take(Infinity);
     expect([first.length, rest.length, shard.core.outstanding('acme.mail')]).toEqual([5_000, 15_000, 20_000]);
-    expect([...shard.core.readyQueues(shard.nowMs)]).toEqual([]);
+    expect(shard.core.isReady(shard.nowMs)).toBe(false);
     for (const { execution } of [...first, ...rest]) {
       shard.append({ k: 'result', c: 0, x: execution.id, ns: 'acme', a: 1, o: 'returned', w: '', dl: 0, st: 0, fi: 0 });
     }

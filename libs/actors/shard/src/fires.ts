@@ -77,8 +77,9 @@ function isReady(state: ShardState, lane: Lane, slot: number, nowMs: number): bo
   return isOnGrid(lane, state.wheel.dueOf(slot), nowMs);
 }
 
-export function readyQueues(state: ShardState, nowMs: number): IterableIterator<string> {
-  return state.backlog.queues((lane, slot) => isReady(state, lane, slot, nowMs));
+/** Whether something may be dispatched of a queue, or of any. */
+export function hasReady(state: ShardState, nowMs: number, queue: string | undefined): boolean {
+  return state.backlog.hasReady((lane, slot) => isReady(state, lane, slot, nowMs), queue);
 }
 
 /** Takes up to `limit` attempts of one queue and priority out of the backlog: they are dispatched as far as this state is concerned. */

@@ -15,7 +15,7 @@ import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.
 import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
 import {
   advance,
-  readyQueues,
+  hasReady,
   reconcile,
   setAdrift,
   strand,
@@ -268,9 +268,9 @@ export class Shard {
     return advance(this.#state, nowMs, limit);
   }
 
-  /** Queues with work that may be dispatched at `nowMs`, as `<namespace>.<queue>`. */
-  readyQueues(nowMs: number): IterableIterator<string> {
-    return readyQueues(this.#state, nowMs);
+  /** Whether work of a queue (`<namespace>.<queue>`), or of any, may be dispatched at `nowMs`. */
+  isReady(nowMs: number, queue?: string): boolean {
+    return hasReady(this.#state, nowMs, queue);
   }
 
   /** What is due of a queue and priority. */
