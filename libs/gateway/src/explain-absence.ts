@@ -73,7 +73,7 @@ export function explainAbsence(input: AbsenceInput): Absence {
   const previous = periods.map((period) => fires.before(period, fromMs)).filter((ms) => ms !== undefined);
   const next = periods
     .map((period) => ({ period, ms: fires.after(period, toMs) }))
-    .filter(({ period, ms }) => ms < Infinity && (period.schedule?.kind === 'at' || ms <= period.toMs));
+    .filter(({ period, ms }) => ms <= period.toMs && ms < Infinity);
   return {
     reasons: reasonsOf(input),
     previousMs: previous.length === 0 ? undefined : Math.max(...previous),
@@ -84,10 +84,7 @@ export function explainAbsence(input: AbsenceInput): Absence {
 function reasonsOf({ periods, fires, namespace, fromMs, toMs }: AbsenceInput): Reason[] {
   const [first] = periods;
   if (first === undefined) return [{ code: 'not_recorded', text: 'what its schedule was is not recorded' }];
-  if (toMs < first.createdMs)
-    return [
-      { code: 'before_creation', text: `it was made later, at ${iso(first.createdMs)}`, at: iso(first.createdMs) },
-    ];
+  if (toMs < first.createdMs) return [{ code: 'before_creation', text: 'it was made later', at: iso(first.createdMs) }];
   const then = periods.findLast((period) => period.fromMs <= toMs) ?? first;
   if (then.toMs < fromMs) return [ended(then, periods)];
   const { schedule } = then;
@@ -95,14 +92,12 @@ function reasonsOf({ periods, fires, namespace, fromMs, toMs }: AbsenceInput): R
     return [{ code: 'unknown_zone', text: 'this machine does not know the time zone of its schedule' }];
   if (schedule.kind === 'at') {
     const at = iso(fires.after(then, -1));
-    return [{ code: 'once', text: `it is a one-time task, of ${at}`, at }];
+    return [{ code: 'once', text: 'it is a one-time task of another instant', at }];
   }
   const reason = restriction(then, schedule, { fires, namespace, fromMs, toMs });
   if (reason !== undefined) return [reason];
   if (fires.after({ ...then, fromMs: -Infinity }, fromMs - 1) <= Math.min(toMs, then.fromMs))
-    return [
-      { code: 'before_schedule', text: `it has this schedule since ${iso(then.fromMs)} only`, at: iso(then.fromMs) },
-    ];
+    return [{ code: 'before_schedule', text: 'it got this schedule later', at: iso(then.fromMs) }];
   return [{ code: 'not_scheduled', text: 'its schedule has no fire then' }];
 }
 
@@ -112,7 +107,7 @@ function ended({ end, toMs }: Period, periods: readonly Period[]): Reason {
   const how = end === 'cancelled' ? 'it was cancelled' : 'it had finished';
   return {
     code: end === 'cancelled' ? 'cancelled' : 'finished',
-    text: `${how} at ${iso(toMs)}${since}`,
+    text: `${how} before that${since}`,
     at: iso(toMs),
   };
 }

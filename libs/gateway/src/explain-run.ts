@@ -37,7 +37,8 @@ export function explainRun(run: ExecutionView, context: RunContext): { verdict: 
   if (context.isLateMade)
     reasons.push({
       code: 'made_late',
-      text: `its instant lay in the past when it was stated, at ${iso(context.dueMs)}`,
+      text: 'its instant lay in the past when it was stated',
+      at: iso(context.dueMs),
     });
   const [first] = run.attempts;
   const dispatchedMs = instant(first?.dispatchedAt);

@@ -299,7 +299,7 @@ describe('a fire without an execution', () => {
     };
     expect(told({ facts: moved })).toEqual([
       'withdrawn',
-      'rescheduled: the task got another schedule at 2026-11-25T11:59:00.000Z, before it was dispatched',
+      'rescheduled: the task got another schedule before it was dispatched',
     ]);
   });
 
@@ -385,11 +385,11 @@ describe('an instant without a fire', () => {
 
   it('lies before the task was made, or after its end', () => {
     expect(absence(HOURLY, {}, { createdAt: NOON + HOUR, effectiveFrom: NOON + HOUR })).toBe(
-      'before_creation: it was made later, at 2026-11-25T13:00:00.000Z',
+      'before_creation: it was made later',
     );
     const ended = { state: 'cancelled' as const, at: NOON - HOUR };
-    expect(absence(HOURLY, {}, { ended })).toBe('cancelled: it was cancelled at 2026-11-25T11:00:00.000Z');
-    expect(absence(`a${NOON}`)).toBe('once: it is a one-time task, of 2026-11-25T12:00:00.000Z');
+    expect(absence(HOURLY, {}, { ended })).toBe('cancelled: it was cancelled before that');
+    expect(absence(`a${NOON}`)).toBe('once: it is a one-time task of another instant');
   });
 
   it('is kept away by one part of the schedule', () => {

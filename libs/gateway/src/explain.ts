@@ -220,13 +220,13 @@ class FireExplainer {
     if (dueMs < facts.recordedSince)
       return {
         code: 'not_recorded',
-        text: `skips are recorded since ${iso(facts.recordedSince)} only`,
+        text: 'skips are recorded since then only',
         at: iso(facts.recordedSince),
       };
     if (dueMs > facts.asOf - LIMITS.checkpointMs)
       return {
         code: 'not_checkpointed',
-        text: `the last checkpoint is of ${iso(facts.asOf)}${live === undefined ? ', and its shard does not answer' : ''}: ask again in a moment`,
+        text: `that is the last checkpoint${live === undefined ? ', and its shard does not answer' : ''}: ask again in a moment`,
         at: iso(facts.asOf),
       };
     if (gap !== undefined && this.#target === undefined)
@@ -238,7 +238,7 @@ class FireExplainer {
     if (changed !== undefined)
       return {
         code: 'calendar_changed',
-        text: `the calendar ${changed.name} has changed since, at ${iso(changed.setAt)}: its schedule may have had no fire then`,
+        text: `the calendar ${changed.name} has changed since: its schedule may have had no fire then`,
         at: iso(changed.setAt),
       };
     return undefined;
@@ -277,10 +277,10 @@ function coming(period: Period | undefined): Reason {
 
 function withdrawn({ end, toMs }: Period): Reason {
   return end === 'cancelled'
-    ? { code: 'cancelled', text: `the task was cancelled at ${iso(toMs)}, before it was dispatched`, at: iso(toMs) }
+    ? { code: 'cancelled', text: 'the task was cancelled before it was dispatched', at: iso(toMs) }
     : {
         code: 'rescheduled',
-        text: `the task got another schedule at ${iso(toMs)}, before it was dispatched`,
+        text: 'the task got another schedule before it was dispatched',
         at: iso(toMs),
       };
 }

@@ -17,7 +17,7 @@ const ID = /^[0-9a-f]{32}(-[0-9a-z]{6,9})?$/;
 /** Numbers that are others at each run. */
 const VARYING = new Set(['latenessMs', 'scheduledAt', 'dispatchedAt', 'epoch', 'version']);
 /** What is told of checkpoints, or of what goes on in the background, comes after a while. */
-const LATER = /tasks\.(list|history)$|calendars\.(get|list)$|executions\.trace$|STREAM\.MSG\.GET/;
+const LATER = /tasks\.(list|history|explain)$|calendars\.(get|list)$|executions\.trace$|STREAM\.MSG\.GET/;
 
 const codec = StringCodec();
 let servers: Awaited<ReturnType<typeof startTestServers>>;

@@ -229,7 +229,7 @@ describe('explain', () => {
         scheduledAt: ISO(-1_200_000),
         local: '2026-11-24T13:40:00+00:00',
         verdict: 'skipped',
-        reasons: [{ code: 'catch_up', text: `nobody watched shard 7 from ${ISO(-2_000_000)} on` }],
+        reasons: [{ code: 'catch_up', text: `nobody watched shard 7 from ${ISO(-2_000_000)} on`, at: ISO(-600_000) }],
       },
     ],
     more: true,
@@ -254,7 +254,7 @@ describe('explain', () => {
         '  2026-11-24 13:30:00.000  its shard went to node-b, epoch 8',
         '  … earlier fires of the span are left out: --limit',
         '2026-11-24 13:40:00.000  was skipped',
-        '    nobody watched shard 7 from 2026-11-24 13:26:40.000 on',
+        '    2026-11-24 13:50:00.000  nobody watched shard 7 from 2026-11-24 13:26:40.000 on',
         '',
       ].join('\n'),
     );

@@ -86,7 +86,8 @@ function* ofFire(
 const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g;
 
 function* ofReasons(reasons: readonly Reason[], cli: Cli): IterableIterator<string> {
-  for (const { text } of reasons) {
-    yield `    ${text.replaceAll(INSTANT, (at) => instant(Date.parse(at), cli.clock, true))}`;
+  for (const { text, at } of reasons) {
+    const when = at === undefined ? '' : cli.paint('dim', `${instant(Date.parse(at), cli.clock, true)}  `);
+    yield `    ${when}${text.replaceAll(INSTANT, (told) => instant(Date.parse(told), cli.clock, true))}`;
   }
 }
