@@ -133,11 +133,13 @@ async function balanced(share: number): Promise<void> {
 
 async function measure(shards: readonly number[], watchMs: number, deed: () => Promise<void>): Promise<Gap[]> {
   const run = Math.random().toString(36).slice(2, 8);
-  const firstAt = Date.now() + LEAD_MS + 100 * shards.length;
   const count = Math.ceil((LEAD_MS + watchMs) / SPACING_MS);
-  const plans = shards.map((shard) =>
-    planCanaries({ run, namespace: NAMESPACE, shard, shards: 256, firstAt, spacingMs: SPACING_MS, count }),
+  const planned = shards.map((shard) =>
+    planCanaries({ run, namespace: NAMESPACE, shard, shards: 256, firstAt: () => 0, spacingMs: SPACING_MS, count }),
   );
+  // Now that their keys are found: creating them takes some time, too.
+  const firstAt = Date.now() + LEAD_MS + 250 * shards.length;
+  const plans = planned.map((canaries) => canaries.map(({ key, at }) => ({ key, at: firstAt + at })));
   for (const canaries of plans)
     await client.scheduleMany(canaries.map(({ key, at }) => canaryTask.spec({ key, at, payload: { key } })));
   await new Promise((resolve) => setTimeout(resolve, firstAt + LEAD_MS - Date.now()));

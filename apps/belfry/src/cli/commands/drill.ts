@@ -119,13 +119,13 @@ async function watched(cli: Cli, { shard, shards, deed, watchMs }: Watch): Promi
   let canaries: Canary[] = [];
   try {
     await worker.start();
-    const firstAt = Date.now() + SETUP_MS;
+    const firstAt = (): number => Date.now() + SETUP_MS;
     const count = Math.ceil((BEFORE_MS + watchMs) / SPACING_MS);
     canaries = planCanaries({ run, namespace: cli.namespace, shard, shards, firstAt, spacingMs: SPACING_MS, count });
     for (const { key } of canaries) wanted.add(key);
     const all = new Promise<void>((resolve) => (onStart = resolve));
     await create(client, canaries, run);
-    await until(firstAt + BEFORE_MS, cli.signal);
+    await until((canaries[0]?.at ?? 0) + BEFORE_MS, cli.signal);
     const deedAt = Date.now();
     await deed.do();
     const end = (canaries.at(-1)?.at ?? deedAt) + GRACE_MS;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { figuresOf, planCanaries } from './canaries.ts';
 
-const plan = { run: 'r', namespace: 'shop', shard: 3, shards: 16, firstAt: 1_000, spacingMs: 20, count: 10 };
+const plan = { run: 'r', namespace: 'shop', shard: 3, shards: 16, firstAt: () => 1_000, spacingMs: 20, count: 10 };
 
 describe('canaries', () => {
   it('all belong to the shard, and are due one after the other', () => {

@@ -12,20 +12,21 @@ export interface CanaryPlan {
   readonly namespace: string;
   readonly shard: number;
   readonly shards: number;
-  readonly firstAt: number;
+  /** When the first is due: asked once their keys are found, which takes some time. */
+  readonly firstAt: () => number;
   readonly spacingMs: number;
   readonly count: number;
 }
 
 /** Canaries of one shard: their keys are chosen so that they belong to it. */
 export function planCanaries({ run, namespace, shard, shards, firstAt, spacingMs, count }: CanaryPlan): Canary[] {
-  const canaries: Canary[] = [];
-  for (let attempt = 0; canaries.length < count; attempt++) {
+  const keys: string[] = [];
+  for (let attempt = 0; keys.length < count; attempt++) {
     const key = `drill-${run}-${attempt}`;
-    if (shardOf(taskIdOfKey(namespace, key), shards) !== shard) continue;
-    canaries.push({ key, at: firstAt + canaries.length * spacingMs });
+    if (shardOf(taskIdOfKey(namespace, key), shards) === shard) keys.push(key);
   }
-  return canaries;
+  const first = firstAt();
+  return keys.map((key, at) => ({ key, at: first + at * spacingMs }));
 }
 
 /** What became of the canaries. */
