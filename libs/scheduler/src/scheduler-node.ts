@@ -24,7 +24,7 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { countCrash, takeOver, type Crashes } from './takeover.ts';
+import { countCrash, rehearse, takeOver, type Crashes } from './takeover.ts';
 import { StreamAudit } from './stream-audit.ts';
 import { Tallies } from './tallies.ts';
 import { Turns } from './turns.ts';
@@ -220,7 +220,9 @@ export class SchedulerNode {
     if (missing.length === 0 || this.#stopping) return;
     const { free, owned } = await askOwners(this.#env, missing);
     if (free.length > 0) await this.#acquire(free);
-    for (const group of handOverGroups(owned)) {
+    const groups = handOverGroups(owned);
+    if (groups[0] !== undefined) await rehearse(this.#env, groups[0]); // the first would stand still for longest
+    for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
       await Promise.all(group.map((shard) => this.#askForRelease(shard)));
       await this.#acquire(group);

@@ -1,6 +1,6 @@
-import type { ActiveRow, Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
+import { NO_FIRES, type ActiveRow, type Fence, type InboxMessage, type ShardHead, type WorkRef } from '@belfry/ports';
 import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
-import { Shard, type Interned, type Reconciled } from '@belfry/shard';
+import { Interned, Shard, type Reconciled } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
 import { breathe, pause, type Environment } from './environment.ts';
 import { decodeEnvelope } from './hosted-shard.ts';
@@ -109,6 +109,16 @@ async function clear(env: Environment, shard: number, { over, mixed }: Reconcile
   await giveBack(env, shard, withdrawn.flatMap(takenOf), () => false);
 }
 
+/**
+ * Loads shards that another node owns, and forgets them: so that connections, compiled code and the database's pages are warm when they
+ * stand still for their takeover. It changes nothing.
+ */
+export async function rehearse(env: Environment, shards: readonly number[]): Promise<void> {
+  const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
+  const unclaimed = new Map(shards.map((shard) => [shard, { head: { shard, ...head } }]));
+  await loadCores(env, new Interned(), unclaimed);
+}
+
 interface Announced {
   readonly surviving: ReadonlyMap<number, readonly WorkRef[]>;
   /** Sequences of the ownership records. */
@@ -185,7 +195,7 @@ async function untilFenced(env: Environment, shard: number, epoch: number): Prom
 async function loadCores(
   env: Environment,
   interned: Interned,
-  claims: ReadonlyMap<number, Claim>,
+  claims: ReadonlyMap<number, Pick<Claim, 'head'>>,
 ): Promise<{ readonly cores: ReadonlyMap<number, Shard>; readonly faulty: Map<number, unknown> }> {
   const cores = new Map<number, Shard>();
   const active = new Map<number, Map<string, ActiveRow[]>>();
