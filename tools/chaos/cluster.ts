@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { Belfry } from '@belfry/sdk';
 
-import { freePort, startProgram, untilReady, type Program } from '../bench/programs.ts';
+import { startProgram, untilReady, type Program } from '../bench/programs.ts';
 import { Cleanup } from '../bench/cleanup.ts';
 import { runsOf, type Absence, type End, type Run } from './check.ts';
 import { NatsNode, newCredentials, type Credentials } from './nats.ts';
@@ -101,9 +101,8 @@ export class Member {
     const logFile = path.join(folder, `${this.incarnation}.log`);
     const isWorker = this.roles === '';
     if (isWorker) this.logs.push(path.join(folder, `${this.incarnation}.runs`));
-    else this.#http = await freePort();
     // A name of its own, so that the supervisor does not take it for one that flaps.
-    const named = ['--node-id', this.incarnation, '--json', '--http-port', `${this.#http}`];
+    const named = ['--node-id', this.incarnation, '--json', '--http-port', '0'];
     const server = ['server', '--roles', this.roles, ...named];
     const args = isWorker
       ? [WORKER, this.logs.at(-1) as string, this.incarnation]
@@ -125,6 +124,8 @@ export class Member {
 
   async untilReady(timeoutMs = 90_000): Promise<void> {
     await untilReady(this.#program as Program, this.name, async () => this.log().includes('{"ready":true'), timeoutMs);
+    const ready = /^\{"ready":true.*$/m.exec(this.log())?.[0] ?? '{}';
+    this.#http = (JSON.parse(ready) as { readonly http?: number }).http ?? 0;
   }
 
   signal(name: NodeJS.Signals): void {

@@ -66,8 +66,8 @@ export class Load {
     this.#client = new Belfry({ url: natsUrl, log: SILENT, timeoutMs: 30_000 });
   }
 
-  /** Creates the tasks. @throws when one is refused, or it took so long that the first is due already */
-  async create(): Promise<void> {
+  /** Creates the tasks; false when that took so long that the first is due already. @throws when one is refused */
+  async create(): Promise<boolean> {
     const { tasks, startMs } = this.plan;
     const planned = Array.from({ length: tasks }, (_, index) => this.#planned(index));
     const results = await this.#client.scheduleMany(planned.map(({ spec }) => spec));
@@ -75,7 +75,7 @@ export class Load {
       if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
       this.#enter(planned[index] as Planned, result);
     }
-    if (Date.now() > startMs) throw new Error('the creation of the load took longer than the time before its start');
+    return Date.now() <= startMs;
   }
 
   /** One more task, whose acknowledgement is waited for. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { account, historyProblems, type Account, type Evidence } from './check.ts';
 import { describeMachine, machineText } from '../bench/machine.ts';
 import { Cluster, type Ground } from './cluster.ts';
-import { Load } from './load.ts';
+import { Load, type LoadPlan } from './load.ts';
 import { randomOf } from './random.ts';
 import type { CaseLoad, ChaosCase, Scene, Settings } from './scene.ts';
 
@@ -12,6 +12,7 @@ const USUAL_LOAD = { tasks: 200, windowMs: 12_000, trickle: 5, work: () => ({ ms
 const QUICK = { tasks: 100, windowMs: 5_000 };
 /** From the first create to the first fire. */
 const LEAD_MS = 3_000;
+const LONGEST_LEAD_MS = 60_000;
 const AFTER_MS = 2_000;
 const PATIENCE_MS = 90_000;
 /** From the last run to its row in the history. */
@@ -62,20 +63,15 @@ export class Runner implements AsyncDisposable {
       blame: (what: string) => void problems.push(what),
     };
     await one.prepare?.(about);
-    const startMs = Date.now() + LEAD_MS + rest.tasks / 5;
-    const load = new Load(cluster.natsUrl, {
-      ...rest,
-      name: `${process.pid}-${++this.#loads}`,
-      startMs,
-      endMs: startMs + windowMs,
-      random,
-    });
+    const load = await this.#created(cluster, windowMs, rest, random);
     const scene: Scene = { ...about, load };
     try {
-      await load.create();
       load.begin();
       await delay(
-        Math.max(0, startMs + (this.#settings.quick ? 0 : (one.afterMs ?? AFTER_MS)) + random() * 1_000 - Date.now()),
+        Math.max(
+          0,
+          load.plan.startMs + (this.#settings.quick ? 0 : (one.afterMs ?? AFTER_MS)) + random() * 1_000 - Date.now(),
+        ),
       );
       await one.inject(scene);
       await delay(Math.max(0, load.plan.endMs - Date.now()));
@@ -97,6 +93,23 @@ export class Runner implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#drop();
+  }
+
+  /** The load, with its tasks made before the first is due: on a busy machine that may take more than one try. */
+  async #created(
+    cluster: Cluster,
+    windowMs: number,
+    rest: Pick<LoadPlan, 'tasks' | 'trickle' | 'work'> & Pick<LoadPlan, 'more'>,
+    random: () => number,
+  ): Promise<Load> {
+    for (let leadMs = LEAD_MS + rest.tasks / 5; ; leadMs *= 2) {
+      const startMs = Date.now() + leadMs;
+      const name = `${process.pid}-${++this.#loads}`;
+      const load = new Load(cluster.natsUrl, { ...rest, name, startMs, endMs: startMs + windowMs, random });
+      if (await load.create()) return load;
+      await load.close();
+      if (leadMs > LONGEST_LEAD_MS) throw new Error('the load cannot be created in time');
+    }
   }
 
   #result(
