@@ -24,6 +24,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const results: RunResult[] = [];
   await using runner = new Runner(plan, say);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void runner[Symbol.asyncDispose]().finally(() => process.exit(1)));
+  }
   for (const one of plan.cases) {
     for (let run = 0; run < plan.runs; run++) {
       const result = await runner.run(one, plan.seed + run);

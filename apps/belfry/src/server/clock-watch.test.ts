@@ -181,6 +181,20 @@ describe('the watch of the clock', () => {
     node.watch.stop();
   });
 
+  it('does not follow a clock that is set 1 s ahead: its node is told of, goes on, and fires nothing early', async () => {
+    const node = world();
+    await node.watch.start();
+    await node.seconds(3);
+    node.off.own = 1_000;
+    await node.seconds(10);
+    expect(node.clock.now()).toBeLessThanOrEqual(node.clock.wall() - 1_000);
+    node.off.own = 0;
+    await node.seconds(1);
+    expect(node.clock.isHeld()).toBe(false);
+    expect(node.changes).toEqual([]);
+    node.watch.stop();
+  });
+
   it('follows a step forward that the others confirm: the machine has slept', async () => {
     const node = world();
     await node.watch.start();

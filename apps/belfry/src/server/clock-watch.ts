@@ -43,7 +43,7 @@ export interface ClockWatchOptions {
  * K1. A node is unfit while its skew says so (`SkewWatch`), or while its clock stands still for longer than `clockUnfitMs`, since the
  *     wall clock was set back that far. In the second case it begins anew at the wall clock once it owns no shards.
  * K2. A step of the own clock voids what was seen before it.
- * K3. A long step forward is believed when the others' clocks agree with it, or when there is nobody to ask for `clockSourceMs`.
+ * K3. A step forward is believed when the others' clocks agree with it, or when there is nobody to ask for `clockSourceMs`.
  */
 export class ClockWatch {
   readonly clock: ProcessClock;
@@ -163,7 +163,7 @@ export class ClockWatch {
     const doubtedForMs = this.clock.doubtedForMs;
     if (doubtedForMs === undefined) return;
     const agrees =
-      estimate === undefined ? doubtedForMs >= LIMITS.clockSourceMs : Math.abs(estimate.skewMs) < LIMITS.clockUnfitMs;
+      estimate === undefined ? doubtedForMs >= LIMITS.clockSourceMs : Math.abs(estimate.skewMs) < LIMITS.clockCalmMs;
     if (agrees) this.clock.believe();
   }
 

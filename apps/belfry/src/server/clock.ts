@@ -14,7 +14,7 @@ const MACHINE: MachineClocks = { wall: () => Date.now(), monotonic: () => perfor
 /**
  * The clock of a server process: what its scheduler and its gateway call now (docs/decisions/0017-clock.md).
  *
- * N1. A step forward by more than `LIMITS.clockUnfitMs` is not believed until somebody who has asked other clocks says so (`believe`):
+ * N1. A step forward by more than `LIMITS.clockCalmMs` is not believed until somebody who has asked other clocks says so (`believe`):
  *     `now` goes on as if it had not been. What fires early cannot be taken back; what a machine that slept has missed can wait a second.
  * N2. A step back takes from what is not believed first.
  *
@@ -96,11 +96,11 @@ export class ProcessClock implements Clock {
   #compare(monotonicMs: number, wallMs: number): void {
     const movedMs = wallMs - monotonicMs - this.#shiftMs;
     this.#shiftMs += movedMs;
-    if (movedMs > LIMITS.clockUnfitMs) {
+    if (movedMs > LIMITS.clockCalmMs) {
       if (this.#doubtedMs === 0) this.#doubtedSince = monotonicMs;
       this.#doubtedMs += movedMs; // N1
       this.onStep?.({ kind: 'forward', byMs: movedMs });
-    } else if (movedMs < -LIMITS.clockUnfitMs) {
+    } else if (movedMs < -LIMITS.clockCalmMs) {
       this.#doubtedMs = Math.max(0, this.#doubtedMs + movedMs); // N2
     }
   }
