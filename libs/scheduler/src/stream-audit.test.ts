@@ -1,13 +1,14 @@
 import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fire, testCluster, type TestCluster } from './test-cluster.ts';
+import { fire, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 describe('a dispatched execution whose message is gone', () => {
   let cluster: TestCluster;
+  let owner: TestNode;
 
   beforeEach(async () => {
     cluster = testCluster();
-    await cluster.startOwner();
+    owner = await cluster.startOwner('a');
     await cluster.worker('w', 10);
     await cluster.create(1, 'job', 500);
     await cluster.pass(1_000);
@@ -35,6 +36,19 @@ describe('a dispatched execution whose message is gone', () => {
     expect(cluster.history()).toEqual([]);
     await cluster.checkpoint();
     expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
+  it('and that was given to another worker on its redelivery, is not dispatched anew by the next owner', async () => {
+    const execution = fire(1, 'job', 500);
+    const [message] = cluster.pull();
+    const asked = await cluster.send(1, { k: 'redelivered', c: 0, x: execution, ns: 'acme', a: 1, w: 'w', n: 2 });
+    expect(asked).toEqual({ ok: true, status: 'run', attempt: 2 });
+    await message?.ack(); // by the worker before: its own result was on disk, and nobody had told it that it was late
+    owner.kill();
+    await cluster.startOwner('b');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 2, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
   });
 
   it('is left alone while its message is in the stream, however long it takes', async () => {

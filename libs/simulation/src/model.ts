@@ -287,21 +287,25 @@ export class Model implements Observer, Witness {
           `shard ${delta.shard} of ${by.name} has lost ${delta.counters.missed} fires, as its ledger says`,
         );
       for (const row of delta.history) this.#over(row);
-      for (const row of delta.active) this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`);
+      for (const row of delta.active)
+        if (row.state === 'dispatched') this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`);
       this.#trace(`commit ${delta.shard} ${delta.epoch} ${delta.seq} ${delta.history.length}`);
     }
   }
 
+  /** What was forgotten before stays so: another owner may have meant to dispatch it anew. */
   #saved(key: string): void {
     this.#unsaved.delete(key);
-    this.#forgotten.delete(key);
   }
 
   #over(row: HistoryRow): void {
     const { task: id, scheduledAt, state, attempt } = row;
     const task = this.#task(id);
     const execution = executionId(id, scheduledAt);
-    for (let past = 1; past <= attempt; past++) this.#saved(`${execution}.${past}`);
+    for (let past = 1; past <= attempt; past++) {
+      this.#saved(`${execution}.${past}`);
+      this.#forgotten.delete(`${execution}.${past}`);
+    }
     if (!task.allowed.has(scheduledAt)) this.#broken('fire', `${execution} is over, and was no fire of its task`);
     const repeated = task.over.has(scheduledAt);
     if (repeated && this.#overOnce.has(execution) && this.#overOnce.get(execution) !== row)

@@ -175,10 +175,20 @@ export function reconcile(
   for (const execution of [...state.executions.values()]) {
     if (execution.state === 'adrift' || carriers.has(execution)) continue;
     if (execution.cancelledAt !== undefined) closeAs(state, execution, 'cancelled', execution.cancelledAt);
-    else if (execution.state === 'dispatched') giveBack(state, execution);
+    else if (execution.state === 'dispatched') giveBackUnlessDelivered(state, execution);
   }
   endDoubts(state);
   return { over, mixed };
+}
+
+/**
+ * An attempt that was given for a redelivery is in a worker's hands, though its message is gone: the worker before may have acknowledged it,
+ * since its own result was on disk. So it is adrift, until that worker is silent.
+ */
+function giveBackUnlessDelivered(state: ShardState, execution: Execution): void {
+  if (carriedAttempt(execution) === execution.attempt) return giveBack(state, execution);
+  state.move(execution, 'adrift');
+  state.changes.active.add(execution);
 }
 
 /** Nobody has it: it waits for its attempt again, and the next checkpoint says so. */
