@@ -92,8 +92,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'after the loss of the work stream, what runs is dispatched again',
     file: `${SHARD}/fires.ts`,
-    find: 'if (streamLost) setAdrift(state);',
-    replace: '',
+    find: "if (execution.state !== 'dispatched') continue;\n    state.move(execution, 'adrift');",
+    replace: 'continue;',
   },
   {
     name: 'what workers say of what is adrift is not heard',
@@ -129,6 +129,6 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a silent node keeps its shards',
     file: 'libs/actors/supervisor/src/supervisor.ts',
     find: 'if (nowMs - known.seenAt > LIMITS.nodeSilentMs) this.#giveUp(node, known, nowMs);',
-    replace: '',
+    replace: 'if (false) this.#giveUp(node, known, nowMs);',
   },
 ];

@@ -37,6 +37,7 @@ export class Cluster {
   readonly #supervisors: SupervisorHost[] = [];
   readonly #losesStreams: boolean;
   #names = 0;
+  #isCalm = false;
 
   constructor(plan: Plan, trace: (line: string) => void) {
     this.#plan = plan;
@@ -169,7 +170,7 @@ export class Cluster {
       case 'step clock': {
         const { process } = this.#nodes[step.node] as NodeHost;
         process.stepClock(step.byMs);
-        this.time.after(step.forMs, () => process.stepClock(-step.byMs));
+        this.time.after(step.forMs, () => !this.#isCalm && process.stepClock(-step.byMs));
         return;
       }
       case 'crash worker': {
@@ -228,6 +229,7 @@ export class Cluster {
 
   /** From here on nothing goes wrong any more. */
   #calmDown(): void {
+    this.#isCalm = true;
     this.network.weather = CALM;
     this.network.storeSlownessMs = 0;
     this.network.storeFailures = 0;

@@ -89,6 +89,8 @@ export class Model implements Observer, Witness {
   /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
   #unsaved = new Map<string, number>();
   #forgotten = new Set<string>();
+  /** Of those, what was dispatched anew: such an attempt may start once more. */
+  readonly #repeatable = new Set<string>();
   /** What is known to be weaker than the contract, by what it is. */
   readonly tolerated = new Map<string, number>();
   readonly #schedulers = new Map<Process, number>();
@@ -187,7 +189,8 @@ export class Model implements Observer, Witness {
         } else if (record.k === 'update') {
           const { version } = JSON.parse(record.p ?? '{}') as Behaviour;
           const updated = this.#task(record.id).versions[version] as Version;
-          updated.storedAt ??= timestamp;
+          // Before its task is there, it changes nothing.
+          if (this.#task(record.id).versions[0]?.storedAt !== undefined) updated.storedAt ??= timestamp;
         } else if (record.k === 'cancel') {
           this.#task(record.id).cancelStoredAt ??= timestamp;
         } else if (record.k === 'redelivered') {
@@ -228,7 +231,7 @@ export class Model implements Observer, Witness {
       const key = `${execution}.${attempt}`;
       if (this.#forgotten.delete(key)) {
         this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
-        this.#attempts.delete(key);
+        this.#repeatable.add(key);
       }
       this.#unsaved.set(key, fence.shard);
     }
@@ -363,7 +366,7 @@ export class Model implements Observer, Witness {
     const { task, scheduledAt } = this.#fire(execution);
     this.executions++;
     const key = `${execution}.${attempt}`;
-    if (this.#attempts.has(key)) this.#broken('doubled', `${key} was run twice`);
+    if (this.#attempts.has(key) && !this.#repeatable.delete(key)) this.#broken('doubled', `${key} was run twice`);
     this.#attempts.add(key);
     const runs = this.#runsOf(execution);
     // One that was silent past its lease may start what is long over.
