@@ -1,5 +1,5 @@
 import type { Facts, LifeRow, StoredTask } from '@belfry/ports';
-import type { TaskView } from '@belfry/protocol';
+import { SCHEDULE_FIELDS, type ScheduleFields, type TaskView } from '@belfry/protocol';
 import {
   nextFire,
   parseCanonical,
@@ -63,40 +63,9 @@ function ofLive(live: TaskView | undefined): Period | undefined {
   };
 }
 
-function scheduleOf(view: TaskView): Parameters<typeof parseSchedule>[0] {
-  const {
-    at,
-    every,
-    anchor,
-    cron,
-    timezone,
-    startAt,
-    endAt,
-    limit,
-    gap,
-    fold,
-    calendars,
-    onExcluded,
-    jitter,
-    between,
-  } = view;
-  const fields = {
-    at,
-    every,
-    anchor,
-    cron,
-    timezone,
-    startAt,
-    endAt,
-    limit,
-    gap,
-    fold,
-    calendars,
-    onExcluded,
-    jitter,
-    between,
-  };
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+function scheduleOf(view: TaskView): ScheduleFields {
+  const given = SCHEDULE_FIELDS.filter((name) => view[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, view[name]]));
 }
 
 function readCanonical(text: string): Schedule | undefined {

@@ -5,6 +5,8 @@ export * from './messages.ts';
 export * from './names.ts';
 export * from './operators.ts';
 export * from './records.ts';
+export * from './schedule-messages.ts';
 export * from './spec.ts';
 export * from './subjects.ts';
 export * from './target.ts';
+export * from './worker-messages.ts';

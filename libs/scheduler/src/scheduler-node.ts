@@ -116,7 +116,7 @@ export class SchedulerNode {
   }
 
   async start(): Promise<void> {
-    const { env } = { env: this.#env };
+    const env = this.#env;
     this.#incarnation = await env.work.ensure(() => env.store.nextFirstSeq());
     this.#stopListening.push(
       env.messenger.listen(subjects.workers('*', 'heartbeat'), (body, subject) => this.#onHeartbeat(body, subject)),
