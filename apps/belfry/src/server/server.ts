@@ -151,7 +151,10 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
       log,
       housekeeping: async () => {
         await housekeeping.round();
-        await zones.round();
+        // It takes its time, and the lease must not wait for it.
+        zones
+          .round()
+          .catch((error: unknown) => log.warn('the time-zone data was not looked at', { error: String(error) }));
       },
     });
     const leads = supervisor;

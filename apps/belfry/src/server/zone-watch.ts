@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { StoredZoneData } from '@belfry/ports';
 import type { Log } from '@belfry/scheduler';
 import {
@@ -13,6 +15,8 @@ import {
 
 /** Years that are recorded, this one included: daylight-saving laws that are known now reach no further for the most part. */
 const YEARS = 6;
+/** Between two zones, each of which takes most of a millisecond: all of them in half a minute, beside the work of a program that has just begun. */
+const PAUSE_MS = 50;
 /** Zones that a log event names. */
 const SHOWN = 20;
 
@@ -22,8 +26,10 @@ export interface ZoneWatchOptions {
   readonly log: Log;
   readonly stored: () => Promise<readonly StoredZoneData[]>;
   readonly record: (data: StoredZoneData) => Promise<void>;
-  /** This machine's data; a zone at a time, so that nothing waits long. */
+  /** This machine's data. */
   readonly names?: () => readonly string[];
+  /** Awaited after each zone; `PAUSE_MS` if not given. */
+  readonly pause?: () => Promise<void>;
 }
 
 /**
@@ -33,33 +39,47 @@ export interface ZoneWatchOptions {
 export class ZoneWatch {
   readonly #options: ZoneWatchOptions;
   #year: number | undefined;
+  #running = false;
 
   constructor(options: ZoneWatchOptions) {
     this.#options = options;
   }
 
-  /** Once a process, and once a year. */
+  /** Once a process, and once a year; nothing while another round runs. */
   async round(): Promise<void> {
-    const { clock, log, record, stored, version, names = zoneNames } = this.#options;
+    const year = new Date(this.#options.clock.now()).getUTCFullYear();
+    if (year === this.#year || this.#running) return;
+    this.#running = true;
+    try {
+      await this.#look(year);
+      this.#year = year;
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #look(year: number): Promise<void> {
+    const { clock, log, record, stored, version, names = zoneNames, pause = aWhile } = this.#options;
     const nowMs = clock.now();
-    const year = new Date(nowMs).getUTCFullYear();
-    if (year === this.#year) return;
     const [fromS, untilS] = [Date.UTC(year) / 1_000, Date.UTC(year + YEARS) / 1_000];
     const records = new Map<string, ZoneRecord>();
     for (const name of names()) {
       const zone = findZone(name);
       if (zone !== undefined) records.set(name, recordZone(zone, fromS, untilS));
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await pause();
     }
     const digest = digestOf(records);
     const [latest] = await stored();
     if (latest?.version !== version || latest.digest !== digest) {
       const zones = JSON.stringify(Object.fromEntries(records));
       await record({ version, digest, recordedAt: nowMs, fromS, untilS, zones });
-      if (latest !== undefined) tell(log, latest, version, await changedZones(latest, nowMs));
+      if (latest !== undefined) tell(log, latest, version, await changedZones(latest, nowMs, pause));
     }
-    this.#year = year;
   }
+}
+
+async function aWhile(): Promise<void> {
+  await sleep(PAUSE_MS, undefined, { ref: false });
 }
 
 function tell(log: Log, latest: StoredZoneData, version: string, changed: readonly string[]): void {
@@ -70,7 +90,11 @@ function tell(log: Log, latest: StoredZoneData, version: string, changed: readon
 }
 
 /** Zones whose clocks are another from now on, as far as was recorded. */
-async function changedZones({ zones: text, untilS }: StoredZoneData, nowMs: number): Promise<string[]> {
+async function changedZones(
+  { zones: text, untilS }: StoredZoneData,
+  nowMs: number,
+  pause: () => Promise<void>,
+): Promise<string[]> {
   const records: ZoneRecords = new Map(Object.entries(JSON.parse(text) as { readonly [name: string]: ZoneRecord }));
   const zones = recordedZones(records);
   const changed: string[] = [];
@@ -78,7 +102,7 @@ async function changedZones({ zones: text, untilS }: StoredZoneData, nowMs: numb
     const [was, is] = [zones(name), findZone(name)];
     if (was !== undefined && is !== undefined && differences(was, is, Math.floor(nowMs / 1_000), untilS).length > 0)
       changed.push(name);
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await pause();
   }
   return changed;
 }
