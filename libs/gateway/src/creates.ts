@@ -35,11 +35,8 @@ export interface CreateContext {
   readonly shards: number;
 }
 
-export interface CheckedItems {
-  /** In the order of the request; a `WireError` for what is refused here. */
-  readonly items: readonly (CheckedCreate | WireError)[];
-  readonly accepted: number;
-}
+/** In the order of the request; a `WireError` for what is refused here. */
+export type CheckedItems = readonly (CheckedCreate | WireError)[];
 
 /** Checks the tasks of a create request, each for itself. `single`: the paths of errors are those of a bare task. */
 export function checkCreates(
@@ -53,8 +50,7 @@ export function checkCreates(
   const command = commandHash(namespace, 'create', commandId);
   const trace = traceparent === undefined ? '' : `,"tp":"${traceparent}"`;
   const keys = new Set<string>();
-  let accepted = 0;
-  const items = values.map((value, index): CheckedCreate | WireError => {
+  return values.map((value, index): CheckedCreate | WireError => {
     const path = single ? '' : `items[${index}].`;
     const reading = readTaskSpec(value, path);
     if (!reading.ok) return bounded(reading.error);
@@ -68,7 +64,6 @@ export function checkCreates(
       if (keys.has(key)) return wireError('duplicate_key', 'stands in this batch before', `${path}key`);
       keys.add(key);
     }
-    accepted++;
     const id = key === undefined ? taskIdOfCommand(namespace, commandId, index) : taskIdOfKey(namespace, key);
     const tail = recordTail(
       id,
@@ -80,7 +75,6 @@ export function checkCreates(
     );
     return { id, shard: shardOf(id, context.shards), tail };
   });
-  return { items, accepted };
 }
 
 /** A `CreateRecord`, written by hand: it is the one that has to be cheap, and most of its parts are JSON strings already. */

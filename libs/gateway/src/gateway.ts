@@ -6,20 +6,17 @@ import {
   wireError,
   workConsumer,
   type Answer,
-  type CalendarRecord,
   type ErrorCode,
-  type Replies,
   type SubscribeReply,
   type Warned,
   type WireError,
 } from '@belfry/protocol';
 import type { InboxUsage } from '@belfry/ports';
 
-import { Admission, type Kind } from './admission.ts';
 import { AboutSchedules } from './about-schedules.ts';
 import { Calendars } from './calendars.ts';
-import { cancelReply, checkCancel, checkUpdate, type Addressed } from './changes.ts';
-import { checkCreates, createRecord, definitionResult, isRefused, locateCalendar } from './creates.ts';
+import { cancelReply, checkCancel, checkUpdate } from './changes.ts';
+import { checkCreates, definitionResult, isRefused, locateCalendar } from './creates.ts';
 import { NO_METRICS, NO_TRACER, type GatewayEnvironment, type GatewayMetrics, type Tracer } from './environment.ts';
 import {
   bounded,
@@ -33,30 +30,18 @@ import {
   traceparentOf,
 } from './fields.ts';
 import type { Items } from './fields.ts';
-import { GroupCommit } from './group-commit.ts';
 import { Ingest, type IngestMessage, type IngestOutcome } from './ingest.ts';
-import { Pending, type Batch } from './pending.ts';
 import { Reads } from './reads.ts';
 import { schedulesInUse } from './schedules-in-use.ts';
 import { Tzdiff } from './tzdiff.ts';
 import { checkRedelivered, checkResults, finishResult, redeliveredReply } from './results.ts';
 import { Schedules } from './schedules.ts';
+import { Submissions } from './submissions.ts';
 import { Targets } from './targets.ts';
 import { Ticker } from './ticker.ts';
 
 /** Reads one header of the message that is being handled. */
 export type HeaderReader = (name: string) => string | undefined;
-
-const DECODER = new TextDecoder();
-const NO_ANSWER = 'a late answer of a shard refuses what was already answered for';
-const STOPPED = wireError('unavailable', 'this gateway has stopped; try again with the same commandId');
-/** Refusals that come late as a matter of course: of what was sent twice. */
-const EXPECTED_LATE: ReadonlySet<ErrorCode> = new Set([
-  'execution_over',
-  'delivered_again',
-  'unknown_execution',
-  'not_found',
-]);
 
 interface Request {
   readonly namespace: string;
@@ -73,18 +58,16 @@ type Operation = (request: Request) => Promise<string>;
  * All transport is its host's: it calls the `handle…` methods with what came, and `tick` some ten times a second.
  *
  * G1. Every request gets one reply, in `LIMITS.answerMs` and a tick, whatever it is: no input makes a handler reject.
- * G2. A change is answered `ok` only by its shard; a result also once it is on disk for `LIMITS.resultAnswerMs`.
+ * G2. What an answer tells of a change is its shard's word (`Submissions`, U2).
  */
 export class Gateway {
   readonly #env: GatewayEnvironment;
   readonly #metrics: GatewayMetrics;
   readonly #tracer: Tracer;
-  readonly #pending = new Pending();
-  readonly #admission = new Admission();
   readonly #schedules = new Schedules();
   readonly #targets = new Targets();
   readonly #ticker: Ticker;
-  readonly #commits: GroupCommit;
+  readonly #submissions: Submissions;
   readonly #reads: Reads;
   readonly #ingest: Ingest;
   readonly #calendars: Calendars;
@@ -102,12 +85,12 @@ export class Gateway {
     this.#ticker = new Ticker(clock.monotonic());
     const wait = (ms: number): Promise<void> => this.#ticker.after(ms);
     const defer = env.defer ?? ((run) => void setImmediate(run));
-    this.#commits = new GroupCommit({ gatewayId, inbox, clock, log, metrics: this.#metrics, wait, defer });
+    this.#submissions = new Submissions({ gatewayId, shards, inbox, clock, log, metrics: this.#metrics, wait, defer });
     this.#reads = new Reads({ shards, queries, askShard, clock, log, wait });
     this.#calendars = new Calendars({
       clock,
       stored: (namespace) => this.#reads.calendars(namespace),
-      toAllShards: (record, bytes) => this.#submitToAll('calendars.set', record, bytes),
+      toAllShards: (record, bytes) => this.#submissions.toAllShards('calendars.set', record, bytes),
     });
     this.#aboutSchedules = new AboutSchedules({
       clock,
@@ -159,51 +142,35 @@ export class Gateway {
 
   /** A message to `belfry.gateway.<id>.replies`: the answers of one scheduler node. */
   onReplies(data: Uint8Array): void {
-    try {
-      for (const [correlation, answer] of readReplies(data)) {
-        const known = this.#pending.answer(correlation, answer);
-        if (!known && !answer.ok && !EXPECTED_LATE.has(answer.error.code))
-          this.#env.log.warn(NO_ANSWER, { ...answer.error });
-      }
-    } catch (error) {
-      this.#env.log.error('answers of a shard cannot be read', { error: String(error) });
-    }
+    this.#submissions.onReplies(data);
   }
 
   /** What the host reads from the inbox every few seconds. */
   onInboxUsage(usage: Pick<InboxUsage, 'bytes' | 'maxBytes'>): void {
-    const before = this.#admission.inboxIsFilling;
-    this.#admission.onInboxUsage(usage);
-    if (before !== this.#admission.inboxIsFilling)
-      this.#env.log.warn(before ? 'creates are taken again' : 'the inbox is filling up: creates are refused', {
-        ...usage,
-      });
+    this.#submissions.onInboxUsage(usage);
   }
 
   /** Deadlines and waits: call it every 50 to 100 ms. */
   tick(): void {
     const nowMs = this.#env.clock.monotonic();
-    this.#pending.tick(nowMs);
+    this.#submissions.tick(nowMs);
     this.#ticker.tick(nowMs);
     if (nowMs >= this.#slotsDueMs) void this.#countSlots(nowMs);
   }
 
   /** Items that wait for answers, and records that are not yet on disk. */
   get load(): { readonly items: number; readonly records: number; readonly bytes: number } {
-    return { items: this.#pending.items, records: this.#commits.records, bytes: this.#commits.bytes };
+    return this.#submissions.load;
   }
 
   /** Takes nothing more; resolves when everything taken has been answered. The host goes on with ticks and replies meanwhile. */
-  async drain(): Promise<void> {
-    this.#admission.close();
-    await Promise.all([this.#pending.idle(), this.#commits.idle()]);
+  drain(): Promise<void> {
+    return this.#submissions.drain();
   }
 
   /** Answers everything that still waits with `unavailable`. Idempotent. */
   stop(): void {
-    this.#admission.close();
-    this.#commits.stop();
-    this.#pending.abandonAll(STOPPED);
+    this.#submissions.stop();
     this.#ticker.stop();
   }
 
@@ -318,20 +285,14 @@ export class Gateway {
   ): { readonly ids: readonly string[]; readonly answers: Promise<readonly Answer[]> } {
     const { shards } = this.#env;
     this.#requireClock();
-    this.#admit('create', items.length, request.bytes);
+    this.#submissions.admit('create', items.length, request.bytes);
     const checked = checkCreates(items, single, { ...request, shards }, this.#schedules, this.#targets);
-    const ids = checked.items.map((item) => (isRefused(item) ? '' : item.id));
-    if (items.length === 0) return { ids, answers: Promise.resolve([]) };
-    const deadlineMs = this.#env.clock.monotonic() + LIMITS.answerMs;
-    const storedWillDoMs = request.patient === true ? deadlineMs : undefined;
-    const batch = this.#pending.open({ size: items.length, deadlineMs, storedWillDoMs });
-    checked.items.forEach((item, index) => {
-      if (isRefused(item)) batch.refuse(index, item);
-      else this.#commits.add(item.shard, createRecord(item, batch.correlation + index), batch, index);
-    });
-    const answers = this.#settled('tasks.create', batch).then((all) =>
-      all.map((answer, index) => locateCalendar(answer, items[index], single ? '' : `items[${index}].`)),
-    );
+    const ids = checked.map((item) => (isRefused(item) ? '' : item.id));
+    const answers = this.#submissions
+      .creates(checked, request.patient === true)
+      .then((all) =>
+        all.map((answer, index) => locateCalendar(answer, items[index], single ? '' : `items[${index}].`)),
+      );
     return { ids, answers };
   }
 
@@ -357,38 +318,28 @@ export class Gateway {
     const value = parseJson(data);
     const { id, path, ...change } = checkUpdate(value, namespace, clock.now(), shards, this.#schedules);
     const { set } = value as { readonly set: unknown };
-    const answer = locateCalendar(await this.#submit('tasks.update', change, data.length), set, 'set.');
+    const answer = locateCalendar(await this.#submissions.one('tasks.update', change, data.length), set, 'set.');
     return JSON.stringify({ ...definitionResult(id, answer, path), ...warned });
   }
 
   async #cancel({ namespace, data }: Request): Promise<string> {
     const { id, path, ...change } = checkCancel(parseJson(data), namespace, this.#env.shards);
-    return JSON.stringify(cancelReply(id, await this.#submit('tasks.cancel', change, data.length), path));
+    return JSON.stringify(cancelReply(id, await this.#submissions.one('tasks.cancel', change, data.length), path));
   }
 
   async #finish({ namespace, data }: Request): Promise<string> {
     const { items, single } = itemsOf(parseJson(data), false);
     if (items.length === 0) return '{"items":[]}';
-    this.#admit('other', items.length, data.length);
+    this.#submissions.admit('other', items.length, data.length);
     const checked = checkResults(items, single, namespace, this.#env.shards);
-    const nowMs = this.#env.clock.monotonic();
-    const batch = this.#pending.open({
-      size: items.length,
-      deadlineMs: nowMs + LIMITS.answerMs,
-      storedWillDoMs: nowMs + LIMITS.resultAnswerMs, // G2
-    });
-    checked.forEach((item, index) => {
-      if ('code' in item) batch.refuse(index, item);
-      else this.#add(item, batch, index);
-    });
-    const answers = await this.#settled('executions.finish', batch);
+    const answers = await this.#submissions.results(checked);
     const results = answers.map((answer, at) => finishResult(answer, single ? 'execution' : `items[${at}].execution`));
     return JSON.stringify(single ? results[0] : { items: results });
   }
 
   async #redelivered({ namespace, data }: Request): Promise<string> {
     const ask = checkRedelivered(parseJson(data), namespace, this.#env.shards);
-    return JSON.stringify(redeliveredReply(await this.#submit('executions.redelivered', ask, data.length)));
+    return JSON.stringify(redeliveredReply(await this.#submissions.one('executions.redelivered', ask, data.length)));
   }
 
   async #subscribe(value: unknown, namespace: string): Promise<SubscribeReply> {
@@ -406,51 +357,10 @@ export class Gateway {
     return { stream: STREAMS.work, consumer, ackWaitMs: LIMITS.ackWaitMs };
   }
 
-  /** One record, and its answer. @throws Refused when no room is left */
-  async #submit(op: string, addressed: Addressed<object>, bytes: number): Promise<Answer> {
-    this.#admit('other', 1, bytes);
-    const deadlineMs = this.#env.clock.monotonic() + LIMITS.answerMs;
-    const batch = this.#pending.open({ size: 1, deadlineMs });
-    this.#add(addressed, batch, 0);
-    const [answer] = await this.#settled(op, batch);
-    return answer as Answer;
-  }
-
-  /** One record for each shard, and all their answers. @throws Refused when no room is left */
-  async #submitToAll(op: string, record: Omit<CalendarRecord, 'c'>, bytes: number): Promise<readonly Answer[]> {
-    const { shards, clock } = this.#env;
-    this.#admit('create', shards, bytes * shards);
-    const batches: Batch[] = [];
-    for (let from = 0; from < shards; from += LIMITS.batchItems) {
-      const size = Math.min(LIMITS.batchItems, shards - from);
-      const batch = this.#pending.open({ size, deadlineMs: clock.monotonic() + LIMITS.answerMs });
-      for (let index = 0; index < size; index++) this.#add({ shard: from + index, record }, batch, index);
-      batches.push(batch);
-    }
-    return (await Promise.all(batches.map((batch) => this.#settled(op, batch)))).flat();
-  }
-
-  #add({ shard, record }: Addressed<object>, batch: Batch, index: number): void {
-    this.#commits.add(shard, JSON.stringify({ c: batch.correlation + index, ...record }), batch, index);
-  }
-
   /** With a wrong clock, `in` and `every` would be reckoned from a wrong instant. @throws Refused `clock_skew` */
   #requireClock(): void {
     const trouble = this.#env.clockTrouble?.();
     if (trouble !== undefined) refuse('clock_skew', `${trouble}; try again, another node may answer`);
-  }
-
-  #admit(kind: Kind, count: number, bytes: number): void {
-    this.#admission.admit(kind, count, bytes, this.load);
-  }
-
-  /** The batch's answers, counted. */
-  async #settled(op: string, batch: Batch): Promise<readonly Answer[]> {
-    const answers = await batch.settled;
-    if (batch.unansweredStored > 0) this.#metrics.unanswered(op, true, batch.unansweredStored);
-    if (batch.unansweredLost > 0) this.#metrics.unanswered(op, false, batch.unansweredLost);
-    for (const answer of answers) if (!answer.ok) this.#metrics.refused(op, answer.error.code, 1);
-    return answers;
   }
 }
 
@@ -464,12 +374,6 @@ function clockWarning(sentAt: string | undefined, nowMs: number): Warned {
       ? `your clock is ${seconds} s ahead of this gateway's`
       : `your clock is ${seconds} s behind this gateway's, or the request was on its way for so long`;
   return { warnings: [{ code: 'clock_skew', message, offsetMs }] };
-}
-
-function readReplies(data: Uint8Array): Replies['a'] {
-  const { v, a } = JSON.parse(DECODER.decode(data)) as Replies;
-  if (v !== 1) throw new Error(`version 1 is known here, not ${String(v)}`);
-  return a;
 }
 
 /** A client that gave no command id learns the one it got, where it needs it. */
