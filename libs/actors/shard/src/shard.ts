@@ -1,18 +1,10 @@
-import {
-  executionId,
-  wireError,
-  type Answer,
-  type Envelope,
-  type ExecutionState,
-  type InboxRecord,
-  type TaskState,
-} from '@belfry/protocol';
+import { wireError, type Answer, type Envelope, type InboxRecord } from '@belfry/protocol';
 import type { ActiveRow, CalendarRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
 import { audit, type Audit } from './audit.ts';
 import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
-import { applyCancel, applyCreate, applyUpdate, nextFires } from './definitions.ts';
-import { readAttempts, type AttemptRecord, type Execution } from './execution.ts';
+import { applyCancel, applyCreate, applyUpdate } from './definitions.ts';
+import type { Execution } from './execution.ts';
 import {
   advance,
   hasReady,
@@ -24,11 +16,13 @@ import {
   type Dispatch,
   type Reconciled,
 } from './fires.ts';
+import { glance, type TaskGlance } from './glance.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
+import { loadTasks } from './load.ts';
 import { applyRedelivered, applyResult } from './results.ts';
-import { NEVER_MS, ShardState, type ShardEvent } from './state.ts';
-import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED } from './task-table.ts';
+import { ShardState, type ShardEvent } from './state.ts';
+import { FLAG_STORED, TASK_ENDED } from './task-table.ts';
 import type { Tally } from './tally.ts';
 
 /** An answer on its way to a gateway. */
@@ -36,27 +30,6 @@ export interface Reply {
   readonly gateway: string;
   readonly correlation: number;
   readonly answer: Answer;
-}
-
-/** A task as its shard knows it; its body is the host's to add. */
-export interface TaskGlance {
-  readonly id: string;
-  readonly schedule: string;
-  readonly target: string;
-  readonly createdAt: number;
-  readonly state: TaskState;
-  readonly next: readonly number[];
-  readonly executions: readonly ExecutionGlance[];
-}
-
-export interface ExecutionGlance {
-  readonly id: string;
-  readonly scheduledAt: number;
-  readonly state: ExecutionState;
-  readonly attempt: number;
-  readonly dispatchedAt: number | undefined;
-  readonly attempts: readonly AttemptRecord[];
-  readonly epoch: number;
 }
 
 /**
@@ -134,52 +107,7 @@ export class Shard {
 
   /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */
   loadTasks(rows: readonly LoadedTask[], active: ReadonlyMap<string, readonly ActiveRow[]>): void {
-    const state = this.#state;
-    for (const row of rows) {
-      const slot = state.addTask(row, row.keyed);
-      state.table.set(slot, FLAG_STORED, true);
-      state.table.set(slot, FLAG_POINTER, row.pointer !== undefined);
-      if (row.ended !== undefined) {
-        state.table.state[slot] = TASK_ENDED;
-        state.table.set(slot, FLAG_CANCELLED, row.ended.state === 'cancelled');
-        state.wheel.insert(slot, row.ended.at + state.rememberMs);
-      } else {
-        state.arm(slot, row.pointer ?? loadedPointer(state, slot, row, active));
-      }
-      const executions = active.get(row.id);
-      if (executions !== undefined) for (const execution of executions) this.#loadExecution(slot, execution);
-    }
-    // What was just loaded is stored as it is.
-    state.changes = new Changes();
-  }
-
-  #loadExecution(slot: number, row: ActiveRow): void {
-    const state = this.#state;
-    const { attempts, cancelledAt } = readAttempts(row.attempts);
-    const execution: Execution = {
-      id: executionId(row.task, row.scheduledAt),
-      task: row.task,
-      scheduledAt: row.scheduledAt,
-      createdAt: state.table.createdAt[slot] as number,
-      slot,
-      target: state.targetOf(slot),
-      state: row.state === 'dispatched' && row.retryAt !== undefined ? 'adrift' : row.state,
-      attempt: row.attempt,
-      failures: row.failures,
-      lost: row.lost,
-      dueAt: row.retryAt ?? 0,
-      dispatchedAt: row.dispatchedAt,
-      message: undefined,
-      attempts,
-      traceparent: row.traceparent,
-      epoch: state.epoch,
-      cancelledAt,
-      recurring: state.isRecurring(slot),
-      stored: true,
-    };
-    state.addExecution(execution);
-    if (execution.state === 'dispatched') state.countOut(execution.target.queueKey, 1);
-    if (execution.state === 'retrying') state.retries.push(execution);
+    loadTasks(this.#state, rows, active);
   }
 
   /** After the replay, with the work messages that survived. */
@@ -348,19 +276,7 @@ export class Shard {
   }
 
   glance(id: string, namespace: string): TaskGlance | undefined {
-    const state = this.#state;
-    const slot = state.table.find(id);
-    if (slot < 0 || state.targetOf(slot).namespace !== namespace) return undefined;
-    const executions = (state.bySlot.get(slot) ?? []).map(glanceExecution);
-    return {
-      id,
-      schedule: state.scheduleOf(slot),
-      target: state.interned.targets.text(state.table.target[slot] as number),
-      createdAt: state.table.createdAt[slot] as number,
-      state: stateOf(state, slot),
-      next: state.table.state[slot] === TASK_ENDED ? [] : nextFires(state, slot),
-      executions,
-    };
+    return glance(this.#state, id, namespace);
   }
 
   /**
@@ -418,33 +334,6 @@ export class Shard {
   print(): string {
     return printState(this.#state);
   }
-}
-
-function loadedPointer(
-  state: ShardState,
-  slot: number,
-  row: LoadedTask,
-  active: ReadonlyMap<string, readonly ActiveRow[]>,
-): number {
-  if (state.isRecurring(slot)) return state.nextAfter(slot, Math.max(state.watermark, row.effectiveFrom));
-  const at = state.nextAfter(slot, -Infinity);
-  const fired = active.get(row.id)?.some((execution) => execution.scheduledAt === at) === true;
-  return fired ? NEVER_MS : at;
-}
-
-function stateOf(state: ShardState, slot: number): TaskState {
-  if (state.table.state[slot] === TASK_ENDED) return state.table.has(slot, FLAG_CANCELLED) ? 'cancelled' : 'finished';
-  const executions = state.bySlot.get(slot) ?? [];
-  if (executions.some((execution) => execution.state === 'dispatched' || execution.state === 'adrift'))
-    return 'running';
-  if (executions.length > 0) return 'retrying';
-  return state.isInBacklog(slot) ? 'due' : 'waiting';
-}
-
-function glanceExecution(execution: Execution): ExecutionGlance {
-  const { id, scheduledAt, attempt, dispatchedAt, attempts, epoch } = execution;
-  const state = execution.state === 'dispatched' || execution.state === 'adrift' ? 'dispatched' : 'retrying';
-  return { id, scheduledAt, state, attempt, dispatchedAt, attempts, epoch };
 }
 
 /** A record of a newer version: refused, not guessed at. */
