@@ -30,6 +30,8 @@ export interface Placement {
   readonly drained?: readonly string[];
   /** Shards that operators have moved, and where each is kept; absent: none. */
   readonly pins?: readonly { readonly shard: number; readonly node: string }[];
+  /** When nodes were lost of late, ms since 1970, by the clocks of the leaders that saw it; absent: none was. */
+  readonly losses?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface PlacementStore {

@@ -118,7 +118,7 @@ export interface ShardView {
   readonly waiting: number;
   /** Sequence of the last inbox message that it has applied. */
   readonly seq: number;
-  /** Sequence that its last checkpoint includes; 0: none was written by this owner yet. */
+  /** Sequence that its last checkpoint in Postgres includes, whoever wrote it; 0: there is none yet. */
   readonly checkpointSeq: number;
   /** It is being handed over. */
   readonly leaving: boolean;

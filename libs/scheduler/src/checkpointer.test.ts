@@ -26,6 +26,23 @@ describe('a checkpoint', () => {
     expect(fourth?.[1]).not.toBe(first?.[1]);
   });
 
+  it('counts for operators when it is stored, not when it is taken', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.create(0, 'one', 60_000);
+    await cluster.checkpoint();
+    const stored = (): number | undefined => owner.scheduler.shards().items[0]?.checkpointSeq;
+    const before = stored();
+    const { seq } = owner.scheduler.shards().items[0] as { seq: number };
+    expect(before).toBe(seq);
+    await cluster.create(0, 'two', 60_000);
+    const commit = commits(cluster).mockResolvedValueOnce(retry('away'));
+    await cluster.until(() => commit.mock.calls.length === 1, 'a first try');
+    expect(stored()).toBe(before);
+    await cluster.checkpoint();
+    expect(stored()).toBe(owner.scheduler.shards().items[0]?.seq);
+    expect(stored()).toBeGreaterThan(seq);
+  });
+
   it('that faults for one shard is written for the others, and that shard is loaded again', async () => {
     const owner = await cluster.startOwner();
     for (const shard of [0, 1, 2]) await cluster.create(shard, 'one', 60_000);

@@ -123,7 +123,10 @@ export class Checkpointer {
       if (!('kind' in outcome)) return await this.#isolate(deltas, outcome.error);
       if (outcome.kind === 'ok') {
         const fenced = new Set(outcome.value.fenced);
-        for (const host of deltas.keys()) if (fenced.has(host.core.shard)) this.#node.onFenced(host);
+        for (const [host, { shard, seq }] of deltas) {
+          if (fenced.has(shard)) this.#node.onFenced(host);
+          else host.checkpointedSeq = seq;
+        }
         return [...deltas.values()].filter(({ shard }) => !fenced.has(shard));
       }
       if (attempt === 2 && outcome.kind === 'retry')

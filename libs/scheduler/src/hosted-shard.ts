@@ -41,6 +41,8 @@ export class HostedShard {
   lastDeltaAt = 0;
   /** The inbox sequence of its last delta, or of the checkpoint that it was loaded from. */
   lastDeltaSeq = 0;
+  /** The inbox sequence that is stored with its last checkpoint: that of the last delta that was committed. */
+  checkpointedSeq = 0;
 
   constructor(
     core: Shard,

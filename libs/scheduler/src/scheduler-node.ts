@@ -173,9 +173,8 @@ export class SchedulerNode {
   }
 
   shards(): NodeShards {
-    const items = Array.from(this.#hosted.values(), ({ core, cell, leaving, lastDeltaSeq }): ShardView => {
+    const items = Array.from(this.#hosted.values(), ({ core, cell, leaving, checkpointedSeq }): ShardView => {
       const { shard, epoch, tasks, backlog, underWay, seq } = core;
-      const checkpointSeq = lastDeltaSeq;
       return {
         shard,
         node: this.#env.node,
@@ -185,7 +184,7 @@ export class SchedulerNode {
         underWay,
         waiting: cell.waiting,
         seq,
-        checkpointSeq,
+        checkpointSeq: checkpointedSeq,
         leaving,
       };
     });
@@ -249,7 +248,7 @@ export class SchedulerNode {
         (error, message) => void this.#onCrash(host, error, message),
         () => this.#lose(host),
       );
-      host.lastDeltaSeq = checkpointedSeq;
+      host.lastDeltaSeq = host.checkpointedSeq = checkpointedSeq;
       this.#hosted.set(core.shard, host);
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         this.#serve(host, body, subject),

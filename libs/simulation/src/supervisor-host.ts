@@ -67,7 +67,7 @@ export class SupervisorHost {
     const { term } = this.#lease;
     const placement = await this.#placements.read();
     if (this.#lease?.term === term)
-      this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: this.#now }));
+      this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: this.#now, wallMs: this.#now }));
   }
 
   async #acquire(nowMs: number): Promise<void> {

@@ -6,6 +6,7 @@ import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus
 import type { ClockWatch } from './clock-watch.ts';
 import type { Hearing } from './hearing.ts';
 import type { Metrics } from './metrics.ts';
+import { onceATurn } from './once-a-turn.ts';
 import type { Platform } from './platform.ts';
 import { untilSetUp } from './set-up.ts';
 import { nodeHeartbeat } from './supervisor-role.ts';
@@ -130,7 +131,7 @@ function crashes(platform: Platform, log: Log): Crashes {
 }
 
 function gauges(metrics: Metrics, scheduler: SchedulerNode): void {
-  const status = (): NodeStatus => scheduler.status();
+  const status = onceATurn(() => scheduler.status());
   metrics.gauge('belfry_shards_owned', () => status().owned.length);
   metrics.gauge('belfry_tasks', () => status().tasks);
   metrics.gauge('belfry_executions_under_way', () => status().underWay);

@@ -182,7 +182,7 @@ export class SupervisorRole {
     const placement = await placements.read();
     if (this.#stopped || this.#lease?.term !== term) return;
     log.info('this supervisor leads', { term });
-    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic() }));
+    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic(), wallMs: clock.now() }));
     const { node } = this.#options;
     const core = this.#core;
     this.#desk.open({

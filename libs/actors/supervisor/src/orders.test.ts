@@ -156,6 +156,25 @@ describe('a node that is lost again and again', () => {
     expect(Math.max(...delays)).toBe(flapMaxHoldMs);
   });
 
+  it('is held back by the next leader too, whose clocks run otherwise', () => {
+    const before = led(NODES);
+    loseAndWait(before);
+    loseAndWait(before);
+    before.pass(LIMITS.nodeSilentMs + LIMITS.nodeHeartbeatMs, { a: 2, b: 2 });
+    // The wall clock says the same to both; the next leader's own has just begun.
+    const next = new World();
+    next.lead(2, before.written, before.nowMs);
+    for (const node of ['a', 'b', 'c']) next.beat(node);
+    expect(next.takes()).toMatchObject({ a: 'yes', c: 'held' });
+    next.pass(2 * LIMITS.flapHoldMs + LIMITS.nodeHeartbeatMs, NODES);
+    expect(next.shares()).toHaveProperty('c');
+    expect(next.written?.losses).toEqual(before.written?.losses);
+    // And forgotten in time.
+    const late = new World();
+    late.lead(3, next.written, before.nowMs + LIMITS.flapWindowMs + 1_000);
+    expect(late.written?.losses).toBeUndefined();
+  });
+
   it('is like any other again when it has stayed for the length of the window', () => {
     const world = led(NODES);
     loseAndWait(world);

@@ -49,7 +49,7 @@ describe('placeShards', () => {
 describe('Supervisor', () => {
   const leading = () => {
     const supervisor = new Supervisor(16);
-    supervisor.step({ kind: 'leads', term: 1, placement: undefined, nowMs: 0 });
+    supervisor.step({ kind: 'leads', term: 1, placement: undefined, nowMs: 0, wallMs: 0 });
     return supervisor;
   };
 
@@ -86,7 +86,7 @@ describe('Supervisor', () => {
     const supervisor = new Supervisor(4);
     expect(supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs: 0 })).toEqual([]);
     const placement = { term: 1, version: 7, nodes: ['a', 'b'], assignment: [0, 1, 0, 1] };
-    const [kept] = supervisor.step({ kind: 'leads', term: 2, placement, nowMs: 10 });
+    const [kept] = supervisor.step({ kind: 'leads', term: 2, placement, nowMs: 10, wallMs: 10 });
     expect(kept?.placement).toEqual({ ...placement, term: 2, version: 8 });
     for (let nowMs = 500; nowMs <= LIMITS.nodeSilentMs; nowMs += 500)
       expect(supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs })).toEqual([]);

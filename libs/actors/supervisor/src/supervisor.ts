@@ -17,7 +17,14 @@ export interface NodeHeartbeat {
 
 export type SupervisorInput =
   /** This supervisor leads from now on. `placement` is what the last leader left. */
-  | { readonly kind: 'leads'; readonly term: number; readonly placement: Placement | undefined; readonly nowMs: number }
+  | {
+      readonly kind: 'leads';
+      readonly term: number;
+      readonly placement: Placement | undefined;
+      readonly nowMs: number;
+      /** The wall clock at `nowMs`, ms since 1970: by it, one leader tells the next when nodes were lost. */
+      readonly wallMs: number;
+    }
   | { readonly kind: 'follows' }
   | { readonly kind: 'heartbeat'; readonly beat: NodeHeartbeat; readonly nowMs: number }
   /** Nobody serves the address of this node: its process has ended, or it is cut off. */
@@ -62,7 +69,7 @@ interface KnownNode {
  *     heard of it at the earliest; after `LIMITS.nodeGoneMs` when nobody serves its address.
  * V3. When all are silent, it is this supervisor that hears nothing: the placement stays, and silence counts from the next word on.
  * V4. Time in which this supervisor was told nothing at all, not even that time passes, is nobody's silence: it stood still itself.
- * V5. What operators have ordered stands in the placement, so that the next leader knows it.
+ * V5. What operators have ordered stands in the placement, so that the next leader knows it; and so do the losses of nodes (V6).
  * V6. A node that is lost again and again is held back for longer each time (`Flapping`), and a drained one gets no shards; but shards
  *     are rather with such a node than with none.
  */
@@ -74,6 +81,8 @@ export class Supervisor {
   #toldAt: number | undefined;
   #term: number | undefined;
   #placement: Placement | undefined;
+  /** Wall clock minus ours, when this supervisor began to lead. */
+  #wallOffsetMs = 0;
 
   constructor(shards: number) {
     this.#shards = shards;
@@ -108,6 +117,7 @@ export class Supervisor {
     if (input.kind !== 'follows') this.#excuse(input.nowMs);
     switch (input.kind) {
       case 'leads':
+        this.#wallOffsetMs = input.wallMs - input.nowMs;
         return this.#lead(input.term, input.placement, input.nowMs);
       case 'follows':
         this.#term = undefined;
@@ -204,6 +214,7 @@ export class Supervisor {
   #lead(term: number, placement: Placement | undefined, nowMs: number): SupervisorEffect[] {
     this.#term = term;
     this.#placement = placement;
+    this.#flapping.learn(placement?.losses ?? {}, this.#wallOffsetMs, nowMs);
     if (this.#isDeaf(nowMs)) this.#listenAnew(nowMs);
     for (const node of placement?.nodes ?? []) {
       if (this.#nodes.has(node)) continue;
@@ -293,9 +304,14 @@ export class Supervisor {
 
   #issue(nodes: readonly string[], assignment: readonly number[], why: string): SupervisorEffect[] {
     const { drained, pins } = this.#placement ?? {};
-    const orders = { ...(drained === undefined ? {} : { drained }), ...(pins === undefined ? {} : { pins }) }; // V5
+    const losses = this.#flapping.told(this.#wallOffsetMs);
+    const told = {
+      ...(drained === undefined ? {} : { drained }),
+      ...(pins === undefined ? {} : { pins }),
+      ...(losses === undefined ? {} : { losses }),
+    }; // V5
     const version = (this.#placement?.version ?? 0) + 1;
-    this.#placement = { term: this.#term as number, version, nodes, assignment, ...orders };
+    this.#placement = { term: this.#term as number, version, nodes, assignment, ...told };
     return [{ kind: 'place', placement: this.#placement, why }];
   }
 }

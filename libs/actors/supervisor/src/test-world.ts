@@ -16,8 +16,8 @@ export class World {
     this.core = new Supervisor(shards);
   }
 
-  lead(term: number, placement?: Placement): void {
-    this.#step({ kind: 'leads', term, placement, nowMs: this.nowMs });
+  lead(term: number, placement?: Placement, wallMs = this.nowMs): void {
+    this.#step({ kind: 'leads', term, placement, nowMs: this.nowMs, wallMs });
   }
 
   beat(node: string, { cores = 2, leaving = false } = {}): void {
