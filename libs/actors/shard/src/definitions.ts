@@ -67,6 +67,7 @@ function create(state: ShardState, record: CreateRecord, timestamp: number, unde
   const target = state.targetOf(slot);
   state.changes.inserts.set(record.id, {
     ...row,
+    target: state.interned.targets.text(state.table.target[slot] as number), // one text for all rows, not one of each record
     key: record.key,
     namespace: target.namespace,
     queue: target.queue,
@@ -75,7 +76,6 @@ function create(state: ShardState, record: CreateRecord, timestamp: number, unde
     metadata: record.d,
     traceparent: record.tp,
     effectiveFrom: timestamp,
-    bodyHash,
   });
   state.inherit(slot, underWay);
   armUnlessUnderWay(state, slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
