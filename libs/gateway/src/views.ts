@@ -58,6 +58,7 @@ export interface TaskFacts {
   readonly state: TaskState;
   readonly next: readonly number[];
   readonly executions?: readonly ExecutionFacts[] | undefined;
+  readonly executionsLeftOut?: number | undefined;
 }
 
 /** The task as clients see it. @throws when target or metadata are not what Belfry writes. */
@@ -84,6 +85,7 @@ export function taskView(task: TaskFacts): TaskView {
     ...(task.executions === undefined
       ? {}
       : { executions: task.executions.map((execution) => activeView(execution, { task: task.id, ...target })) }),
+    ...(task.executionsLeftOut === undefined ? {} : { executionsLeftOut: task.executionsLeftOut }),
     shard: task.shard,
   };
 }

@@ -89,6 +89,8 @@ export interface TaskView extends ScheduleFields {
   readonly next: readonly string[];
   /** Executions that are dispatched or wait for a retry (`get` only). */
   readonly executions?: readonly ExecutionView[];
+  /** Of more executions than fit the answer: how many earlier ones are not in it. */
+  readonly executionsLeftOut?: number;
   readonly shard: number;
 }
 

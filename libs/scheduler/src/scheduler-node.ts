@@ -27,6 +27,7 @@ import { ReplyOutbox } from './replies.ts';
 import { countCrash, rehearse, takeOver, type Crashes } from './takeover.ts';
 import { StreamAudit } from './stream-audit.ts';
 import { Tallies } from './tallies.ts';
+import { taskAnswer } from './task-answer.ts';
 import { Turns } from './turns.ts';
 
 const DEFAULT_TICK_MS = 2;
@@ -437,7 +438,7 @@ export class SchedulerNode {
     const task = glance === undefined ? undefined : await this.#bodies.get(host.core, glance.id);
     if (glance === undefined || task === undefined)
       return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
-    return JSON.stringify({ task: this.#env.renderTask(host.core.shard, glance, task) });
+    return taskAnswer(glance, (shown) => this.#env.renderTask(host.core.shard, shown, task));
   }
 
   // — Time

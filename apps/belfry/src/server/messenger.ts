@@ -1,4 +1,4 @@
-import { isNoResponders, TurnWriter, type NatsLink } from '@belfry/adapter-nats';
+import { isNoResponders, respond, TurnWriter, type NatsLink } from '@belfry/adapter-nats';
 import type { Messenger } from '@belfry/actor-runtime';
 import { wireError } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
@@ -10,13 +10,21 @@ export function natsMessenger(link: NatsLink, log: Log): Messenger {
   const { nc } = link;
   const writer = new TurnWriter(nc);
   const here = new Map<string, (body: Uint8Array, subject: string) => void>();
+  /** The client throws for what does not fit a message: that is the message's end, not the process's. */
+  const send = (subject: string, body: string | Uint8Array): void => {
+    try {
+      if (typeof body === 'string') writer.publish(subject, body);
+      else nc.publish(subject, body);
+    } catch (error) {
+      log.error('a message cannot be sent', { subject, bytes: Buffer.byteLength(body), error: String(error) });
+    }
+  };
   return {
     tell: (subject, body) => {
       const listener = here.get(subject);
       if (listener !== undefined) queueMicrotask(() => listener(Buffer.from(body), subject));
       else if (nc.isClosed()) return;
-      else if (typeof body === 'string') writer.publish(subject, body);
-      else nc.publish(subject, body);
+      else send(subject, body);
     },
     ask: async (subject, body, timeoutMs) => {
       try {
@@ -32,12 +40,14 @@ export function natsMessenger(link: NatsLink, log: Log): Messenger {
           if (error !== null) return log.warn(SUBSCRIPTION_ENDED, { subject, error: error.message });
           const fail = (thrown: unknown): void => {
             log.error('a request failed', { subject: message.subject, error: String(thrown) });
-            message.respond(
-              JSON.stringify({ error: wireError('internal', 'the request failed; the log has the details') }),
-            );
+            const wire = wireError('internal', 'the request failed; the log has the details');
+            respond(link, message, JSON.stringify({ error: wire }));
           };
           try {
-            Promise.resolve(handler(message.data, message.subject)).then((reply) => message.respond(reply), fail);
+            Promise.resolve(handler(message.data, message.subject)).then(
+              (reply) => respond(link, message, reply),
+              fail,
+            );
           } catch (thrown) {
             fail(thrown);
           }

@@ -14,6 +14,8 @@ export interface TaskGlance {
   readonly state: TaskState;
   readonly next: readonly number[];
   readonly executions: readonly ExecutionGlance[];
+  /** Of more executions than fit an answer: how many are not told. */
+  readonly executionsLeftOut?: number;
 }
 
 export interface ExecutionGlance {

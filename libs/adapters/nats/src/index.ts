@@ -16,7 +16,7 @@ export { NatsLeaseStore } from './lease-store.ts';
 export { natsNames } from './names.ts';
 export type { NatsNames } from './names.ts';
 export { NatsPlacementStore } from './placement-store.ts';
-export { publishCore, requestJson, requestText, serve } from './requests.ts';
+export { publishCore, requestJson, requestText, respond, serve } from './requests.ts';
 export type { RequestOptions, ServedRequest, ServeHandler, ServeOptions, Serving } from './requests.ts';
 export { ensureStreams } from './streams.ts';
 export type { StreamSettings } from './streams.ts';

@@ -155,8 +155,8 @@ export function serve(link: NatsLink, subject: string, options: ServeOptions, ha
   return { stop };
 }
 
-/** Never throws: a lost connection loses the answer, and the asker's timeout notices. */
-function respond(link: NatsLink, message: Msg, body: string | Uint8Array): void {
+/** Answers, or says that the answer is too large. Never throws: a lost connection loses the answer, and the asker's timeout notices. */
+export function respond(link: NatsLink, message: Msg, body: string | Uint8Array): void {
   if ((message.reply ?? '') === '' || !link.isConnected) return;
   const tooLarge = Buffer.byteLength(body) > (link.nc.info?.max_payload ?? Infinity);
   try {
