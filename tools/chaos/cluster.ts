@@ -8,6 +8,7 @@ import { Belfry } from '@belfry/sdk';
 
 import { startProgram, untilReady, type Program } from '../bench/programs.ts';
 import { Cleanup } from '../bench/cleanup.ts';
+import type { Order } from './drill.ts';
 import { runsOf, type Absence, type End, type Run } from './check.ts';
 import { NatsNode, newCredentials, type Credentials } from './nats.ts';
 import { PostgresNode, urlOf } from './postgres.ts';
@@ -16,7 +17,7 @@ import { Proxy, type Fault } from './proxy.ts';
 const MAIN = fileURLToPath(new URL('../../apps/belfry/src/main.ts', import.meta.url));
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 const DRILL = new URL('drill.ts', import.meta.url).href;
-const SHARDS = 256;
+export const SHARDS = 256;
 const FILL_BATCH = 50_000;
 
 /** What stands under a case. */
@@ -60,7 +61,8 @@ export class Member {
   readonly failFile: string;
   readonly logs: string[] = [];
   readonly #place: Place;
-  readonly #blockFile: string;
+  readonly #orderFile: string;
+  readonly #toldFile: string;
   #program: Program | undefined;
   #incarnation = 0;
   #http = 0;
@@ -74,7 +76,8 @@ export class Member {
     const file = (what: string): string => path.join(place.folder, `${name}.${what}`);
     this.clockFile = file('clock');
     this.failFile = file('fail');
-    this.#blockFile = file('block');
+    this.#orderFile = file('order');
+    this.#toldFile = file('told');
     writeFileSync(this.clockFile, '');
   }
 
@@ -109,7 +112,7 @@ export class Member {
       : ['--import', DRILL, MAIN, ...server, '--replicas', String(this.#replicas)];
     this.#program = startProgram(process.execPath, args, {
       logFile,
-      env: { ...servers, CHAOS_BLOCK: this.#blockFile, BELFRY_CLOCK_DRILL: this.clockFile, ...env },
+      env: { ...servers, CHAOS_ORDER: this.#orderFile, BELFRY_CLOCK_DRILL: this.clockFile, ...env },
     });
   }
 
@@ -148,10 +151,32 @@ export class Member {
     await this.#program?.stop();
   }
 
-  /** Its event loop stands still. */
-  block(ms: number): void {
-    writeFileSync(this.#blockFile, String(ms));
+  /** Its drill follows this; one at a time. */
+  order(order: Order): void {
+    writeFileSync(this.#orderFile, JSON.stringify(order));
     this.signal('SIGUSR2');
+  }
+
+  /** The hash of the state of each shard that it has taken over; of one shard, its state as text. */
+  async told<T extends string | Readonly<Record<string, string>>>(shard?: number): Promise<T> {
+    rmSync(this.#toldFile, { force: true });
+    this.order({ do: 'tell', into: this.#toldFile, ...(shard !== undefined && { shard }) });
+    const isThere = (): Promise<boolean> => Promise.resolve(existsSync(this.#toldFile));
+    await untilReady(this.#program as Program, `the state of ${this.name}`, isThere);
+    return JSON.parse(readFileSync(this.#toldFile, 'utf8')) as T;
+  }
+
+  /** Undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.isRunning ? this.#program?.pid : undefined;
+  }
+
+  /** The sum of a gauge's values; undefined when it does not answer. */
+  async metric(name: string): Promise<number | undefined> {
+    const text = await this.#get('/metrics', (response) => response.text());
+    if (text === undefined) return undefined;
+    const values = text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'));
+    return [...values].reduce((sum, [, value]) => sum + Number(value), 0);
   }
 
   /** Between it and all servers of a kind. */
@@ -161,10 +186,13 @@ export class Member {
 
   /** Undefined while it does not answer. */
   async health(): Promise<Health | undefined> {
+    return await this.#get('/healthz', async (response) => (await response.json()) as Health);
+  }
+
+  async #get<T>(page: string, read: (response: Response) => Promise<T>): Promise<T | undefined> {
     if (!this.isRunning) return undefined;
     try {
-      const response = await fetch(`http://127.0.0.1:${this.#http}/healthz`, { signal: AbortSignal.timeout(1_000) });
-      return (await response.json()) as Health;
+      return await read(await fetch(`http://127.0.0.1:${this.#http}${page}`, { signal: AbortSignal.timeout(1_000) }));
     } catch {
       return undefined;
     }
@@ -244,6 +272,11 @@ export class Cluster implements AsyncDisposable {
       await cleanup.run().catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Tasks that wait far in the future. */
+  get filled(): number {
+    return this.#filled;
   }
 
   get primary(): PostgresNode {

@@ -5,6 +5,8 @@ import { Belfry, type ScheduleSpec } from '@belfry/sdk';
 import { LATE_MS, type Cancel, type Fire, type Run } from './check.ts';
 
 export const QUEUE = 'chaos';
+/** Tasks of each kind. */
+const STIRRED = 40;
 
 /** What a task's payload tells its handler to do. */
 export interface Work {
@@ -104,6 +106,27 @@ export class Load {
     const cancelled = new Set(ofInstant.map(({ execution }) => execution));
     this.fires.splice(0, Infinity, ...this.fires.filter(({ execution }) => !cancelled.has(execution)));
     await Promise.all([...cancelled].map((execution) => this.#cancel(execution.slice(0, 32))));
+  }
+
+  /**
+   * Brings shards into all states at once: executions that run for `runMs` from now on, such that wait for a retry as long, tasks
+   * that wait for tomorrow, and cancelled ones. Resolves when all have begun.
+   */
+  async stir(runMs: number, runs: () => readonly Run[]): Promise<void> {
+    const at = Date.now() + 500;
+    const retry = { attempts: 3, initialMs: runMs, factor: 1 };
+    const waiting = Array.from({ length: STIRRED }, (_, index) =>
+      this.#spec(`tomorrow-${at}-${index}`, { ms: 0 }, { at: at + 86_400_000 + index }),
+    );
+    const [results] = await Promise.all([
+      this.#client.scheduleMany(waiting),
+      this.addMany(STIRRED, { at }, { ms: runMs }),
+      this.addMany(STIRRED, { at: at + 1, retry }, { ms: 0, failures: 1 }),
+    ]);
+    const made = results.flatMap((result) => ('error' in result ? [] : [result.id]));
+    if (made.length < STIRRED) throw new Error('a task that waits was refused');
+    await Promise.all(made.slice(STIRRED / 2).map((id) => this.#client.cancel({ id })));
+    while (!this.haveRun(runs(), at) || !this.haveRun(runs(), at + 1)) await delay(50);
   }
 
   /** Whether all fires of this instant have begun. */

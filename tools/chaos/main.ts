@@ -1,8 +1,11 @@
 /** Breaks a Belfry cluster, fault by fault, and accounts for every fire: `npm run chaos -- --help`. */
-import { HELP, planOf, UsageError } from './plan.ts';
-import { problemsOf, reportText, summarize } from './report.ts';
-import { Runner, type RunResult } from './runner.ts';
+import { readFileSync } from 'node:fs';
+
+import { machineText, type Machine } from '../bench/machine.ts';
 import { CASES } from './cases/index.ts';
+import { HELP, planOf, UsageError, type Plan } from './plan.ts';
+import { problemsOf, reportMarkdown, reportText, summarize, type CaseReport } from './report.ts';
+import { Runner, type RunResult } from './runner.ts';
 
 const startedAt = performance.now();
 
@@ -22,6 +25,33 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(CASES.map(({ name, what }) => `${name.padEnd(width)}  ${what}\n`).join(''));
     return 0;
   }
+  if (plan.from.length > 0)
+    return show(
+      plan,
+      plan.from.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Figures),
+    );
+  return show(plan, [await run(plan)]);
+}
+
+/** Prints figures as they are asked for. Returns the exit code. */
+function show(plan: Pick<Plan, 'json' | 'markdown'>, figures: readonly Figures[]): number {
+  const machine = figures.find((of) => of.machine !== undefined)?.machine;
+  const reports = figures.flatMap(({ cases }) => cases);
+  const about = machine === undefined ? '' : machineText(machine);
+  process.stdout.write(
+    plan.json
+      ? `${JSON.stringify({ machine, cases: reports } satisfies Figures, undefined, 2)}\n`
+      : `\n${about}\n\n${plan.markdown ? reportMarkdown(reports, CASES) : reportText(reports)}`,
+  );
+  return reports.every(({ ok }) => ok) ? 0 : 1;
+}
+
+interface Figures {
+  readonly machine: Machine | undefined;
+  readonly cases: readonly CaseReport[];
+}
+
+async function run(plan: Plan): Promise<Figures> {
   const results: RunResult[] = [];
   await using runner = new Runner(plan, say);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -38,14 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
       );
     }
   }
-  const reports = summarize(results);
-  const { machine } = runner;
-  process.stdout.write(
-    plan.json
-      ? `${JSON.stringify({ machine, cases: reports }, undefined, 2)}\n`
-      : `\n${machine ?? ''}\n\n${reportText(reports)}`,
-  );
-  return reports.every(({ ok }) => ok) ? 0 : 1;
+  return { machine: runner.machine, cases: summarize(results) };
 }
 
 try {

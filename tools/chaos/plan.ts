@@ -7,11 +7,16 @@ export interface Plan {
   readonly help: boolean;
   readonly list: boolean;
   readonly json: boolean;
+  readonly markdown: boolean;
+  /** Files with figures of earlier calls (`--json`): they are shown, and nothing is run. */
+  readonly from: readonly string[];
   readonly cases: readonly ChaosCase[];
   readonly runs: number;
   readonly seed: number;
   readonly tasks: number;
   readonly outageSeconds: number;
+  /** Outages of Postgres last as long as the longest that is promised to be survived. */
+  readonly long: boolean;
   /** Small loads: to see that it works, not for figures. */
   readonly quick: boolean;
 }
@@ -25,7 +30,10 @@ export const HELP = `Breaks a Belfry cluster, fault by fault, and accounts for e
   --tasks <n>          waiting tasks of the cases that are about many (default 20000)
   --outage <s>         how long a server stays away in the cases of outages (default 60)
   --quick              small loads: to see that it works, not for figures
+  --long               Postgres stays away for 30 minutes, in the case that is about it
   --json               figures as JSON on stdout
+  --markdown           the table as docs/reliability.md has it
+  --from <file>        shows the figures of an earlier call with --json instead of running; several: as one table
   --help               this
 
 Servers and processes are its own, on loopback, in a folder that it removes (CHAOS_KEEP=1 keeps it). Exit code 1: something was lost,
@@ -48,6 +56,9 @@ export function planOf(args: readonly string[]): Plan {
     help: values.help === true,
     list: values.list === true,
     json: values.json === true,
+    markdown: values.markdown === true,
+    from: values.from ?? [],
+    long: values.long === true,
     cases: positionals.length === 0 ? CASES : CASES.filter(({ name }) => wanted(positionals).has(name)),
     runs: number('runs', 1),
     seed: number('seed', 1),
@@ -79,6 +90,9 @@ function parse(args: readonly string[]) {
         help: { ...flag, short: 'h' },
         list: flag,
         json: flag,
+        markdown: flag,
+        long: flag,
+        from: { ...text, multiple: true },
         quick: flag,
         runs: text,
         seed: text,

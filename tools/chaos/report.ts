@@ -2,12 +2,18 @@ import { percentile } from '../bench/stats.ts';
 import type { Finding } from './check.ts';
 import type { RunResult } from './runner.ts';
 
+/** Of all runs of a case: the middle and the worst of them, up to a hundred runs. */
+export interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+}
+
 /** All runs of one case. */
 export interface CaseReport {
   readonly case: string;
   readonly runs: number;
   /** The longest that a fire waited for its handler in a run: the middle and the worst of the runs. */
-  readonly gapMs: { readonly p50: number; readonly p99: number };
+  readonly gapMs: Spread;
   readonly fires: number;
   readonly lost: number;
   readonly doubled: number;
@@ -18,7 +24,10 @@ export interface CaseReport {
   /** Second runs because the worker of the first was gone. */
   readonly again: number;
   readonly unanswered: number;
-  readonly measured: { readonly [what: string]: number };
+  /** The most resident memory of one program of Belfry, in bytes. */
+  readonly memory: number;
+  /** Figures of the case's own, in ms. */
+  readonly measured: { readonly [what: string]: Spread };
   readonly notes: readonly string[];
   readonly problems: readonly string[];
   readonly ok: boolean;
@@ -26,19 +35,18 @@ export interface CaseReport {
 
 export function summarize(results: readonly RunResult[]): CaseReport[] {
   return [...Map.groupBy(results, (result) => result.case)].map(([name, runs]) => {
-    const gaps = Float64Array.from(runs, ({ account }) => account.worstMs).sort();
     const sum = (of: (result: RunResult) => number): number => runs.reduce((total, run) => total + of(run), 0);
     const found = (kind: Finding['kind']): number =>
       sum(({ account }) => account.findings.filter((finding) => finding.kind === kind).length);
-    const measured: Record<string, number> = {};
-    for (const run of runs) {
-      for (const [what, ms] of Object.entries(run.measured)) measured[what] = Math.max(measured[what] ?? 0, ms);
-    }
+    const figures = new Set(runs.flatMap((run) => Object.keys(run.measured)));
+    const measured = Object.fromEntries(
+      Array.from(figures, (what) => [what, spreadOf(runs.flatMap((run) => run.measured[what] ?? []))]),
+    );
     const problems = runs.flatMap(problemsOf);
     return {
       case: name,
       runs: runs.length,
-      gapMs: { p50: percentile(gaps, 0.5), p99: percentile(gaps, 0.99) },
+      gapMs: spreadOf(runs.map(({ account }) => account.worstMs)),
       fires: sum(({ account }) => account.fires),
       lost: found('lost'),
       doubled: found('doubled'),
@@ -47,12 +55,18 @@ export function summarize(results: readonly RunResult[]): CaseReport[] {
       cancelled: found('cancelled'),
       again: sum(({ account }) => account.again),
       unanswered: sum(({ requests }) => requests.unanswered),
+      memory: Math.max(...runs.map(({ memory }) => memory)),
       measured,
       notes: [...new Set(runs.flatMap(({ notes }) => notes))],
       problems,
       ok: problems.length === 0,
     };
   });
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const sorted = Float64Array.from(values).sort();
+  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
 }
 
 /** What is wrong with a run, a few examples of each kind. */
@@ -65,7 +79,20 @@ export function problemsOf({ seed, account, problems }: RunResult): string[] {
   return [...problems, ...found].map((problem) => `seed ${seed}: ${problem}`);
 }
 
-const HEADER = ['case', 'runs', 'gap p50', 'gap p99', 'fires', 'lost', 'doubled', 'early', 'late', 'again', 'verdict'];
+const HEADER = [
+  'case',
+  'runs',
+  'gap p50',
+  'gap p99',
+  'fires',
+  'lost',
+  'doubled',
+  'early',
+  'late',
+  'again',
+  'memory',
+  'verdict',
+];
 
 export function reportText(reports: readonly CaseReport[]): string {
   const rows = reports.map((report) => [
@@ -74,6 +101,7 @@ export function reportText(reports: readonly CaseReport[]): string {
     seconds(report.gapMs.p50),
     seconds(report.gapMs.p99),
     ...[report.fires, report.lost, report.doubled, report.early, report.late, report.again].map(String),
+    mib(report.memory),
     report.ok ? 'ok' : 'BAD',
   ]);
   const widths = HEADER.map((head, at) => Math.max(head.length, ...rows.map((row) => (row[at] as string).length)));
@@ -85,7 +113,9 @@ export function reportText(reports: readonly CaseReport[]): string {
       .join('  ')
       .trimEnd();
   const remarks = reports.flatMap((report) => [
-    ...Object.entries(report.measured).map(([what, ms]) => `${report.case}: ${what} ${seconds(ms)}`),
+    ...Object.entries(report.measured).map(
+      ([what, spread]) => `${report.case}: ${what} ${spreadText(spread, report.runs)}`,
+    ),
     ...report.notes.map((note) => `${report.case}: ${note}`),
     ...report.problems.map((problem) => `${report.case}: BAD: ${problem}`),
   ]);
@@ -94,4 +124,35 @@ export function reportText(reports: readonly CaseReport[]): string {
 
 function seconds(ms: number): string {
   return `${(ms / 1_000).toFixed(2)} s`;
+}
+
+/** The table of `docs/reliability.md`: a row for each case, with what is done and measured in it. */
+export function reportMarkdown(
+  reports: readonly CaseReport[],
+  cases: readonly { name: string; what: string }[],
+): string {
+  const what = new Map(cases.map((one) => [one.name, one.what]));
+  const rows = reports.map((report) => {
+    const measured = Object.entries(report.measured).map(([of, spread]) => `${of} ${spreadText(spread, report.runs)}`);
+    const more = [...measured, ...report.notes];
+    const counts = [report.fires, report.lost, report.doubled, report.early, report.late, report.again].map(String);
+    return [
+      `\`${report.case}\``,
+      `${what.get(report.case) ?? ''}${more.length === 0 ? '' : ` (${more.join('; ')})`}`,
+      String(report.runs),
+      spreadText(report.gapMs, report.runs),
+      ...[...counts, mib(report.memory)],
+      report.ok ? 'ok' : '**bad**',
+    ];
+  });
+  const head = ['case', 'what is done', 'runs', 'gap', ...HEADER.slice(4)];
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+function spreadText({ p50, p99 }: Spread, runs: number): string {
+  return runs === 1 ? seconds(p99) : `${(p50 / 1_000).toFixed(2)} / ${seconds(p99)}`;
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
 }

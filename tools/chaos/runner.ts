@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { account, historyProblems, type Account, type Evidence } from './check.ts';
-import { describeMachine, machineText } from '../bench/machine.ts';
+import { describeMachine, machineText, type Machine } from '../bench/machine.ts';
 import { Cluster, type Ground } from './cluster.ts';
 import { Load, type LoadPlan } from './load.ts';
 import { randomOf } from './random.ts';
+import { recoveryProblems } from './recovery.ts';
 import type { CaseLoad, ChaosCase, Scene, Settings } from './scene.ts';
+import { MemoryWatch, missedFires } from './watch.ts';
 
 const USUAL_GROUND: Ground = { natsNodes: 1, standBy: false, proxies: false, schedulers: 2, gateways: 2, workers: 2 };
 const USUAL_LOAD = { tasks: 200, windowMs: 12_000, trickle: 5, work: () => ({ ms: 20 }), more: {} };
@@ -27,6 +29,8 @@ export interface RunResult {
   readonly requests: { readonly acknowledged: number; readonly slowestMs: number; readonly unanswered: number };
   readonly measured: { readonly [what: string]: number };
   readonly notes: readonly string[];
+  /** The most resident memory of one program of Belfry, in bytes. */
+  readonly memory: number;
   /** Empty: as it should be. */
   readonly problems: readonly string[];
 }
@@ -36,7 +40,7 @@ export class Runner implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #say: (line: string) => void;
   /** Where the figures come from, once a cluster was up. */
-  machine: string | undefined;
+  machine: Machine | undefined;
   #cluster: Cluster | undefined;
   #loads = 0;
 
@@ -62,6 +66,7 @@ export class Runner implements AsyncDisposable {
       measured: (what: string, ms: number) => void (measured[what] = Math.max(measured[what] ?? 0, ms)),
       blame: (what: string) => void problems.push(what),
     };
+    const memory = new MemoryWatch(cluster);
     await one.prepare?.(about);
     const load = await this.#created(cluster, windowMs, rest, random);
     const scene: Scene = { ...about, load };
@@ -78,16 +83,25 @@ export class Runner implements AsyncDisposable {
       await load.finish();
       const evidence = await this.#untilOver(scene, one.patienceMs ?? PATIENCE_MS);
       await cluster.heal();
+      problems.push(...(await recoveryProblems(cluster, load)));
+      await this.#untilOver(scene, PATIENCE_MS);
       problems.push(...(await this.#untilStored(scene)));
+      problems.push(...(await missedFires(cluster)), ...memory.problems(cluster.filled + load.fires.length));
       await one.verify?.(scene);
-      return this.#result(one, seed, scene, evidence(), { problems, notes, measured });
+      return this.#result(one, seed, scene, evidence(), { problems, notes, measured, memory: memory.peak });
     } catch (error) {
       problems.push(error instanceof Error ? error.message : String(error));
       await this.#drop(); // in whatever state it is
-      return this.#result(one, seed, scene, evidenceOf(cluster, load), { problems, notes, measured });
+      return this.#result(one, seed, scene, evidenceOf(cluster, load), {
+        problems,
+        notes,
+        measured,
+        memory: memory.peak,
+      });
     } finally {
+      memory.stop();
       await load.close();
-      if (one.spoils === true) await this.#drop();
+      if (one.spoils === true || problems.length > 0) await this.#drop();
     }
   }
 
@@ -117,7 +131,7 @@ export class Runner implements AsyncDisposable {
     seed: number,
     { load }: Scene,
     evidence: Evidence,
-    rest: Pick<RunResult, 'problems' | 'notes' | 'measured'>,
+    rest: Pick<RunResult, 'problems' | 'notes' | 'measured' | 'memory'>,
   ): RunResult {
     const { acknowledged, slowestMs, unanswered } = load;
     return {
@@ -158,8 +172,8 @@ export class Runner implements AsyncDisposable {
     this.#cluster = await Cluster.start(ground);
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
     if (this.machine === undefined) {
-      this.machine = machineText(await describeMachine(this.#cluster));
-      this.#say(this.machine);
+      this.machine = await describeMachine(this.#cluster);
+      this.#say(machineText(this.machine));
     }
     this.#say(`a cluster is up after ${seconds} s: ${describeGround(ground)}`);
     return this.#cluster;

@@ -23,6 +23,8 @@ export interface Settings {
   readonly tasks: number;
   /** How long Postgres stays away, and other outages last, in s. */
   readonly outageSeconds: number;
+  /** The outage of Postgres lasts as long as the longest that is promised to be survived. */
+  readonly long: boolean;
   /** Small loads: to see that it works, not for figures. */
   readonly quick: boolean;
 }

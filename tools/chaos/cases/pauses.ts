@@ -31,7 +31,7 @@ function blockLoop(seconds: number): ChaosCase {
     what: `the event loop of a scheduler stands still for ${seconds} s`,
     load: { windowMs: (8 + seconds) * 1_000 },
     async inject({ cluster, random }) {
-      pick(cluster.schedulers, random).block(seconds * 1_000);
+      pick(cluster.schedulers, random).order({ do: 'block', ms: seconds * 1_000 });
       await delay(seconds * 1_000);
     },
   };

@@ -1,0 +1,200 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { SYSTEM_TIMERS, type Messenger, type Timers } from '@belfry/actor-runtime';
+import { connectNats, NatsInbox, natsNames, NatsWorkQueue } from '@belfry/adapter-nats';
+import { connectPostgres, type PostgresLink } from '@belfry/adapter-postgres';
+import { ok, type CheckpointStore, type Inbox, type InboxMessage, type ShardHead, type WorkQueue } from '@belfry/ports';
+import { NO_TRACER, SchedulerNode, type Environment } from '@belfry/scheduler';
+import type { Shard } from '@belfry/shard';
+
+import { hashOf, onTakeover, stateText } from './state.ts';
+
+const NODE = 'onlooker';
+const MOST_TIMERS = 10_000;
+const PATIENCE_MS = 60_000;
+
+export interface Recovered {
+  /** Inbox sequence up to which it was recovered. */
+  readonly seq: number;
+  readonly hashes: ReadonlyMap<number, string>;
+  /** How many messages were applied to the checkpoints, and how many work messages were found. */
+  readonly replayed: number;
+  readonly surviving: number;
+  text(shard: number): string;
+}
+
+/**
+ * All shards as a new owner would find them now: a scheduler node of the production's takes them over, from checkpoint, inbox and surviving
+ * work messages. Its servers are the real ones, read and not written: epochs, fences and ownership records are made up for it.
+ *
+ * @throws when it does not come to an end
+ */
+export async function recover(at: {
+  readonly natsUrl: string;
+  readonly postgres: { readonly url: string; sql(statement: string): Promise<readonly object[]> };
+  readonly shards: number;
+}): Promise<Recovered> {
+  const names = natsNames();
+  await using link = await connectNats(at.natsUrl, { name: NODE });
+  const postgres = await connectPostgres(at.postgres.url);
+  try {
+    const heads = await readHeads(at.postgres);
+    const inbox = new ReadInbox(new NatsInbox(link, { names, shards: at.shards }));
+    const work = readWork(new NatsWorkQueue(link, { names, replicas: 1 }), heads);
+    const cores = new Map<number, Shard>();
+    const stop = onTakeover((core) => void cores.set(core.shard, core));
+    try {
+      const node = new SchedulerNode(environment(inbox, work.queue, readStore(postgres, heads), at.shards), {
+        isQuarantined: () => false,
+        count: (_shard, _seq, error) => Promise.reject(error instanceof Error ? error : new Error(String(error))),
+      });
+      await node.start();
+      node.place({ term: 1, version: 1, nodes: [NODE], assignment: new Array<number>(at.shards).fill(0) });
+      const deadline = performance.now() + PATIENCE_MS;
+      while (node.status().owned.length < at.shards) {
+        if (performance.now() > deadline) throw new Error('the shards cannot be recovered');
+        await delay(20);
+      }
+    } finally {
+      stop();
+    }
+    const nowMs = Date.now();
+    for (const core of cores.values()) while (core.advance(nowMs, MOST_TIMERS));
+    const text = (shard: number): string => stateText(cores.get(shard) as Shard);
+    const hashes = new Map([...cores.keys()].map((shard) => [shard, hashOf(text(shard))]));
+    return { seq: inbox.endSeq, hashes, replayed: inbox.replayed, surviving: work.found(), text };
+  } finally {
+    await postgres.close();
+  }
+}
+
+/** As it is; what is appended is not, but shows at the end of the reading. */
+class ReadInbox implements Inbox {
+  readonly #inbox: Inbox;
+  #appended: readonly { readonly shard: number; readonly body: string }[] = [];
+  /** The last sequence when the shards were "taken over". */
+  endSeq = 0;
+  replayed = 0;
+
+  constructor(inbox: Inbox) {
+    this.#inbox = inbox;
+  }
+
+  usage: Inbox['usage'] = () => this.#inbox.usage();
+  trim: Inbox['trim'] = () => Promise.resolve();
+
+  append: Inbox['append'] = async (messages) => {
+    this.#appended = messages;
+    this.endSeq = (await this.#inbox.usage()).lastSeq;
+    return ok(messages.map(() => this.endSeq + 1));
+  };
+
+  read: Inbox['read'] = async (shards, fromSeq, onMessage) => {
+    const appended = this.#appended;
+    this.#appended = [];
+    if (appended.length === 0) return { done: Promise.resolve(), stop: () => Promise.resolve() }; // what comes later
+    const end = async (): Promise<void> => {
+      for (const { shard, body } of appended) {
+        const message = { shard, seq: this.endSeq + 1, timestamp: Date.now(), body: Buffer.from(body) };
+        await onMessage(message);
+      }
+    };
+    const { firstSeq } = await this.#inbox.usage();
+    if (Math.max(firstSeq, fromSeq) > this.endSeq) {
+      await end();
+      return { done: Promise.resolve(), stop: () => Promise.resolve() };
+    }
+    let isOver = false;
+    return await this.#inbox.read(shards, fromSeq, async (message: InboxMessage) => {
+      if (message.seq <= this.endSeq) {
+        this.replayed++;
+        await onMessage(message);
+      }
+      if (message.seq < this.endSeq || message.more === true || isOver) return;
+      isOver = true;
+      await end();
+    });
+  };
+}
+
+function readWork(
+  queue: WorkQueue,
+  heads: ReadonlyMap<number, ShardHead>,
+): { queue: WorkQueue; readonly found: () => number } {
+  let found = 0;
+  return {
+    found: () => found,
+    queue: {
+      ensure: () => queue.incarnation(),
+      incarnation: () => queue.incarnation(),
+      fencedEpoch: (shard) => queue.fencedEpoch(shard),
+      takeFence: async (shard) =>
+        ok({ shard, epoch: heads.get(shard)?.epoch ?? 0, seq: 0, incarnation: await queue.incarnation() }),
+      publish: () => Promise.reject(new Error('an onlooker dispatches nothing')),
+      surviving: async (shard) => {
+        const refs = await queue.surviving(shard);
+        found += refs.length;
+        return refs;
+      },
+      remove: () => Promise.resolve(0),
+      withdraw: () => Promise.resolve([]),
+      ensureConsumer: () => Promise.resolve(),
+    },
+  };
+}
+
+function readStore({ checkpoints }: PostgresLink, heads: ReadonlyMap<number, ShardHead>): CheckpointStore {
+  return {
+    takeEpochs: (shards) => Promise.resolve(ok(shards.map((shard) => heads.get(shard) as ShardHead))),
+    load: (...args) => checkpoints.load(...args),
+    commit: () => Promise.reject(new Error('an onlooker writes no checkpoint')),
+    bodies: (refs) => checkpoints.bodies(refs),
+    nextFirstSeq: () => Promise.reject(new Error('an onlooker makes no stream')),
+  };
+}
+
+/** What `takeEpochs` answers, without taking them. */
+async function readHeads(postgres: {
+  sql(statement: string): Promise<readonly object[]>;
+}): Promise<Map<number, ShardHead>> {
+  const rows = await postgres.sql(
+    `SELECT shard, epoch::float8, seq::float8, watermark::float8, gaps, fired::float8, finished::float8, dead::float8, failed::float8,
+       cancelled::float8, skipped::float8, withdrawn::float8, missed::float8 FROM belfry.shard`,
+  );
+  return new Map(
+    (rows as (Omit<ShardHead, 'gaps' | 'counters'> & ShardHead['counters'] & { readonly gaps: string })[]).map(
+      ({ shard, epoch, seq, watermark, gaps, ...counters }) => [
+        shard,
+        { shard, epoch, seq, watermark, counters, gaps: JSON.parse(gaps) as ShardHead['gaps'] },
+      ],
+    ),
+  );
+}
+
+function environment(inbox: Inbox, work: WorkQueue, store: CheckpointStore, shards: number): Environment {
+  const nothing = (): void => undefined;
+  /** Nobody answers: all shards are free. */
+  const messenger: Messenger = {
+    tell: nothing,
+    ask: () => Promise.reject(new Error('an onlooker asks nobody')),
+    serve: () => nothing,
+    listen: () => nothing,
+  };
+  /** Nothing is done again and again: no dispatch, no checkpoint. */
+  const timers: Timers = { ...SYSTEM_TIMERS, every: () => nothing };
+  return {
+    ...{ node: NODE, shards, inbox, work, store, messenger, timers },
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    log: { info: nothing, warn: nothing, error: nothing },
+    metrics: {
+      dispatched: nothing,
+      executionOver: nothing,
+      skipped: nothing,
+      checkpoint: nothing,
+      takeover: nothing,
+      quarantined: nothing,
+    },
+    tracer: NO_TRACER,
+    renderTask: nothing,
+  };
+}
