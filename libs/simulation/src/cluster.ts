@@ -58,7 +58,15 @@ export class Cluster {
 
   /** Everything that was asked for has come to its end. */
   get isOver(): boolean {
-    return this.#client.open === 0 && this.model.unfinished(1).length === 0;
+    return this.#client.open === 0 && this.model.isOver;
+  }
+
+  /** Fires that are not over in bounded time after they were due, and commands without an answer: up to `limit`, ms. */
+  overdue(boundMs: number, limit: number): string[] {
+    const found = this.model.overdue(this.#plan.calmAtMs, boundMs, limit);
+    if (this.#client.open > 0 && this.time.nowMs > this.#plan.calmAtMs + boundMs)
+      found.push(`${this.#client.open} commands without an answer`);
+    return found;
   }
 
   /** Fires of which nothing that is stored tells what became of them, up to `limit`: by the explanation that a user gets. */

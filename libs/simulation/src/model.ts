@@ -32,7 +32,9 @@ export class Violation extends Error {
 
 interface Version {
   readonly number: number;
-  readonly schedule: SimSchedule;
+  readonly kind: SimSchedule['kind'];
+  /** Of its schedule, ms since 1970. */
+  readonly fires: readonly number[];
   /** ms since 1970; undefined while it is in no inbox. */
   storedAt: number | undefined;
   ackedAt: number | undefined;
@@ -51,6 +53,12 @@ interface KnownTask {
   cancelStoredAt: number | undefined;
   cancelAckedAt: number | undefined;
   running: ReadonlySet<string>;
+}
+
+/** A fire that must run, and since when nothing stands in its way; both ms since 1970. */
+interface Missing {
+  readonly fire: number;
+  readonly dueAt: number;
 }
 
 /** What an execution's handlers were started for, until it is over. */
@@ -76,6 +84,8 @@ export class Model implements Observer, Witness {
   readonly #time: VirtualTime;
   readonly #trace: (line: string) => void;
   readonly #tasks = new Map<string, KnownTask>();
+  /** Those of which something may be missing, until it is found that nothing is. */
+  readonly #open = new Set<KnownTask>();
   readonly #epochs = new Map<number, number>();
   readonly #fences = new Map<number, number>();
   /** By execution; and all attempts that ever ran. */
@@ -114,10 +124,11 @@ export class Model implements Observer, Witness {
   creating(id: string, schedule: SimSchedule): void {
     const known = this.#tasks.get(id);
     if (known !== undefined) return;
+    const fires = firesOf(schedule);
     this.#tasks.set(id, {
       id,
-      versions: [{ number: 0, schedule, storedAt: undefined, ackedAt: undefined, refused: false }],
-      allowed: new Set(firesOf(schedule)),
+      versions: [{ number: 0, kind: schedule.kind, fires, storedAt: undefined, ackedAt: undefined, refused: false }],
+      allowed: new Set(fires),
       over: new Set(),
       cancelStoredAt: undefined,
       cancelAckedAt: undefined,
@@ -136,16 +147,11 @@ export class Model implements Observer, Witness {
   updating(id: string, schedule: SimSchedule | undefined): number {
     const task = this.#task(id);
     const last = task.versions.at(-1) as Version;
-    const version = {
-      number: task.versions.length,
-      schedule: schedule ?? last.schedule,
-      storedAt: undefined,
-      ackedAt: undefined,
-      refused: false,
-    };
-    task.versions.push(version);
-    for (const fire of firesOf(version.schedule)) task.allowed.add(fire);
-    return version.number;
+    const { kind, fires } = schedule === undefined ? last : { kind: schedule.kind, fires: firesOf(schedule) };
+    const number = task.versions.length;
+    task.versions.push({ number, kind, fires, storedAt: undefined, ackedAt: undefined, refused: false });
+    for (const fire of fires) task.allowed.add(fire);
+    return number;
   }
 
   updated(id: string, number: number): void {
@@ -184,13 +190,12 @@ export class Model implements Observer, Witness {
       for (const record of (JSON.parse(body) as Envelope).r) {
         this.#trace(`inbox ${shard} ${said(record)}`);
         if (record.k === 'create') {
-          const [first] = this.#task(record.id).versions as [Version];
-          first.storedAt ??= timestamp;
+          this.#storedVersion(this.#task(record.id), 0, timestamp);
         } else if (record.k === 'update') {
           const { version } = JSON.parse(record.p ?? '{}') as Behaviour;
-          const updated = this.#task(record.id).versions[version] as Version;
+          const task = this.#task(record.id);
           // Before its task is there, it changes nothing.
-          if (this.#task(record.id).versions[0]?.storedAt !== undefined) updated.storedAt ??= timestamp;
+          if (task.versions[0]?.storedAt !== undefined) this.#storedVersion(task, version, timestamp);
         } else if (record.k === 'cancel') {
           this.#task(record.id).cancelStoredAt ??= timestamp;
         } else if (record.k === 'redelivered') {
@@ -204,6 +209,13 @@ export class Model implements Observer, Witness {
         }
       }
     }
+  }
+
+  #storedVersion(task: KnownTask, number: number, timestamp: number): void {
+    const version = task.versions[number] as Version;
+    if (version.storedAt !== undefined) return;
+    version.storedAt = timestamp;
+    this.#open.add(task);
   }
 
   epochsTaken(heads: readonly ShardHead[], by: Process): void {
@@ -442,28 +454,31 @@ export class Model implements Observer, Witness {
 
   // — The end
 
-  /** Fires that must run and are not over. */
-  unfinished(limit = Infinity): string[] {
-    const missing: string[] = [];
-    for (const task of this.#tasks.values()) {
-      if (missing.length >= limit) break;
-      if (task.cancelStoredAt !== undefined || task.versions[0]?.storedAt === undefined) continue;
-      for (const fire of missingFires(task)) {
-        missing.push(`${task.id}-${fire.toString(36)} (${fire - T0})`);
-        if (missing.length >= limit) break;
+  /** Nothing must run any more that is not over. */
+  get isOver(): boolean {
+    for (const task of this.#open) {
+      if (missingFires(task).length > 0) return false;
+      this.#open.delete(task);
+    }
+    return true;
+  }
+
+  /** Fires that are not over `boundMs` after they were due, and after `calmAtMs` of the world; up to `limit` of them. */
+  overdue(calmAtMs: number, boundMs: number, limit: number): string[] {
+    const found: string[] = [];
+    for (const task of this.#open) {
+      for (const { fire, dueAt } of missingFires(task)) {
+        if (found.length >= limit) return found;
+        if (Math.max(dueAt, T0 + calmAtMs) + boundMs < this.#now)
+          found.push(`${executionId(task.id, fire)} (${fire - T0})`);
       }
     }
-    return missing;
+    return found;
   }
 
   /** All tasks that were ever asked for. */
   ids(): IterableIterator<string> {
     return this.#tasks.keys();
-  }
-
-  /** Executions that were started and are not over: they may still be told of. */
-  underWay(): number {
-    return this.#runs.size;
   }
 }
 
@@ -487,7 +502,8 @@ function said(record: InboxRecord): string {
  * Fires of a task that is not cancelled that must run, and are not over. An update that was refused at last, since the task had ended, may
  * have been applied before: its first answer was lost. So either will do.
  */
-function missingFires(task: KnownTask): number[] {
+function missingFires(task: KnownTask): Missing[] {
+  if (task.cancelStoredAt !== undefined) return [];
   const stored = task.versions.filter(({ storedAt }) => storedAt !== undefined);
   stored.sort((a, b) => (a.storedAt as number) - (b.storedAt as number));
   const missing = missingOf(task, stored);
@@ -499,16 +515,19 @@ function missingFires(task: KnownTask): number[] {
   return others.length < missing.length ? others : missing;
 }
 
-function missingOf(task: KnownTask, versions: readonly Version[]): number[] {
+function missingOf(task: KnownTask, versions: readonly Version[]): Missing[] {
   const last = versions.at(-1) as Version;
-  if (last.schedule.kind === 'at') {
+  if (last.kind === 'at') {
     // It moves with an update, unless it was dispatched before: one of them must have run.
-    const fires = versions.flatMap(({ schedule }) => firesOf(schedule));
-    return fires.some((fire) => task.over.has(fire)) ? [] : firesOf(last.schedule);
+    const isOver = versions.some(({ fires }) => fires.some((fire) => task.over.has(fire)));
+    return isOver ? [] : last.fires.map((fire) => ({ fire, dueAt: Math.max(fire, last.storedAt as number) }));
   }
-  return versions.flatMap(({ schedule, storedAt }, at) => {
+  const missing: Missing[] = [];
+  versions.forEach(({ fires, storedAt }, at) => {
     const from = storedAt as number;
     const until = versions[at + 1]?.storedAt ?? Infinity;
-    return firesOf(schedule).filter((fire) => fire > from && fire <= until && !task.over.has(fire));
+    for (const fire of fires)
+      if (fire > from && fire <= until && !task.over.has(fire)) missing.push({ fire, dueAt: fire });
   });
+  return missing;
 }

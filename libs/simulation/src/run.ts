@@ -2,9 +2,10 @@ import { Cluster } from './cluster.ts';
 import { Violation } from './model.ts';
 import type { Plan } from './plan.ts';
 
-/** After the last fault, everything must have come to its end within this time. */
-const CALM_MS = 15 * 60_000;
+/** After the last fault, and after it is due, every fire must have come to its end within this time; and every command, after the fault. */
+const BOUND_MS = 10 * 60_000;
 const LOOK_MS = 1_000;
+const LIVENESS_LOOK_MS = 10_000;
 
 export interface RunResult {
   readonly plan: Plan;
@@ -32,17 +33,20 @@ export async function runPlan(plan: Plan, onTrace?: (line: string) => void): Pro
     onTrace?.(line);
   });
   let lookAt = plan.calmAtMs;
-  let over = false;
+  let livenessAt = plan.calmAtMs + BOUND_MS;
   const isOver = (): boolean => {
     if (cluster.model.violation !== undefined) throw cluster.model.violation;
     if (cluster.failure !== undefined) throw cluster.failure as Error;
     if (cluster.time.nowMs < lookAt) return false;
     lookAt = cluster.time.nowMs + LOOK_MS;
-    over = cluster.isOver;
-    return over;
+    if (cluster.isOver) return true;
+    if (cluster.time.nowMs < livenessAt) return false;
+    livenessAt = cluster.time.nowMs + LIVENESS_LOOK_MS;
+    const late = cluster.overdue(BOUND_MS, 5);
+    if (late.length > 0) throw new Violation('liveness', `not over: ${late.join(', ')}`);
+    return false;
   };
-  const thrown = await failureOf(cluster.time.run(plan.calmAtMs + CALM_MS, isOver));
-  const violation = thrown ?? (over ? notExplained(cluster) : notOver(cluster));
+  const violation = (await failureOf(cluster.time.run(isOver))) ?? notExplained(cluster);
   return {
     plan,
     violation,
@@ -72,12 +76,6 @@ async function failureOf(work: Promise<void>): Promise<RunResult['violation']> {
     process.off('unhandledRejection', onUnhandled);
     process.off('uncaughtException', onUnhandled);
   }
-}
-
-function notOver(cluster: Cluster): NonNullable<RunResult['violation']> {
-  const missing = cluster.model.unfinished(5);
-  const message = missing.length === 0 ? 'a command has no answer' : `not over: ${missing.join(', ')}`;
-  return { rule: 'liveness', message };
 }
 
 function notExplained(cluster: Cluster): RunResult['violation'] {

@@ -39,8 +39,8 @@ export class VirtualTime {
     return this.at(this.#nowMs + ms, run);
   }
 
-  /** Resolves when `isOver` holds after a step, or `untilMs` has come, or nothing is left to happen. Rejects with what a step throws. */
-  run(untilMs: number, isOver: () => boolean): Promise<void> {
+  /** Resolves when `isOver` holds after a step, or nothing is left to happen. Rejects with what one of both throws. */
+  run(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       let ended = false;
       const end = (): void => {
@@ -50,7 +50,7 @@ export class VirtualTime {
       const turn = (): void => {
         if (ended) return;
         try {
-          if (isOver() || !this.#step(untilMs)) end();
+          if (isOver() || !this.#step()) end();
         } catch (error) {
           ended = true;
           reject(error instanceof Error ? error : new Error(String(error)));
@@ -66,13 +66,10 @@ export class VirtualTime {
     });
   }
 
-  #step(untilMs: number): boolean {
+  #step(): boolean {
     for (;;) {
       const [next] = this.#heap;
-      if (next === undefined || next.atMs > untilMs) {
-        this.#nowMs = Math.max(this.#nowMs, untilMs);
-        return false;
-      }
+      if (next === undefined) return false;
       this.#pop();
       if (next.run === undefined) continue; // cancelled
       this.#nowMs = next.atMs;
