@@ -47,7 +47,7 @@ describe('calendars.set', () => {
 
   it('is set again where a part of the shards had the command, and others were set since', async () => {
     const world = new TestWorld({ shards: 2 });
-    const first = hashOfCommand('acme', 'calendars.set', 'c', 0);
+    const first = hashOfCommand('acme', 'calendars.set', 'c', 'holidays.0');
     world.behaviour = (record, shard) => {
       if (!isCalendar(record)) return undefined;
       return record.m === first && shard === 0 ? answered('repeated', 2 ** 52) : answered('set', record.v);

@@ -57,7 +57,7 @@ export class Calendars {
     let atLeast = this.#options.clock.now() * VERSIONS_A_MS;
     let rearmed = 0;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const m = hashOfCommand(namespace, 'calendars.set', commandId, attempt);
+      const m = hashOfCommand(namespace, 'calendars.set', commandId, `${name}.${attempt}`);
       const record = {
         k: 'calendar',
         m,

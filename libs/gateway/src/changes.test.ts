@@ -54,6 +54,15 @@ describe('tasks.update', () => {
     expect(cancel?.m).not.toBe(first?.m);
   });
 
+  it('is another command for another task, though its command id is the same', async () => {
+    const world = new TestWorld();
+    for (const key of ['a', 'b']) {
+      await world.ask('tasks.update', { key, set: { priority: 'low' }, commandId: 'one' });
+      await world.ask('tasks.cancel', { key, commandId: 'one' });
+    }
+    expect(new Set((world.records() as UpdateRecord[]).map(({ m }) => m)).size).toBe(4);
+  });
+
   it.each<[string, object, string]>([
     ['no reference', { set: { priority: 'low' } }, 'missing_field id'],
     ['an id and a key', { id: ID, key: 'k', set: { priority: 'low' } }, 'invalid_field key'],

@@ -48,7 +48,7 @@ export function checkUpdate(
   const target = targetChange(draft);
   const record: Omit<UpdateRecord, 'c'> = {
     k: 'update',
-    m: hashOfCommand(namespace, 'update', commandId),
+    m: hashOfCommand(namespace, 'update', commandId, taskId),
     id: taskId,
     ns: namespace,
     ...(draft.schedule === undefined ? {} : { s: scheduleOf(draft.schedule, nowMs, namespace, taskId, schedules) }),
@@ -90,7 +90,7 @@ function targetChange(draft: TaskDraft): NonNullable<UpdateRecord['t']> {
 export function checkCancel(value: unknown, namespace: string, shards: number): CheckedChange<CancelRecord> {
   const fields = objectOf(value, ['id', 'key', 'commandId']);
   const { taskId, path } = referenceOf(namespace, fields);
-  const m = hashOfCommand(namespace, 'cancel', commandIdOf(fields['commandId']));
+  const m = hashOfCommand(namespace, 'cancel', commandIdOf(fields['commandId']), taskId);
   return { id: taskId, path, shard: shardOf(taskId, shards), record: { k: 'cancel', m, id: taskId, ns: namespace } };
 }
 

@@ -9,7 +9,7 @@ import {
   type TaskDraft,
   type WireError,
 } from '@belfry/protocol';
-import { hash53, hashNumber } from '@belfry/timing';
+import { hash53 } from '@belfry/timing';
 
 import { readCatchUp } from './catch-up.ts';
 import { bounded } from './fields.ts';
@@ -47,7 +47,6 @@ export function checkCreates(
   targets: Targets,
 ): CheckedItems {
   const { namespace, commandId, traceparent } = context;
-  const command = commandHash(namespace, 'create', commandId);
   const trace = traceparent === undefined ? '' : `,"tp":"${traceparent}"`;
   const keys = new Set<string>();
   return values.map((value, index): CheckedCreate | WireError => {
@@ -67,7 +66,7 @@ export function checkCreates(
     const id = key === undefined ? taskIdOfCommand(namespace, commandId, index) : taskIdOfKey(namespace, key);
     const tail = recordTail(
       id,
-      itemHash(command, index),
+      hashOfCommand(namespace, 'create', commandId, id),
       draft,
       schedule.open === undefined ? schedule.json : JSON.stringify(schedules.textFor(schedule, id, context.nowMs)),
       targets.jsonOf(namespace, draft, catchUp),
@@ -103,25 +102,12 @@ export function isRefused(item: object | undefined): item is WireError {
   return item !== undefined && 'code' in item;
 }
 
-/** Two seeds of 32 and 21 bits for the hashes of a command's items. */
-interface CommandHash {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** The same command id under another operation or in another namespace is another command. */
-function commandHash(namespace: string, op: string, commandId: string): CommandHash {
-  const hash = hash53(`${op}\0${namespace}\0${commandId}`);
-  return { low: hash % 2 ** 32, high: Math.floor(hash / 2 ** 32) };
-}
-
-function itemHash({ low, high }: CommandHash, index: number): number {
-  return (hashNumber(index, high) & 0x1f_ffff) * 2 ** 32 + hashNumber(index, low);
-}
-
-/** A 53-bit identity of one item of a command. */
-export function hashOfCommand(namespace: string, op: string, commandId: string, index = 0): number {
-  return itemHash(commandHash(namespace, op, commandId), index);
+/**
+ * A 53-bit identity of what a command does to one thing, a task or a calendar: the same command id for another thing, under another operation
+ * or in another namespace is another command.
+ */
+export function hashOfCommand(namespace: string, op: string, commandId: string, of: string): number {
+  return hash53(`${op}\0${namespace}\0${of}\0${commandId}`);
 }
 
 /** What a shard answered to a create or update, for the client. */
