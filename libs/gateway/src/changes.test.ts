@@ -238,13 +238,26 @@ describe('workers.subscribe', () => {
   it('makes the consumer and says how to pull', async () => {
     const world = new TestWorld();
     const made: string[] = [];
-    world.ensureConsumer = async (namespace, queue) => void made.push(`${namespace}/${queue}`);
+    world.ensureConsumer = async (...asked) => void made.push(asked.join('/'));
     expect(await world.ask('workers.subscribe', { queue: 'mail' })).toEqual({
       stream: 'BELFRY_WORK',
       consumer: 'acme=mail',
       ackWaitMs: LIMITS.ackWaitMs,
     });
-    expect(made).toEqual(['acme/mail']);
+    expect(made).toEqual([`acme/mail/${LIMITS.ackWaitMs}`]);
+  });
+
+  it('leases for as long as the worker asks, within bounds', async () => {
+    const world = new TestWorld();
+    const made: string[] = [];
+    world.ensureConsumer = async (...asked) => void made.push(asked.join('/'));
+    expect(await world.ask('workers.subscribe', { queue: 'mail', leaseMs: 9_000 })).toMatchObject({ ackWaitMs: 9_000 });
+    expect(made).toEqual(['acme/mail/9000']);
+    for (const leaseMs of [LIMITS.workLeaseMinMs - 1, LIMITS.workLeaseMaxMs + 1, 9_000.5, '9000', null])
+      expect((await world.ask('workers.subscribe', { queue: 'mail', leaseMs })).error).toMatchObject({
+        code: 'invalid_field',
+        path: 'leaseMs',
+      });
   });
 
   it('refuses names that are none, and one queue too many', async () => {

@@ -71,8 +71,8 @@ export interface GatewayEnvironment {
   readonly timeZoneVersion?: string;
   /** Asks the shard's owner. Refused `no_owner`: nobody serves the shard at the moment. */
   readonly askShard: (shard: number, op: 'get' | 'schedules', body: string) => Promise<Outcome<Uint8Array, 'no_owner'>>;
-  /** Makes the queue's pull consumer if it is not there. Rejects when that cannot be known. */
-  readonly ensureConsumer: (namespace: string, queue: string) => Promise<void>;
+  /** Makes the queue's pull consumer if it is not there, with leases of this length at least. Rejects when that cannot be known. */
+  readonly ensureConsumer: (namespace: string, queue: string, leaseMs: number) => Promise<void>;
   /** Publishes to the namespace's rejected stream, durably; the same `messageId` again is the same message. */
   readonly publishRejected: (namespace: string, body: string, messageId: string) => Promise<Outcome<unknown, unknown>>;
   /** Runs something at the end of this turn of the event loop; default `setImmediate`. */

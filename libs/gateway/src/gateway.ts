@@ -1,4 +1,5 @@
 import {
+  isLease,
   isName,
   LIMITS,
   STREAMS,
@@ -343,18 +344,23 @@ export class Gateway {
   }
 
   async #subscribe(value: unknown, namespace: string): Promise<SubscribeReply> {
-    const queue = nameOf(objectOf(value, ['queue'])['queue'], 'queue');
+    const { queue: name, leaseMs = LIMITS.ackWaitMs } = objectOf(value, ['queue', 'leaseMs']);
+    const queue = nameOf(name, 'queue');
+    if (!isLease(leaseMs)) {
+      const { workLeaseMinMs, workLeaseMaxMs } = LIMITS;
+      refuse('invalid_field', `must be a whole number from ${workLeaseMinMs} to ${workLeaseMaxMs}`, 'leaseMs');
+    }
     const consumer = workConsumer(namespace, queue);
     if (!this.#queues.has(consumer) && this.#queues.size >= LIMITS.queues)
       refuse('overloaded', `workers subscribe to ${LIMITS.queues} queues already`, 'queue');
     try {
-      await this.#env.ensureConsumer(namespace, queue);
+      await this.#env.ensureConsumer(namespace, queue, leaseMs);
     } catch (error) {
       this.#env.log.warn('a consumer cannot be made', { namespace, queue, error: String(error) });
       refuse('unavailable', 'the queue cannot be made ready now; try again later');
     }
     this.#queues.add(consumer);
-    return { stream: STREAMS.work, consumer, ackWaitMs: LIMITS.ackWaitMs };
+    return { stream: STREAMS.work, consumer, ackWaitMs: leaseMs };
   }
 
   /** With a wrong clock, `in` and `every` would be reckoned from a wrong instant. @throws Refused `clock_skew` */

@@ -1,6 +1,6 @@
 import { ok, refused } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
-import type { Fence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
+import type { Fence, QueueLease, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
 
 interface Stored {
   readonly ref: WorkRef;
@@ -36,7 +36,8 @@ export class MemoryWorkQueue implements WorkQueue {
   readonly #messages = new Map<string, Stored>();
   readonly #fences = new Map<number, HeldFence>();
   readonly #batches = new Set<string>();
-  readonly #consumers = new Set<string>();
+  /** Leases, by consumer. */
+  readonly #consumers = new Map<string, QueueLease>();
 
   constructor(options: { readonly maxBytes?: number } = {}) {
     this.#maxBytes = options.maxBytes ?? 1024 ** 3;
@@ -90,9 +91,25 @@ export class MemoryWorkQueue implements WorkQueue {
     return Promise.resolve(waiting);
   }
 
-  ensureConsumer(namespace: string, queue: string): Promise<void> {
-    this.#consumers.add(`${namespace}=${queue}`);
+  ensureConsumer(namespace: string, queue: string, leaseMs: number): Promise<void> {
+    const present = this.leaseOf(namespace, queue) ?? 0;
+    this.#consumers.set(`${namespace}=${queue}`, { namespace, queue, leaseMs: Math.max(present, leaseMs) });
     return Promise.resolve();
+  }
+
+  leases(): Promise<readonly QueueLease[]> {
+    return Promise.resolve([...this.#consumers.values()]);
+  }
+
+  setLease(lease: QueueLease): Promise<void> {
+    const { namespace, queue } = lease;
+    if (this.leaseOf(namespace, queue) !== undefined) this.#consumers.set(`${namespace}=${queue}`, lease);
+    return Promise.resolve();
+  }
+
+  /** For how long the queue's messages are leased; undefined when it has no consumer. */
+  leaseOf(namespace: string, queue: string): number | undefined {
+    return this.#consumers.get(`${namespace}=${queue}`)?.leaseMs;
   }
 
   /** What a worker gets that asks for up to `count` messages of the queue now. */

@@ -1,3 +1,4 @@
+import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Outcome } from './outcome.ts';
@@ -132,12 +133,38 @@ export function workQueueConformance(
 
       it('are never delivered to workers', async () => {
         const fence = await take(1, 1);
-        await queue.ensureConsumer('acme', 'mail');
+        await queue.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
         value(await queue.publish(fence, 'a', items(3)));
         const pulled = await harness.pull('acme', 'mail', 3);
         expect(pulled.map(({ ref }) => ref.shard)).toEqual([1, 1, 1]);
         for (const work of pulled) await work.ack();
         expect(await queue.fencedEpoch(1)).toBe(1);
+      });
+    });
+
+    describe('its leases', () => {
+      beforeEach(() => queue.ensure(harness.firstSeq));
+      const leases = async (): Promise<string[]> =>
+        (await harness.other.leases()).map((lease) => `${lease.namespace} ${lease.queue} ${lease.leaseMs}`).sort();
+
+      it('are as long as the longest that was asked for, whoever asks last', async () => {
+        expect(await leases()).toEqual([]);
+        await queue.ensureConsumer('acme', 'mail', 8_000);
+        await queue.ensureConsumer('acme', 'pdf', 8_000);
+        expect(await leases()).toEqual(['acme mail 8000', 'acme pdf 8000']);
+        await harness.other.ensureConsumer('acme', 'mail', 60_000);
+        await queue.ensureConsumer('acme', 'mail', 10_000);
+        expect(await leases()).toEqual(['acme mail 60000', 'acme pdf 8000']);
+        await Promise.all([20_000, 9_000, 30_000].map((ms) => queue.ensureConsumer('acme', 'new', ms)));
+        await queue.ensureConsumer('acme', 'new', 9_000);
+        expect((await leases())[1]).toMatch(/^acme new (20|30)000$/);
+      });
+
+      it('are shortened by order only, where there is a consumer', async () => {
+        await queue.ensureConsumer('acme', 'mail', 60_000);
+        await harness.other.setLease({ namespace: 'acme', queue: 'mail', leaseMs: 8_000 });
+        await queue.setLease({ namespace: 'acme', queue: 'none', leaseMs: 8_000 });
+        expect(await leases()).toEqual(['acme mail 8000']);
       });
     });
 
@@ -153,8 +180,8 @@ export function workQueueConformance(
       });
 
       it('delivers items whole, with their trace context, to their queue alone', async () => {
-        await queue.ensureConsumer('acme', 'mail');
-        await queue.ensureConsumer('acme', 'pdf');
+        await queue.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
+        await queue.ensureConsumer('acme', 'pdf', LIMITS.workLeaseMs);
         const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
         const batch = [
           item(1, { traceparent }),
@@ -189,7 +216,7 @@ export function workQueueConformance(
       });
 
       it('knows a repeated batch again when some of it is done', async () => {
-        await queue.ensureConsumer('acme', 'mail');
+        await queue.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
         value(await queue.publish(fence, 'several', items(5)));
         for (const work of await harness.pull('acme', 'mail', 3)) await work.ack();
         expect(await queue.publish(fence, 'several', items(5))).toMatchObject({ kind: 'ok' });
@@ -245,7 +272,7 @@ export function workQueueConformance(
       beforeEach(async () => {
         await queue.ensure(harness.firstSeq);
         fence = await take(3, 1);
-        await queue.ensureConsumer('acme', 'mail');
+        await queue.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
       });
 
       it('is what is published and neither acknowledged nor removed', async () => {

@@ -61,6 +61,17 @@ export interface WorkQueue {
    * The others are in a worker's hands, or may be, or are not in the stream.
    */
   withdraw(refs: readonly WorkRef[]): Promise<readonly WorkRef[]>;
-  /** Makes the queue's durable pull consumer if it is not there. */
-  ensureConsumer(namespace: string, queue: string): Promise<void>;
+  /** Makes the queue's durable pull consumer if it is not there. Its messages are then leased for so long, or as long as they were if that is longer. */
+  ensureConsumer(namespace: string, queue: string, leaseMs: number): Promise<void>;
+  /** All queues that have a consumer, and for how long their messages are leased. */
+  leases(): Promise<readonly QueueLease[]>;
+  /** From now on, and for what is in workers' hands too. Nothing is done where there is no consumer. */
+  setLease(lease: QueueLease): Promise<void>;
+}
+
+/** For how long the messages of a queue are leased to workers. */
+export interface QueueLease {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly leaseMs: number;
 }

@@ -157,10 +157,14 @@ export const LIMITS = {
   /** Characters of a refused task that its rejected message shows. */
   rejectedTaskChars: 4_000,
 
-  /** How long a work message is leased to a worker before it is delivered again. */
+  /** How long a work message is leased to a worker before it is delivered again: what the SDK's workers ask for, and what may be asked for. */
+  workLeaseMs: 8_000,
+  workLeaseMinMs: 6_000,
+  workLeaseMaxMs: 3_600_000,
+  /** The lease of a worker that does not say which. */
   ackWaitMs: 30_000,
-  /** How long an execution without a sign of life stays with its worker after the work stream was lost. */
-  lostContactMs: 30_000,
+  /** How long, on top of its lease, an execution without a sign of life stays with its worker after the work stream was lost. */
+  lostContactMs: 2_000,
   /** A worker's heartbeat interval, and the silence after which its slots don't count. */
   workerHeartbeatMs: 1_000,
   workerSilentMs: 5_000,
@@ -269,7 +273,12 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.clockRoundMs * l.clockConfirmations < l.clockSourceMs, 'a look at a clock counts until its confirmation'],
     [l.nodeHeartbeatMs * 3 <= l.clockSourceMs, "a peer's clock counts though two heartbeats are missed"],
     [l.clockUnfitMs <= l.clientSkewMs, 'a gateway that warns a client of its clock is itself less far off'],
-    [l.workerSilentMs < l.ackWaitMs, 'a silent worker is noticed before its lease ends'],
+    [l.workerSilentMs < l.workLeaseMinMs, 'a silent worker is noticed before its lease ends'],
+    [
+      l.workLeaseMinMs <= l.workLeaseMs && l.workLeaseMs <= l.workLeaseMaxMs && l.ackWaitMs <= l.workLeaseMaxMs,
+      'a lease that nobody chose is one that may be chosen',
+    ],
+    [l.workerHeartbeatMs < l.lostContactMs, 'what a worker holds is named once more before its lease has run out for sure'],
   ];
   return relations.filter(([holds]) => !holds).map(([, sentence]) => sentence);
 }

@@ -1,5 +1,6 @@
 import type { WireError } from './errors.ts';
 import type { ExecutionId, TaskId } from './ids.ts';
+import { LIMITS } from './limits.ts';
 import type { Outcome } from './records.ts';
 import type { Json } from './spec.ts';
 
@@ -59,12 +60,14 @@ export type RedeliveredReply =
 /** `workers.subscribe`: makes sure that the queue can be pulled from, and says how. */
 export interface SubscribeRequest {
   readonly queue: string;
+  /** The lease that this worker relies on, `LIMITS.workLeaseMinMs` to `workLeaseMaxMs`; `LIMITS.ackWaitMs` unless it says so. */
+  readonly leaseMs?: number;
 }
 
 export interface SubscribeReply {
   readonly stream: string;
   readonly consumer: string;
-  /** Extend (`+WPI`) at a third of it. */
+  /** The lease: as long as was asked for. Extend (`+WPI`) at a third of it. */
   readonly ackWaitMs: number;
 }
 
@@ -77,6 +80,14 @@ export interface WorkerHeartbeat {
   readonly running: readonly ExecutionId[];
   /** How many executions it takes in one work message: 1, unless it says so. */
   readonly parcel?: number;
+  /** The lease that it relies on: `LIMITS.ackWaitMs`, unless it says so. */
+  readonly leaseMs?: number;
   /** It finishes what it has and takes no more. */
   readonly stopping?: boolean;
+}
+
+/** Whether a worker may ask for a lease of so many ms. */
+export function isLease(value: unknown): value is number {
+  const { workLeaseMinMs, workLeaseMaxMs } = LIMITS;
+  return Number.isSafeInteger(value) && (value as number) >= workLeaseMinMs && (value as number) <= workLeaseMaxMs;
 }

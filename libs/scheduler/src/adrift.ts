@@ -1,21 +1,30 @@
 import { LIMITS, type ResultRecord } from '@belfry/protocol';
 import type { Shard } from '@belfry/shard';
 
+interface Waiting {
+  readonly core: Shard;
+  readonly namespace: string;
+  /** Silence after which it is given back. */
+  readonly waitMs: number;
+  until: number;
+}
+
 /**
- * Executions whose work messages were lost with the work stream. As long as a worker reports one, it runs there;
- * when nobody has spoken for it for `LIMITS.lostContactMs`, it is given back, and dispatched again.
+ * Executions whose work messages were lost with the work stream. As long as a worker reports one, it runs there; when nobody has spoken
+ * for it for as long as a worker may rely on its lease, and `LIMITS.lostContactMs` on top, it is given back, and dispatched again.
  */
 export class Adrift {
-  readonly #deadlines = new Map<string, { readonly core: Shard; readonly namespace: string; until: number }>();
+  readonly #deadlines = new Map<string, Waiting>();
   /** When `expire` was last called. */
   #lookedAt = Infinity;
 
-  /** What is `unsent` for certain is given back at once. */
-  add(core: Shard, nowMs: number, unsent: ReadonlySet<string>): void {
-    for (const { id, namespace } of core.adrift()) {
+  /** What is `unsent` for certain is given back at once. `leaseOf`: the longest lease of the workers of a queue, ms. */
+  add(core: Shard, nowMs: number, unsent: ReadonlySet<string>, leaseOf: (queue: string) => number): void {
+    for (const { id, namespace, queue } of core.adrift()) {
       if (this.#deadlines.get(id)?.core === core) continue; // its time runs already
-      const until = unsent.has(id) ? nowMs : nowMs + LIMITS.lostContactMs;
-      this.#deadlines.set(id, { core, namespace, until });
+      const waitMs = leaseOf(queue) + LIMITS.lostContactMs;
+      const until = unsent.has(id) ? nowMs : nowMs + waitMs;
+      this.#deadlines.set(id, { core, namespace, waitMs, until });
     }
   }
 
@@ -24,7 +33,7 @@ export class Adrift {
     if (this.#deadlines.size === 0) return;
     for (const id of executions) {
       const entry = this.#deadlines.get(id);
-      if (entry !== undefined) entry.until = nowMs + LIMITS.lostContactMs;
+      if (entry !== undefined) entry.until = nowMs + entry.waitMs;
     }
   }
 

@@ -1,4 +1,5 @@
 import { LIMITS, parseExecutionId, isName, isObject, type WorkerHeartbeat } from '@belfry/protocol';
+import { QueueLeases } from '@belfry/actor-core';
 import { queueKey } from '@belfry/shard';
 
 interface KnownWorker {
@@ -15,9 +16,15 @@ interface KnownWorker {
  * D2. A message of a queue carries no more than each of its workers takes.
  */
 export class Demand {
+  readonly #leases: QueueLeases;
   readonly #workers = new Map<string, KnownWorker>();
   #slots = new Map<string, number>();
   #parcels = new Map<string, number>();
+
+  /** `sinceMs`: when listening to the workers began, on the monotonic clock. */
+  constructor(sinceMs: number) {
+    this.#leases = new QueueLeases(sinceMs);
+  }
 
   /** Takes one heartbeat; returns the executions that it reports, or undefined if it is none. */
   heartbeat(namespace: string, beat: unknown, nowMs: number): readonly string[] | undefined {
@@ -27,6 +34,7 @@ export class Demand {
     if (known === undefined && this.#workers.size >= LIMITS.workers) return undefined;
     const capacity = beat.stopping === true ? 0 : beat.capacity;
     const queues = beat.queues.map((queue) => queueKey(namespace, queue));
+    for (const queue of queues) this.#leases.heard(queue, beat.leaseMs, nowMs);
     const parcel = Math.min(beat.parcel ?? 1, LIMITS.parcelItems);
     this.#workers.set(id, { queues, capacity, parcel, seenAt: nowMs });
     const isKnown = known?.capacity === capacity && known.parcel === parcel && known.queues.join() === queues.join();
@@ -53,6 +61,11 @@ export class Demand {
   /** Executions that one message of a queue may carry. */
   parcel(queue: string): number {
     return this.#parcels.get(queue) ?? 1;
+  }
+
+  /** The longest lease that a worker of a queue may rely on, heard of or not. */
+  leaseMs(queue: string, nowMs: number): number {
+    return this.#leases.safe(queue, nowMs);
   }
 
   get workers(): number {

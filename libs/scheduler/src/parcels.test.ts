@@ -24,7 +24,7 @@ async function create(count: number, change: Parameters<TestCluster['create']>[3
 /** All of them dispatched, to a worker that takes three in a message. */
 async function dispatched(count: number): Promise<string[]> {
   await cluster.startOwner();
-  await cluster.worker('w', 100, [], ['mail'], 3);
+  await cluster.worker('w', 100, [], ['mail'], { parcel: 3 });
   const executions = await create(count);
   await cluster.pass(DUE_MS);
   return executions;
@@ -82,7 +82,7 @@ describe('a parcel', () => {
 
   it('is not made while one worker of the queue does not say that it takes it', async () => {
     await cluster.startOwner();
-    await cluster.worker('w', 100, [], ['mail'], 3);
+    await cluster.worker('w', 100, [], ['mail'], { parcel: 3 });
     await cluster.worker('plain', 100);
     await create(4);
     await cluster.pass(DUE_MS);
@@ -91,7 +91,7 @@ describe('a parcel', () => {
 
   it('is of one queue', async () => {
     await cluster.startOwner();
-    await cluster.worker('w', 100, [], ['mail', 'print'], LIMITS.parcelItems);
+    await cluster.worker('w', 100, [], ['mail', 'print'], { parcel: LIMITS.parcelItems });
     const mail = await create(2, { queue: 'mail' });
     const print = await create(2, { queue: 'print' });
     await cluster.pass(DUE_MS);
@@ -141,7 +141,7 @@ describe('a parcel', () => {
 
   it('is known by what it carries to the next owner', async () => {
     const owner = await cluster.startOwner();
-    await cluster.worker('w', 100, [], ['mail'], 3);
+    await cluster.worker('w', 100, [], ['mail'], { parcel: 3 });
     const [first, second, third] = (await create(3)) as [string, string, string];
     await cluster.pass(DUE_MS);
     owner.kill();
@@ -155,7 +155,7 @@ describe('a parcel', () => {
 
   it('of which some is over is taken back by the next owner, unless a worker has it', async () => {
     const owner = await cluster.startOwner();
-    await cluster.worker('w', 100, [], ['mail'], 3);
+    await cluster.worker('w', 100, [], ['mail'], { parcel: 3 });
     const [first, second, third] = (await create(3)) as [string, string, string];
     await cluster.pass(DUE_MS);
     await cluster.result(first, 1, 'succeeded');

@@ -2,7 +2,7 @@ import { retry } from '@belfry/ports';
 import type { PulledWork } from '@belfry/ports/testing';
 import { LIMITS } from '@belfry/protocol';
 import { afterEach, expect, it, vi } from 'vitest';
-import { fire, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+import { fire, LOST_CONTACT_MS, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 const SEEDS = 12;
 const STEPS = 40;
@@ -29,7 +29,7 @@ class Walk {
   async start(): Promise<void> {
     this.#nodes = [await this.#cluster.start('n0'), await this.#cluster.start('n1')];
     await this.#place();
-    await this.#cluster.worker('w', 8, [], ['mail'], 1 + this.#below(3));
+    await this.#cluster.worker('w', 8, [], ['mail'], { parcel: 1 + this.#below(3) });
     this.#loseAnswers();
   }
 
@@ -81,7 +81,7 @@ class Walk {
 
   /** The worker takes some, and finishes some of what it holds. */
   async work(): Promise<void> {
-    await this.#cluster.work.ensureConsumer('acme', 'mail'); // as a worker does that cannot pull
+    await this.#cluster.work.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs); // as a worker does that cannot pull
     for (const work of this.#cluster.pull(this.#below(6))) {
       for (const { execution } of work.ref.attempts) this.starts.set(execution, (this.starts.get(execution) ?? 0) + 1);
       this.#held.push(work);
@@ -139,7 +139,7 @@ class Walk {
 
   /** Until all is over that was ever created. */
   async finish(): Promise<void> {
-    for (let round = 0; round < 3 * (LIMITS.lostContactMs / 1_000); round++) {
+    for (let round = 0; round < 3 * (LOST_CONTACT_MS / 1_000); round++) {
       if (this.#cluster.history().length >= this.expected.size && this.#held.length === 0) return;
       await this.work();
       await this.#cluster.seconds(1);

@@ -58,7 +58,7 @@ export class SchedulerNode {
   readonly #env: Environment;
   readonly #interned = new Interned();
   readonly #hosted = new Map<number, HostedShard>();
-  readonly #demand = new Demand();
+  readonly #demand: Demand;
   readonly #bodies: Bodies;
   readonly #checkpointer: Checkpointer;
   readonly #dispatcher: Dispatcher;
@@ -91,12 +91,11 @@ export class SchedulerNode {
   constructor(env: Environment, crashes: Crashes) {
     this.#env = env;
     this.#crashes = crashes;
+    this.#demand = new Demand(env.clock.monotonic());
     this.#bodies = new Bodies(env.store, env.log, env.timers);
     this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
-    this.#audit = new StreamAudit(env.work, env.log, ({ core }) =>
-      this.#adrift.add(core, env.clock.monotonic(), new Set()),
-    );
+    this.#audit = new StreamAudit(env.work, env.log, (host) => this.#setAdrift(host, new Set()));
     this.#completeness = new Completeness(env.log);
     this.#tallies = new Tallies(env, () => this.#hosted.values());
     const node = {
@@ -254,7 +253,7 @@ export class SchedulerNode {
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         this.#serve(host, body, subject),
       );
-      this.#adrift.add(core, env.clock.monotonic(), this.#unsent);
+      this.#setAdrift(host, this.#unsent);
     }
     await this.#reader.read();
     const durationMs = Math.round(env.clock.monotonic() - startedAt);
@@ -397,7 +396,7 @@ export class SchedulerNode {
         this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
         for (const queue of this.#demand.queues()) {
           const [namespace, name] = queue.split('.') as [string, string];
-          await this.#env.work.ensureConsumer(namespace, name);
+          await this.#env.work.ensureConsumer(namespace, name, this.#demand.leaseMs(queue, this.#env.clock.monotonic()));
         }
       } catch (error) {
         if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
@@ -407,6 +406,11 @@ export class SchedulerNode {
     await this.#working;
     await this.settle();
     this.#unsent = new Set();
+  }
+
+  #setAdrift({ core }: HostedShard, unsent: ReadonlySet<string>): void {
+    const nowMs = this.#env.clock.monotonic();
+    this.#adrift.add(core, nowMs, unsent, (queue) => this.#demand.leaseMs(queue, nowMs));
   }
 
   // — Messages

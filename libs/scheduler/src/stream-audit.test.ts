@@ -1,6 +1,5 @@
-import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fire, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+import { fire, LOST_CONTACT_MS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 describe('a dispatched execution whose message is gone', () => {
   let cluster: TestCluster;
@@ -19,7 +18,7 @@ describe('a dispatched execution whose message is gone', () => {
   it('is dispatched again when nobody has spoken for it for as long as a lease', async () => {
     const [message] = cluster.pull();
     await message?.ack(); // by a worker whose it was no longer
-    await cluster.seconds(LIMITS.lostContactMs / 1_000 - 2);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000 - 2);
     expect(await cluster.inStream()).toEqual([]);
     await cluster.seconds(8);
     expect(await cluster.inStream()).toEqual([`${fire(1, 'job', 500)}.2`]);
@@ -30,7 +29,7 @@ describe('a dispatched execution whose message is gone', () => {
     const [message] = cluster.pull();
     await message?.ack();
     cluster.running('w', [execution]);
-    await cluster.seconds((2 * LIMITS.lostContactMs) / 1_000);
+    await cluster.seconds((2 * LOST_CONTACT_MS) / 1_000);
     expect(await cluster.inStream()).toEqual([]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
     expect(cluster.history()).toEqual([]);
@@ -53,7 +52,7 @@ describe('a dispatched execution whose message is gone', () => {
 
   it('is left alone while its message is in the stream, however long it takes', async () => {
     expect(cluster.pull()).toHaveLength(1);
-    await cluster.seconds((2 * LIMITS.lostContactMs) / 1_000);
+    await cluster.seconds((2 * LOST_CONTACT_MS) / 1_000);
     expect(await cluster.inStream()).toEqual([`${fire(1, 'job', 500)}.1`]);
     expect(cluster.logged('no message any more')).toEqual([]);
   });

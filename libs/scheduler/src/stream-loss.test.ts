@@ -1,7 +1,7 @@
 import { refused, retry } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { testCluster, type TestCluster } from './test-cluster.ts';
+import { LOST_CONTACT_MS, testCluster, type TestCluster } from './test-cluster.ts';
 
 let cluster: TestCluster;
 beforeEach(() => {
@@ -10,9 +10,9 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 /** One execution of shard 1 in the hands of a worker that says so. */
-async function runningOne(): Promise<string> {
+async function runningOne(says: { readonly leaseMs?: number } = {}): Promise<string> {
   const execution = await cluster.create(1, 'one', 1_000);
-  await cluster.worker('w', 10);
+  await cluster.worker('w', 10, [], ['mail'], says);
   await cluster.pass(1_000);
   cluster.pull();
   cluster.running('w', [execution]);
@@ -33,7 +33,7 @@ describe('when the work stream is lost', () => {
     const execution = await runningOne();
     await cluster.checkpoint();
     await lose();
-    await cluster.seconds(2 * (LIMITS.lostContactMs / 1_000));
+    await cluster.seconds(2 * (LOST_CONTACT_MS / 1_000));
     expect(await cluster.inStream()).toEqual([]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
     await cluster.seconds(2);
@@ -47,10 +47,25 @@ describe('when the work stream is lost', () => {
     cluster.silence('w');
     await cluster.worker('other', 10);
     await lose();
-    await cluster.seconds(LIMITS.lostContactMs / 1_000 - 3);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000 - 3);
     expect(await cluster.inStream()).toEqual([]);
     await cluster.seconds(4);
     // It was given back unrun: the next attempt takes its place.
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
+  it('waits no longer than its workers rely on their leases, once it has listened for long enough to know', async () => {
+    await cluster.startOwner();
+    await cluster.worker('w', 10, [], ['mail'], { leaseMs: LIMITS.workLeaseMs });
+    await cluster.seconds(LIMITS.ackWaitMs / 1_000 + 2); // a worker that does not say its lease would have been heard
+    const execution = await runningOne({ leaseMs: LIMITS.workLeaseMs });
+    await cluster.checkpoint();
+    cluster.silence('w');
+    await cluster.worker('other', 10, [], ['mail'], { leaseMs: LIMITS.workLeaseMs });
+    await lose();
+    await cluster.seconds((LIMITS.workLeaseMs + LIMITS.lostContactMs) / 1_000 - 3);
+    expect(await cluster.inStream()).toEqual([]);
+    await cluster.seconds(4);
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
@@ -103,7 +118,7 @@ describe('when the work stream is lost', () => {
     await cluster.until(() => cluster.logged('shards taken over').length === 2, 'all shards are taken over again');
     await cluster.seconds(2);
     expect(await cluster.inStream()).toEqual([`${never}.2`]);
-    await cluster.seconds(LIMITS.lostContactMs / 1_000);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000);
     expect((await cluster.inStream()).toSorted()).toEqual([`${never}.2`, `${perhaps}.2`].toSorted());
   });
 
@@ -117,7 +132,7 @@ describe('when the work stream is lost', () => {
     await cluster.seconds(2);
     first.kill();
     await cluster.startOwner('b');
-    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000 + 2);
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
@@ -135,7 +150,7 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([]);
     cluster.silence('w');
     await cluster.worker('other', 10);
-    await cluster.seconds(LIMITS.lostContactMs / 1_000 + 2);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000 + 2);
     expect(await cluster.inStream()).toEqual([`${execution}.3`]);
   });
 
@@ -146,7 +161,7 @@ describe('when the work stream is lost', () => {
     await lose();
     await cluster.seconds(2);
     // It wakes up after longer than a lease, and looks at the time before it reads what the worker said.
-    cluster.elapsedMs += 2 * LIMITS.lostContactMs;
+    cluster.elapsedMs += 2 * LOST_CONTACT_MS;
     await vi.advanceTimersByTimeAsync(1_500);
     await cluster.seconds(2);
     expect(await cluster.inStream()).toEqual([]);
@@ -213,7 +228,7 @@ describe('when the work stream is lost', () => {
     vi.spyOn(cluster.store, 'takeEpochs').mockImplementationOnce(async (...args) => {
       cluster.work.lose();
       await cluster.work.ensure(() => cluster.store.nextFirstSeq());
-      await cluster.work.ensureConsumer('acme', 'mail');
+      await cluster.work.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
       return await takeEpochs.apply(cluster.store, args);
     });
     const second = await cluster.start('b');

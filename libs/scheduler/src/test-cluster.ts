@@ -21,6 +21,8 @@ import type { Crashes } from './takeover.ts';
 
 export const T0 = 1_790_000_000_000;
 export const SHARDS = 4;
+/** Silence after which what was lost with the work stream is given back, of workers that do not say their lease. */
+export const LOST_CONTACT_MS = LIMITS.ackWaitMs + LIMITS.lostContactMs;
 const GATEWAY = 'g';
 const TARGET: Target = {
   namespace: 'acme',
@@ -354,10 +356,10 @@ export class TestCluster {
     capacity: number,
     running: readonly string[] = [],
     queues = ['mail'],
-    parcel?: number,
+    says: { readonly parcel?: number; readonly leaseMs?: number } = {},
   ): Promise<void> {
-    for (const queue of queues) await this.work.ensureConsumer('acme', queue);
-    this.#workers.set(name, { queues, capacity, running, ...(parcel === undefined ? {} : { parcel }) });
+    for (const queue of queues) await this.work.ensureConsumer('acme', queue, says.leaseMs ?? LIMITS.ackWaitMs);
+    this.#workers.set(name, { queues, capacity, running, ...says });
     await this.settle();
   }
 

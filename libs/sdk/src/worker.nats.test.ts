@@ -1,4 +1,5 @@
 import { testNatsUrl } from '@belfry/adapter-nats/testing';
+import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
@@ -257,6 +258,33 @@ describe('a lease', () => {
     expect(gateway.results).toEqual([]);
   });
 
+  it('is asked for, and is as the gateway gives it where that knows of none', async () => {
+    await startWorker([define('h').handler(() => undefined)], { leaseMs: 60_000 });
+    expect(gateway.bodies('workers.subscribe')).toEqual([{ queue: QUEUE, leaseMs: 60_000 }]);
+    const given = gateway.answers.get('workers.subscribe');
+    gateway.answers.set('workers.subscribe', (request: object) => {
+      if ('leaseMs' in request) throw belfryError('unknown_field', 'no field of this name is known here', 'leaseMs');
+      return given?.(request as never);
+    });
+    await startWorker([define('h').handler(() => undefined)]);
+    expect(gateway.bodies('workers.subscribe').slice(1)).toEqual([
+      { queue: QUEUE, leaseMs: LIMITS.workLeaseMs },
+      { queue: QUEUE },
+    ]);
+  });
+
+  it('may run out under a handler that lets nothing else happen: that is told', async () => {
+    const { log, lines } = memoryLog();
+    const still = new Int32Array(new SharedArrayBuffer(4));
+    const blocking = define('blocking').handler(() => {
+      Atomics.wait(still, 0, 0, LIMITS.workLeaseMinMs / 3 + 100);
+    });
+    await startWorker([blocking], { leaseMs: LIMITS.workLeaseMinMs, log });
+    await gateway.dispatch(QUEUE, [{ handler: 'blocking' }]);
+    await expect.poll(() => lines.filter((line) => line.includes('stood still')), { timeout: 20_000 }).toHaveLength(1);
+    await results(1);
+  });
+
   /** Pulls from the queue as a worker does, and never settles. */
   async function takeAndDie(count: number): Promise<void> {
     const { stream, consumer } = (await gateway.answers.get('workers.subscribe')?.({ queue: QUEUE } as never)) as {
@@ -273,7 +301,7 @@ describe('heartbeats', () => {
     const worker = await startWorker([handler], { concurrency: 3 });
     await expect
       .poll(() => gateway.heartbeats[0])
-      .toEqual({ worker: worker.id, queues: [QUEUE], capacity: 3, running: [], parcel: 1 });
+      .toEqual({ worker: worker.id, queues: [QUEUE], capacity: 3, running: [], parcel: 1, leaseMs: LIMITS.workLeaseMs });
     const [execution] = await gateway.dispatch(QUEUE, [{ handler: 'gated' }]);
     await expect.poll(() => started).toHaveLength(1);
     await expect.poll(() => gateway.heartbeats.at(-1)?.running, { timeout: 20_000 }).toEqual([execution]);
@@ -372,6 +400,8 @@ describe('options', () => {
     [{ handlers: [handler, handler] }, 'handlers'],
     [{ handlers: [handler], concurrency: 0 }, 'concurrency'],
     [{ handlers: [handler], concurrency: 1.5 }, 'concurrency'],
+    [{ handlers: [handler], leaseMs: LIMITS.workLeaseMinMs - 1 }, 'leaseMs'],
+    [{ handlers: [handler], leaseMs: LIMITS.workLeaseMaxMs + 1 }, 'leaseMs'],
     [{ handlers: [handler], name: 'a b' }, 'name'],
     [{ handlers: [handler], namespace: '*' }, 'namespace'],
   ])('%j are refused', (options, path) => {

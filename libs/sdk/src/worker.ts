@@ -10,6 +10,7 @@ import {
   type NatsLink,
 } from '@belfry/adapter-nats';
 import {
+  isLease,
   isName,
   LIMITS,
   parseWorkSubject,
@@ -19,6 +20,7 @@ import {
   type RedeliveredRequest,
   type Reply,
   type SubscribeReply,
+  type SubscribeRequest,
   type WorkerHeartbeat,
   type WorkSubject,
 } from '@belfry/protocol';
@@ -26,7 +28,7 @@ import { TICK_MS, WorkerCore, type Holding, type WorkerEffect, type WorkerInput 
 
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { requireName, type Handler } from './define-task.ts';
-import { belfryError } from './errors.ts';
+import { BelfryError, belfryError } from './errors.ts';
 import { execute, handlersByQueue, type Handlers } from './execute.ts';
 import { Requester } from './requester.ts';
 import { finishBody, itemBytes, verdictsOf } from './results.ts';
@@ -41,6 +43,11 @@ const DEFAULT_STOP_TIMEOUT_MS = 30_000;
 const GRACE_MS = 5_000;
 /** A gateway answers within `LIMITS.answerMs`; what comes on top is for the way. */
 const ANSWER_MS = LIMITS.answerMs + 2_000;
+/**
+ * How long the broker remembers what we asked for. What it gives to us while we stand still, or are cut off, waits for the end of a lease: so
+ * this is short, and the price is a request in so many seconds of an idle worker.
+ */
+const PULL_MS = 5_000;
 /** When a message that nobody here can read is tried elsewhere. */
 const UNREADABLE_AGAIN_MS = 30_000;
 
@@ -51,6 +58,12 @@ export interface WorkerOptions extends ConnectionOptions {
   readonly concurrency?: number;
   /** Shown in the history; each worker's `id` adds some random letters. Default: the machine's name. Up to 48 characters. */
   readonly name?: string;
+  /**
+   * How long an execution stays with this worker without a sign of life, ms: 6,000 to 3,600,000; default 8,000. Signs are given by
+   * themselves, three in a lease, while the event loop turns: a handler that computes for longer than two thirds of it, without
+   * awaiting, needs a longer one. The executions of a worker that died run elsewhere when the longest lease of its queue's workers is over.
+   */
+  readonly leaseMs?: number;
   /** How long a stop waits for handlers before their signals abort. Default 30,000. */
   readonly stopTimeoutMs?: number;
 }
@@ -59,8 +72,8 @@ export interface WorkerOptions extends ConnectionOptions {
  * Runs handlers: pulls executions from their queues, reports what became of them, and acknowledges them when that is on disk.
  * `WorkerCore` decides; this performs it.
  *
- * An execution is run again elsewhere if this process dies, or loses contact for longer than a lease (30 s). `stop` finishes what
- * runs and gives back the rest.
+ * An execution is run again elsewhere if this process dies, or says nothing for longer than its lease (`leaseMs`, 8 s): since it lost
+ * contact, or since a handler kept the event loop from everything else. `stop` finishes what runs and gives back the rest.
  */
 export class Worker implements AsyncDisposable {
   /** Unique; stands with each attempt in the history. */
@@ -73,12 +86,14 @@ export class Worker implements AsyncDisposable {
   readonly #handlers: Handlers;
   readonly #core: WorkerCore<Run>;
   readonly #stopTimeoutMs: number;
+  readonly #leaseMs: number;
   readonly #consumers = new Map<string, DurableConsumer>();
   #link: NatsLink | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #ticks: NodeJS.Timeout | undefined;
+  #tickedAt = 0;
   #turnComes = false;
   /** The size of parcels that the last heartbeat said. */
   #told = 1;
@@ -96,6 +111,11 @@ export class Worker implements AsyncDisposable {
     this.#handlers = handlersByQueue(handlers);
     this.queues = [...this.#handlers.keys()];
     this.concurrency = concurrency;
+    this.#leaseMs = options.leaseMs ?? LIMITS.workLeaseMs;
+    if (!isLease(this.#leaseMs)) {
+      const { workLeaseMinMs, workLeaseMaxMs } = LIMITS;
+      throw belfryError('invalid_field', `must be a whole number from ${workLeaseMinMs} to ${workLeaseMaxMs}`, 'leaseMs');
+    }
     this.#stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     this.#connection = new Connection(`belfry worker ${this.id}`, options);
     this.#requester = new Requester(this.#connection, { timeoutMs: options.connectTimeoutMs ?? LIMITS.connectMs });
@@ -162,8 +182,17 @@ export class Worker implements AsyncDisposable {
     });
   }
 
-  #subscribe(queue: string): Promise<SubscribeReply> {
-    return this.#requester.request<SubscribeReply>(subjects.workers(this.namespace, 'subscribe'), { queue });
+  async #subscribe(queue: string): Promise<SubscribeReply> {
+    const request: SubscribeRequest = { queue, leaseMs: this.#leaseMs };
+    const ask = (body: SubscribeRequest): Promise<SubscribeReply> =>
+      this.#requester.request<SubscribeReply>(subjects.workers(this.namespace, 'subscribe'), body);
+    try {
+      return await ask(request);
+    } catch (error) {
+      // A gateway of an older version gives leases of its own choice.
+      if (error instanceof BelfryError && error.code === 'unknown_field' && error.path === 'leaseMs') return await ask({ queue });
+      throw error;
+    }
   }
 
   #pull(link: NatsLink, queue: string, { stream, consumer, ackWaitMs }: SubscribeReply): void {
@@ -172,6 +201,7 @@ export class Worker implements AsyncDisposable {
       stream,
       consumer,
       window: 0,
+      expiresMs: PULL_MS,
       weigh: (subject) => (parseWorkSubject(subject)?.more ?? 0) + 1,
       ensure: async () => {
         if (!isThere) await this.#subscribe(queue);
@@ -182,7 +212,8 @@ export class Worker implements AsyncDisposable {
         this.#connection.log.warn('a queue cannot be pulled from now', { queue, error: error.message }),
     });
     this.#consumers.set(queue, pulling);
-    this.#step({ kind: 'subscribed', queue, ackWaitMs });
+    // Of a queue whose other workers want a longer lease, ours is what we asked for all the same.
+    this.#step({ kind: 'subscribed', queue, ackWaitMs: Math.min(ackWaitMs, this.#leaseMs) });
   }
 
   /** Called by the connection: must not throw. */
@@ -211,11 +242,25 @@ export class Worker implements AsyncDisposable {
   }
 
   #step(input: WorkerInput<Run>): void {
-    for (const effect of this.#core.step(input, performance.now())) this.#perform(effect);
-    if (this.#ticks === undefined && this.#core.isBusy) this.#ticks = setInterval(() => this.#tick(), TICK_MS);
+    const nowMs = performance.now();
+    const effects = this.#core.step(input, nowMs);
+    if (this.#ticks === undefined && this.#core.isBusy) {
+      this.#tickedAt = nowMs; // before a handler runs, which may take its time
+      this.#ticks = setInterval(() => this.#tick(), TICK_MS);
+    }
+    for (const effect of effects) this.#perform(effect);
   }
 
   #tick(): void {
+    const nowMs = performance.now();
+    const stillMs = nowMs - this.#tickedAt;
+    this.#tickedAt = nowMs;
+    if (stillMs > this.#leaseMs / 3) {
+      this.#connection.log.warn(
+        'the event loop stood still, so that no lease was extended: a handler that computes for long needs a longer leaseMs, or a thread of its own',
+        { stillMs: Math.round(stillMs), leaseMs: this.#leaseMs },
+      );
+    }
     this.#step({ kind: 'tick' });
     if (this.#core.parcel > this.#told * 2) this.#beat();
     if (this.#core.isBusy) return;
@@ -330,6 +375,7 @@ export class Worker implements AsyncDisposable {
       capacity: this.concurrency,
       running: this.#core.running(),
       parcel: this.#told,
+      leaseMs: this.#leaseMs,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
     publishCore(this.#link as NatsLink, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));

@@ -38,7 +38,7 @@ export class GatewayHost {
       log: services.log(process),
       askShard: (shard, op, body) =>
         messenger.ask(subjects.shard(shard, op), body, LIMITS.answerMs).then(ok<Uint8Array>, retry),
-      ensureConsumer: (namespace, queue) => work.ensureConsumer(namespace, queue),
+      ensureConsumer: (namespace, queue, leaseMs) => work.ensureConsumer(namespace, queue, leaseMs),
       publishRejected: () => Promise.resolve(ok(undefined)),
       defer: process.soon,
     });

@@ -434,7 +434,7 @@ export class Model implements Observer, Witness {
     const runs = this.#runsOf(execution);
     runs.excuses++;
     if (!this.#attempts.has(`${execution}.${attempt}`)) return;
-    const silentMs = LIMITS.lostContactMs - 1_000;
+    const silentMs = LIMITS.workLeaseMs;
     const heard = this.#heard.get(execution);
     for (const [process, since] of this.#schedulers)
       if (this.#now - Math.max(since, heard?.get(process) ?? 0) >= silentMs) return;

@@ -93,7 +93,9 @@ export class SimWork {
       surviving: (shard) => ask(() => stored.surviving(shard)),
       remove: (refs) => ask(() => this.#remove(refs)),
       withdraw: (refs) => ask(() => stored.withdraw(refs)),
-      ensureConsumer: (namespace, queue) => ask(() => stored.ensureConsumer(namespace, queue)),
+      ensureConsumer: (namespace, queue, leaseMs) => ask(() => stored.ensureConsumer(namespace, queue, leaseMs)),
+      leases: () => ask(() => stored.leases()),
+      setLease: (lease) => ask(() => stored.setLease(lease)),
     };
   }
 
@@ -128,7 +130,7 @@ export class SimWork {
   /** Whoever has it, or had it before: the broker does not ask which delivery it was. */
   extend(key: string): void {
     const hand = this.#hands.get(key);
-    if (hand !== undefined) hand.deadlineMs = this.#time.nowMs + LIMITS.ackWaitMs;
+    if (hand !== undefined) hand.deadlineMs = this.#deadline(hand.puller);
   }
 
   /** The stream vanishes, with all that is in it. */
@@ -170,12 +172,16 @@ export class SimWork {
   }
 
   #next(puller: Puller): Hand | undefined {
-    const deadlineMs = this.#time.nowMs + LIMITS.ackWaitMs;
+    const deadlineMs = this.#deadline(puller);
     const again = this.#again.get(`${puller.namespace}.${puller.queue}`)?.shift();
     if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, deadlineMs };
     const [work] = this.#pullNew(puller);
     if (work === undefined) return undefined;
     return { key: keyOf(work.ref), work, puller, deliveries: 1, deadlineMs };
+  }
+
+  #deadline({ namespace, queue }: Puller): number {
+    return this.#time.nowMs + (this.stored.leaseOf(namespace, queue) ?? LIMITS.ackWaitMs);
   }
 
   #pullNew({ namespace, queue }: Puller): readonly PulledWork[] {

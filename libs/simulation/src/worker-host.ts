@@ -107,7 +107,7 @@ export class WorkerHost {
 
   async #subscribe(queue: string): Promise<SubscribeReply> {
     for (;;) {
-      const body = JSON.stringify({ queue });
+      const body = JSON.stringify({ queue, leaseMs: LIMITS.workLeaseMs });
       const reply = (await this.#request('workers.subscribe', body)) as Reply<SubscribeReply> | undefined;
       if (reply !== undefined && !('error' in reply)) return reply;
       await new Promise<void>((resolve) => this.process.after(SUBSCRIBE_AGAIN_MS, resolve));
@@ -276,6 +276,7 @@ export class WorkerHost {
       capacity: this.#core.capacity,
       running,
       parcel: PARCEL,
+      leaseMs: LIMITS.workLeaseMs,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
     this.#services.messages.of(this.process).tell(subjects.workers(this.#namespace, 'heartbeat'), JSON.stringify(beat));

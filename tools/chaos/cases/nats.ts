@@ -89,6 +89,6 @@ async function standing(nodes: readonly NatsNode[], ms: number): Promise<void> {
 
 /** Without a broker no worker can be heard: past the lease, what they held may run again. */
 export function allSilent({ cluster }: Scene, fromMs: number): void {
-  if (Date.now() - fromMs < LIMITS.ackWaitMs) return;
-  for (const worker of cluster.workers) cluster.absent(worker, fromMs, Date.now() + LIMITS.ackWaitMs);
+  if (Date.now() - fromMs < LIMITS.workLeaseMs) return;
+  for (const worker of cluster.workers) cluster.absent(worker, fromMs, Date.now() + LIMITS.workLeaseMs);
 }

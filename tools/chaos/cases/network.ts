@@ -80,7 +80,7 @@ export const NETWORK: readonly ChaosCase[] = [
     of: 'worker',
     from: 'nats',
     fault: 'hole',
-    ms: 10_000,
+    ms: 4_000,
   }),
   cut({
     name: 'reset-owner',

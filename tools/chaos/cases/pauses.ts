@@ -65,7 +65,7 @@ export const PAUSES: readonly ChaosCase[] = [
     what: 'SIGSTOP of one of two workers for longer than its lease, with executions in its hands, then SIGCONT',
     load: { work: () => ({ ms: 400 }) },
     async inject(scene) {
-      await silenced(scene, pick(scene.cluster.workers, scene.random), LIMITS.ackWaitMs + 5_000);
+      await silenced(scene, pick(scene.cluster.workers, scene.random), LIMITS.workLeaseMs + 5_000);
     },
   },
 ];

@@ -49,7 +49,7 @@ export async function startGateway(options: {
       messenger
         .ask(subjects.shard(shard, op), body, op === 'get' ? LIMITS.askMs : LIMITS.answerMs)
         .then(ok<Uint8Array>, retry),
-    ensureConsumer: (namespace, queue) => platform.work.ensureConsumer(namespace, queue),
+    ensureConsumer: (namespace, queue, leaseMs) => platform.work.ensureConsumer(namespace, queue, leaseMs),
     publishRejected: (namespace, body, id) => rejected.publish(subjects.rejected(namespace), body, id),
   });
   const unlisten = messenger.listen(subjects.replies(gatewayId), (body) => gateway.onReplies(body), { sole: true });

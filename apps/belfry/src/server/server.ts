@@ -145,6 +145,7 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
       shards: platform.shards,
       leases: platform.leases,
       placements: platform.placements,
+      work: platform.work,
       messenger: platform.messenger,
       clock: watch.clock,
       isDeaf: () => hearing.isDeaf,

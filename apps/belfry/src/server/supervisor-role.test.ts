@@ -1,6 +1,6 @@
 import type { Messenger } from '@belfry/actor-runtime';
 import { retry, type Placement } from '@belfry/ports';
-import { MemoryLeaseStore, MemoryPlacementStore } from '@belfry/ports/testing';
+import { MemoryLeaseStore, MemoryPlacementStore, MemoryWorkQueue } from '@belfry/ports/testing';
 import { subjects } from '@belfry/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
@@ -61,6 +61,7 @@ function start(
     shards: 16,
     leases,
     placements,
+    work: new MemoryWorkQueue(),
     messenger,
     clock,
     log,

@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
 import type { Messenger } from '@belfry/actor-runtime';
-import type { Lease, LeaseStore, Placement, PlacementStore } from '@belfry/ports';
+import type { Lease, LeaseStore, Placement, PlacementStore, WorkQueue } from '@belfry/ports';
 import { isName, isObject, LIMITS, subjects, wireError, type WireError } from '@belfry/protocol';
 import type { Clock, Log } from '@belfry/scheduler';
 import { LeaderWatch, Supervisor, type NodeHeartbeat, type Order, type SupervisorEffect } from '@belfry/supervisor';
+import { LeaseKeeper } from './lease-keeper.ts';
 import { OperatorsDesk } from './operators/desk.ts';
 
 const LEASE = 'supervisor';
@@ -18,6 +19,7 @@ export interface SupervisorRoleOptions {
   readonly shards: number;
   readonly leases: LeaseStore;
   readonly placements: PlacementStore;
+  readonly work: Pick<WorkQueue, 'leases' | 'setLease'>;
   readonly messenger: Messenger;
   readonly clock: Clock;
   /** Whether nothing of the broker is heard: one that tells that it leads, and hears nothing, keeps others from leading. */
@@ -53,13 +55,17 @@ export class SupervisorRole {
   #timers: NodeJS.Timeout[] = [];
   #unlisten: (() => void)[] = [];
   readonly #desk: OperatorsDesk;
+  readonly #leaseKeeper: LeaseKeeper;
   readonly #pinging = new Set<string>();
 
   constructor(options: SupervisorRoleOptions) {
     this.#options = options;
     this.#core = new Supervisor(options.shards);
-    const { shards, messenger, log, clock } = options;
-    this.#desk = new OperatorsDesk({ shards, messenger, log, monotonic: () => clock.monotonic() });
+    const { shards, messenger, log, clock, work } = options;
+    const monotonic = (): number => clock.monotonic();
+    this.#leaseKeeper = new LeaseKeeper({ work, log, monotonic });
+    const onWorker = (namespace: string, beat: unknown): void => this.#leaseKeeper.heard(namespace, beat);
+    this.#desk = new OperatorsDesk({ shards, messenger, log, monotonic, onWorker });
   }
 
   get leads(): boolean {
@@ -89,6 +95,7 @@ export class SupervisorRole {
     for (const timer of this.#timers) clearInterval(timer);
     for (const unlisten of this.#unlisten) unlisten();
     this.#desk.close();
+    this.#leaseKeeper.end();
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await this.#options.leases.release(LEASE, lease).catch(() => undefined);
@@ -102,6 +109,7 @@ export class SupervisorRole {
     try {
       await this.#keepLease();
       await this.#write();
+      void this.#leaseKeeper.round(); // it may take long, and the lease of this supervisor must not
       const nowMs = this.#options.clock.monotonic();
       if (this.#core.leads && nowMs >= this.#housekeepAt) {
         this.#housekeepAt = nowMs + 60_000;
@@ -185,6 +193,7 @@ export class SupervisorRole {
     this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic(), wallMs: clock.now() }));
     const { node } = this.#options;
     const core = this.#core;
+    this.#leaseKeeper.begin();
     this.#desk.open({
       node,
       term,
@@ -220,6 +229,7 @@ export class SupervisorRole {
     this.#unwritten = undefined; // Q2
     this.#core.step({ kind: 'follows' });
     this.#desk.close();
+    this.#leaseKeeper.end();
     this.#options.log.warn('this supervisor leads no longer', { why });
   }
 

@@ -32,6 +32,14 @@ export interface Reply {
   readonly answer: Answer;
 }
 
+/** A dispatched execution whose work message was lost. */
+export interface AdriftExecution {
+  readonly id: string;
+  readonly namespace: string;
+  /** `queueKey` of its queue. */
+  readonly queue: string;
+}
+
 /**
  * One shard: a deterministic machine. Messages and the passing of time go in; answers, events, dispatches and checkpoint deltas come
  * out. It reads no clock and performs nothing: its host does.
@@ -116,10 +124,10 @@ export class Shard {
   }
 
   /** Dispatched executions of a work stream that was lost: somebody must speak for them, or they are given back. */
-  adrift(): readonly { readonly id: string; readonly attempt: number; readonly namespace: string }[] {
-    const adrift: { id: string; attempt: number; namespace: string }[] = [];
-    for (const { state, id, attempt, target } of this.#state.executions.values()) {
-      if (state === 'adrift') adrift.push({ id, attempt, namespace: target.namespace });
+  adrift(): readonly AdriftExecution[] {
+    const adrift: AdriftExecution[] = [];
+    for (const { state, id, target } of this.#state.executions.values()) {
+      if (state === 'adrift') adrift.push({ id, namespace: target.namespace, queue: target.queueKey });
     }
     return adrift;
   }

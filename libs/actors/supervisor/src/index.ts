@@ -1,4 +1,5 @@
 export { LeaderWatch } from './leader-watch.ts';
+export { LeaseWatch, type LeasedQueue } from './lease-watch.ts';
 export { placeShards, type PlaceableNode } from './placement.ts';
 export {
   Supervisor,

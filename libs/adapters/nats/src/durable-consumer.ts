@@ -10,9 +10,11 @@ import { parseDelivery, pullStatus, sendPull } from './pull.ts';
 import { TurnWriter } from './turn-writer.ts';
 
 const NANOS_PER_MS = 1_000_000;
-const EXPIRES_MS = 30_000;
+const LONGEST_PULL_MS = 30_000;
 const HEARTBEAT_MS = 5_000;
 const SILENT_MS = 12_500;
+/** A pull that ends so soon needs no heartbeats: its end is a sign. */
+const SHORT_PULL_MS = 7_500;
 const WATCH_MS = 2_500;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
@@ -52,6 +54,8 @@ export interface DurableConsumerOptions {
   readonly weigh?: (subject: string) => number;
   /** Bytes of one pull. */
   readonly pullBytes?: number;
+  /** How long the server remembers a pull that it cannot serve: up to 30,000, the default. */
+  readonly expiresMs?: number;
   /** Sees to it that the consumer is there; called before the first pull and whenever it may be gone. */
   readonly ensure: () => Promise<void>;
   /** Must not throw; settles the delivery sooner or later. */
@@ -184,13 +188,13 @@ export class DurableConsumer {
     if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
     if (this.#stopping.signal.aborted) return;
     this.#asked = Math.ceil(free / this.#weight);
-    const { stream, consumer, pullBytes } = this.#options;
+    const { stream, consumer, pullBytes, expiresMs = LONGEST_PULL_MS } = this.#options;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
     sendPull(this.#link, stream, consumer, this.#inbox, {
       batch: this.#asked,
       maxBytes,
-      expiresMs: EXPIRES_MS,
-      heartbeatMs: HEARTBEAT_MS,
+      expiresMs,
+      ...(expiresMs <= SHORT_PULL_MS ? {} : { heartbeatMs: HEARTBEAT_MS }),
     });
   }
 

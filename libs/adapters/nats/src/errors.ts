@@ -3,6 +3,9 @@ import { errors } from '@nats-io/transport-node';
 /** Error codes of JetStream's API (`err_code`) that we act upon. Errors are never told apart by their text. */
 export const JS = {
   consumerNotFound: 10_014,
+  consumerExists: 10_148,
+  /** An update of one that is not there. */
+  consumerDoesNotExist: 10_149,
   insufficientResources: 10_023,
   memoryExceeded: 10_028,
   noMessage: 10_037,

@@ -9,7 +9,8 @@ export interface PullRequest {
   readonly batch: number;
   readonly maxBytes: number;
   readonly expiresMs: number;
-  readonly heartbeatMs: number;
+  /** None for one that ends soon. */
+  readonly heartbeatMs?: number;
 }
 
 export function sendPull(link: NatsLink, stream: string, consumer: string, inbox: string, request: PullRequest): void {
@@ -17,7 +18,7 @@ export function sendPull(link: NatsLink, stream: string, consumer: string, inbox
     batch: request.batch,
     max_bytes: request.maxBytes,
     expires: request.expiresMs * NANOS_PER_MS,
-    idle_heartbeat: request.heartbeatMs * NANOS_PER_MS,
+    ...(request.heartbeatMs === undefined ? {} : { idle_heartbeat: request.heartbeatMs * NANOS_PER_MS }),
   });
   link.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, body, { reply: inbox });
 }

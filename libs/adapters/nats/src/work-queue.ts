@@ -1,9 +1,9 @@
 import { isObject, LIMITS, parseWorkSubject, subjects, workConsumer, type WorkSubject } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { AttemptRef, Fence, Outcome, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
+import type { AttemptRef, Fence, Outcome, QueueLease, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
-import { bodyText, jsApi, jsApiOrThrow, lastMessage, streamInfo } from './api.ts';
+import { bodyText, jsApi, jsApiOrThrow, lastMessage, streamInfo, type ApiResult } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { JS, JetStreamError } from './errors.ts';
 import { Fences } from './fences.ts';
@@ -165,16 +165,54 @@ export class NatsWorkQueue implements WorkQueue {
     return withdrawn.flat();
   }
 
-  async ensureConsumer(namespace: string, queue: string): Promise<void> {
+  async ensureConsumer(namespace: string, queue: string, leaseMs: number): Promise<void> {
+    // W5: who makes it at the same time may ask for a longer lease; then there is one to lengthen.
+    const made = await this.#writeConsumer({ namespace, queue, leaseMs }, 'create');
+    if (made.kind === 'ok') return;
+    if (made.kind === 'unknown' || made.error.errCode !== JS.consumerExists) throw made.error;
+    const present = await jsApiOrThrow<ConsumerInfo>(this.#link, this.#consumerInfo(namespace, queue));
+    const longest = Math.max(leaseMs, leaseMsOf(present));
+    const updated = await this.#writeConsumer({ namespace, queue, leaseMs: longest }, 'update');
+    if (updated.kind !== 'ok') throw updated.error;
+  }
+
+  async leases(): Promise<readonly QueueLease[]> {
+    const leases: QueueLease[] = [];
+    for (let offset = 0, total = 1; offset < total; ) {
+      const page = await jsApiOrThrow<ConsumerList>(this.#link, `CONSUMER.LIST.${this.#stream}`, { offset });
+      for (const info of page.consumers) {
+        const [namespace, queue] = info.name.split('=', 2);
+        if (namespace !== undefined && queue !== undefined) leases.push({ namespace, queue, leaseMs: leaseMsOf(info) });
+      }
+      if (page.consumers.length === 0) break;
+      offset += page.consumers.length;
+      total = page.total;
+    }
+    return leases;
+  }
+
+  async setLease(lease: QueueLease): Promise<void> {
+    const updated = await this.#writeConsumer(lease, 'update');
+    if (updated.kind === 'ok') return;
+    if (updated.kind === 'denied' && updated.error.errCode === JS.consumerDoesNotExist) return;
+    throw updated.error;
+  }
+
+  close(): void {
+    this.#publisher.close();
+  }
+
+  #writeConsumer({ namespace, queue, leaseMs }: QueueLease, action: 'create' | 'update'): Promise<ApiResult<unknown>> {
     const name = workConsumer(namespace, queue);
-    await jsApiOrThrow(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, {
+    return jsApi(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, {
       stream_name: this.#stream,
+      action,
       config: {
         durable_name: name,
         filter_subject: this.#names.subject(subjects.workOfQueue(namespace, queue)),
         deliver_policy: 'all',
         ack_policy: 'explicit',
-        ack_wait: LIMITS.ackWaitMs * NANOS_PER_MS,
+        ack_wait: leaseMs * NANOS_PER_MS,
         max_deliver: MAX_DELIVERIES,
         max_ack_pending: MAX_ACK_PENDING,
         max_waiting: LIMITS.workers,
@@ -182,8 +220,8 @@ export class NatsWorkQueue implements WorkQueue {
     });
   }
 
-  close(): void {
-    this.#publisher.close();
+  #consumerInfo(namespace: string, queue: string): string {
+    return `CONSUMER.INFO.${this.#stream}.${workConsumer(namespace, queue)}`;
   }
 
   async #withdraw(ref: WorkRef): Promise<boolean> {
@@ -212,7 +250,7 @@ export class NatsWorkQueue implements WorkQueue {
   async #delivered({ namespace, queue }: WorkRef): Promise<number> {
     const info = await jsApi<{ delivered: { stream_seq: number } }>(
       this.#link,
-      `CONSUMER.INFO.${this.#stream}.${workConsumer(namespace, queue)}`,
+      this.#consumerInfo(namespace, queue),
     );
     if (info.kind === 'ok') return info.value.delivered.stream_seq;
     const never = info.kind === 'denied' && info.error.errCode === JS.consumerNotFound;
@@ -284,6 +322,20 @@ export class NatsWorkQueue implements WorkQueue {
     const bytes = items.reduce((sum, item) => sum + item.body.length + HEADER_BYTES, 0);
     return info.value.state.bytes + bytes > info.value.config.max_bytes;
   }
+}
+
+interface ConsumerInfo {
+  readonly name: string;
+  readonly config: { readonly ack_wait?: number };
+}
+
+interface ConsumerList {
+  readonly total: number;
+  readonly consumers: readonly ConsumerInfo[];
+}
+
+function leaseMsOf({ config }: ConsumerInfo): number {
+  return (config.ack_wait ?? 0) / NANOS_PER_MS;
 }
 
 /** What a work message is and carries; undefined if it is none. */

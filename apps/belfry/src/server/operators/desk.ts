@@ -30,6 +30,8 @@ export interface OperatorsDeskOptions {
   readonly messenger: Messenger;
   readonly monotonic: () => number;
   readonly log: Log;
+  /** Each heartbeat of a worker, as it was parsed, while the desk is open. */
+  readonly onWorker?: (namespace: string, beat: unknown) => void;
 }
 
 /**
@@ -72,7 +74,9 @@ export class OperatorsDesk {
   #onWorker(body: Uint8Array, subject: string, nowMs: number): void {
     const namespace = subject.slice('belfry.v1.'.length, subject.indexOf('.', 'belfry.v1.'.length));
     try {
-      this.#workers.heartbeat(namespace, JSON.parse(this.#decoder.decode(body)), nowMs);
+      const beat: unknown = JSON.parse(this.#decoder.decode(body));
+      this.#workers.heartbeat(namespace, beat, nowMs);
+      this.#options.onWorker?.(namespace, beat);
     } catch {
       // The schedulers tell it.
     }
