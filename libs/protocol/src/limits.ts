@@ -278,7 +278,10 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       l.workLeaseMinMs <= l.workLeaseMs && l.workLeaseMs <= l.workLeaseMaxMs && l.ackWaitMs <= l.workLeaseMaxMs,
       'a lease that nobody chose is one that may be chosen',
     ],
-    [l.workerHeartbeatMs < l.lostContactMs, 'what a worker holds is named once more before its lease has run out for sure'],
+    [
+      l.workerHeartbeatMs < l.lostContactMs,
+      'what a worker holds is named once more before its lease has run out for sure',
+    ],
   ];
   return relations.filter(([holds]) => !holds).map(([, sentence]) => sentence);
 }

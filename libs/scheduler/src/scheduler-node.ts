@@ -396,7 +396,11 @@ export class SchedulerNode {
         this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
         for (const queue of this.#demand.queues()) {
           const [namespace, name] = queue.split('.') as [string, string];
-          await this.#env.work.ensureConsumer(namespace, name, this.#demand.leaseMs(queue, this.#env.clock.monotonic()));
+          await this.#env.work.ensureConsumer(
+            namespace,
+            name,
+            this.#demand.leaseMs(queue, this.#env.clock.monotonic()),
+          );
         }
       } catch (error) {
         if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });

@@ -301,7 +301,14 @@ describe('heartbeats', () => {
     const worker = await startWorker([handler], { concurrency: 3 });
     await expect
       .poll(() => gateway.heartbeats[0])
-      .toEqual({ worker: worker.id, queues: [QUEUE], capacity: 3, running: [], parcel: 1, leaseMs: LIMITS.workLeaseMs });
+      .toEqual({
+        worker: worker.id,
+        queues: [QUEUE],
+        capacity: 3,
+        running: [],
+        parcel: 1,
+        leaseMs: LIMITS.workLeaseMs,
+      });
     const [execution] = await gateway.dispatch(QUEUE, [{ handler: 'gated' }]);
     await expect.poll(() => started).toHaveLength(1);
     await expect.poll(() => gateway.heartbeats.at(-1)?.running, { timeout: 20_000 }).toEqual([execution]);

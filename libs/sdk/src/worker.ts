@@ -114,7 +114,11 @@ export class Worker implements AsyncDisposable {
     this.#leaseMs = options.leaseMs ?? LIMITS.workLeaseMs;
     if (!isLease(this.#leaseMs)) {
       const { workLeaseMinMs, workLeaseMaxMs } = LIMITS;
-      throw belfryError('invalid_field', `must be a whole number from ${workLeaseMinMs} to ${workLeaseMaxMs}`, 'leaseMs');
+      throw belfryError(
+        'invalid_field',
+        `must be a whole number from ${workLeaseMinMs} to ${workLeaseMaxMs}`,
+        'leaseMs',
+      );
     }
     this.#stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     this.#connection = new Connection(`belfry worker ${this.id}`, options);
@@ -190,7 +194,8 @@ export class Worker implements AsyncDisposable {
       return await ask(request);
     } catch (error) {
       // A gateway of an older version gives leases of its own choice.
-      if (error instanceof BelfryError && error.code === 'unknown_field' && error.path === 'leaseMs') return await ask({ queue });
+      if (error instanceof BelfryError && error.code === 'unknown_field' && error.path === 'leaseMs')
+        return await ask({ queue });
       throw error;
     }
   }

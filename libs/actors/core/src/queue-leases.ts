@@ -62,4 +62,3 @@ export class QueueLeases {
 function isAlive(lease: number, toldAt: number, nowMs: number): boolean {
   return nowMs - toldAt <= lease + LIMITS.workerHeartbeatMs;
 }
-

@@ -34,7 +34,8 @@ export class LeaseWatch {
   /** Takes a worker's heartbeat, as it was parsed. */
   heard(namespace: string, beat: unknown, nowMs: number): void {
     if (!isObject(beat) || !Array.isArray(beat['queues'])) return;
-    for (const queue of beat['queues']) if (isName(queue)) this.#leases.heard(keyOf(namespace, queue), beat['leaseMs'], nowMs);
+    for (const queue of beat['queues'])
+      if (isName(queue)) this.#leases.heard(keyOf(namespace, queue), beat['leaseMs'], nowMs);
   }
 
   /** Takes the queues as they are; returns what is to be changed. */

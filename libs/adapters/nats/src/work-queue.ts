@@ -178,7 +178,7 @@ export class NatsWorkQueue implements WorkQueue {
 
   async leases(): Promise<readonly QueueLease[]> {
     const leases: QueueLease[] = [];
-    for (let offset = 0, total = 1; offset < total; ) {
+    for (let offset = 0, total = 1; offset < total;) {
       const page = await jsApiOrThrow<ConsumerList>(this.#link, `CONSUMER.LIST.${this.#stream}`, { offset });
       for (const info of page.consumers) {
         const [namespace, queue] = info.name.split('=', 2);
@@ -248,10 +248,7 @@ export class NatsWorkQueue implements WorkQueue {
 
   /** Sequence of the last message that the queue's consumer has delivered; Infinity when that cannot be known. */
   async #delivered({ namespace, queue }: WorkRef): Promise<number> {
-    const info = await jsApi<{ delivered: { stream_seq: number } }>(
-      this.#link,
-      this.#consumerInfo(namespace, queue),
-    );
+    const info = await jsApi<{ delivered: { stream_seq: number } }>(this.#link, this.#consumerInfo(namespace, queue));
     if (info.kind === 'ok') return info.value.delivered.stream_seq;
     const never = info.kind === 'denied' && info.error.errCode === JS.consumerNotFound;
     return never ? 0 : Infinity;
