@@ -139,6 +139,8 @@ function readWork(
       remove: () => Promise.resolve(0),
       withdraw: () => Promise.resolve([]),
       ensureConsumer: () => Promise.resolve(),
+      leases: () => queue.leases(),
+      setLease: () => Promise.resolve(),
     },
   };
 }
