@@ -133,6 +133,8 @@ export const LIMITS = {
   payloadAheadMs: 5_000,
   /** Payloads of one query. */
   payloadQueryRows: 1_000,
+  /** Payloads that are waited for, at which none are fetched ahead: each fire still asks for its own when it is dispatched. */
+  payloadsWaiting: 50_000,
   /** Longest time between two checkpoints of a node. */
   checkpointMs: 1_000,
   /** Rows that wait for a checkpoint before it starts early. */

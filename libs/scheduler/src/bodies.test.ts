@@ -1,7 +1,10 @@
-import { retry } from '@belfry/ports';
+import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
+import { NO_FIRES, retry } from '@belfry/ports';
 import { LIMITS, taskIdOfKey, type Answer } from '@belfry/protocol';
+import { Interned, Shard } from '@belfry/shard';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fire, keyIn, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+import { Bodies } from './bodies.ts';
+import { fire, keyIn, SHARDS, T0, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 let cluster: TestCluster;
 beforeEach(() => {
@@ -199,5 +202,15 @@ describe('bodies', () => {
     vi.mocked(cluster.store.bodies).mockImplementation(bodies.bind(cluster.store));
     await cluster.seconds(6);
     expect(payloads()).toEqual(['bad']);
+  });
+
+  it('are asked for ahead up to a limit, while the store does not answer', () => {
+    const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
+    const bodies = new Bodies(cluster.store, log, SYSTEM_TIMERS);
+    const head = { shard: 0, epoch: 1, seq: 0, watermark: T0, counters: NO_FIRES, gaps: [] };
+    const shard = new Shard({ shard: 0, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
+    for (let round = 0; round < 3; round++)
+      for (let task = 0; task < LIMITS.payloadsWaiting; task++) bodies.prefetch(shard, `${task}`.padStart(32, '0'));
+    expect(bodies.waiting).toBe(LIMITS.payloadsWaiting);
   });
 });

@@ -27,6 +27,8 @@ const OBJECT_BYTES = 200;
  *     A query that a checkpoint has overtaken is asked again.
  * P3. The cache holds at most `LIMITS.payloadCacheBytes`.
  * P4. A body that cannot be read keeps waiting, and no other with it.
+ * P5. At most `LIMITS.payloadsWaiting` wait for a query because they will be needed, however long Postgres is away; the others are asked
+ *     for by dispatches, which are bounded, and by clients.
  */
 export class Bodies {
   readonly #store: CheckpointStore;
@@ -50,6 +52,11 @@ export class Bodies {
     return this.#cachedBytes;
   }
 
+  /** Bodies that wait for a query. */
+  get waiting(): number {
+    return this.#wanted.length;
+  }
+
   /** The body if it is at hand. */
   peek(shard: Shard, id: string): Body | undefined {
     const unsaved = shard.unsavedRow(id);
@@ -70,6 +77,7 @@ export class Bodies {
 
   /** Fetches bodies that will be needed soon. */
   prefetch(shard: Shard, id: string): void {
+    if (this.#wanted.length >= LIMITS.payloadsWaiting) return; // P5
     if (this.peek(shard, id) === undefined) void this.#fetch(shard, id);
   }
 
