@@ -60,6 +60,9 @@ class QueueBacklog {
   }
 }
 
+/** Queues that are kept though nothing waits in them: to make one again costs more than to find it. */
+const QUEUES_KEPT = 64;
+
 type Priority = 0 | 1 | 2;
 const PRIORITIES = [0, 1, 2] as const;
 
@@ -68,10 +71,13 @@ const PRIORITIES = [0, 1, 2] as const;
  * what they wait for.
  *
  * B1. `waiting` counts the slots in the lists and the pending executions, exactly; `total` all of them, `fires` the slots.
+ * B2. Of queues with nothing waiting, no more are kept than of others, but for some dozens: queues come and go for ever.
  */
 export class Backlog {
   readonly #queues = new Map<string, QueueBacklog>();
   readonly #links: SlotLinks;
+  /** Queues at which those with nothing waiting are forgotten (B2). */
+  #sweepAt = QUEUES_KEPT;
   total = 0;
   /** Of them, tasks whose next fire waits; the rest are executions. */
   fires = 0;
@@ -113,6 +119,11 @@ export class Backlog {
   /** The task that has waited longest in a line, or -1. */
   firstSlot(queue: string, priority: Priority, lane: Lane): number {
     return this.#queues.get(queue)?.slots[priority][lane].head ?? -1;
+  }
+
+  /** Queues that are known here (B2). */
+  get queues(): number {
+    return this.#queues.size;
   }
 
   waiting(queue: string, priority: Priority): number {
@@ -177,10 +188,18 @@ export class Backlog {
   #of(queue: string): QueueBacklog {
     let backlog = this.#queues.get(queue);
     if (backlog === undefined) {
+      if (this.#queues.size >= this.#sweepAt) this.#sweep();
       backlog = new QueueBacklog(queue);
       this.#queues.set(queue, backlog);
     }
     return backlog;
+  }
+
+  /** B2. What still stands in a line of a forgotten queue is not pending there. */
+  #sweep(): void {
+    for (const [queue, { waiting }] of this.#queues)
+      if (waiting[0] + waiting[1] + waiting[2] === 0) this.#queues.delete(queue);
+    this.#sweepAt = Math.max(QUEUES_KEPT, 2 * this.#queues.size);
   }
 
   #count(backlog: QueueBacklog, priority: Priority, by: 1 | -1): void {

@@ -381,7 +381,9 @@ export class ShardState {
   }
 
   countOut(queue: string, by: 1 | -1): void {
-    this.out.set(queue, (this.out.get(queue) ?? 0) + by);
+    const out = (this.out.get(queue) ?? 0) + by;
+    if (out === 0) this.out.delete(queue);
+    else this.out.set(queue, out);
   }
 
   /** An execution is over: history, and the end of a one-time task with its last execution (S4). */
