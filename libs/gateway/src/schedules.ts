@@ -56,7 +56,7 @@ export class Schedules {
     const { schedule } = reading;
     if (schedule.kind === 'at' && schedule.atMs < nowMs - LIMITS.atPastMs) {
       const days = ((nowMs - schedule.atMs) / 86_400_000).toFixed(1);
-      return { ok: false, error: outOfRange(`at lies ${days} days in the past; at most one is taken`, path) };
+      return { ok: false, error: outOfRange(`it lies ${days} days in the past; at most one day is taken`, path) };
     }
     return encoded(schedule);
   }

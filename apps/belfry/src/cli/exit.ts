@@ -1,3 +1,5 @@
+import { printable } from './table.ts';
+
 /** What `belfry` exits with, and how an error is told to people and to scripts (`docs/cli.md`). */
 export const EXIT = {
   ok: 0,
@@ -75,8 +77,27 @@ export function exitOfCode(code: string): ExitCode {
   return NOT_FOUND.has(code) ? EXIT.notFound : EXIT.refused;
 }
 
+/** A typed error of Belfry. Some say the field in their message too. */
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly path?: string | undefined;
+}
+
+export function refused({ code, message, path }: Refusal): CliError {
+  if (path === undefined) return new CliError(exitOfCode(code), code, message);
+  const bare = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+  return new CliError(exitOfCode(code), code, bare, { path });
+}
+
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** What a command says that found no Belfry where it looked. */
+function unreachable(message: string): ErrorReport {
+  const hint = 'Is it running? `belfry dev` starts one; --url or BELFRY_NATS_URL names another.';
+  return { exit: EXIT.cannotConnect, code: 'cannot_connect', message, hint };
 }
 
 /** Some sockets' errors hide the reason in `cause` or `errors`. */
@@ -96,30 +117,25 @@ export function reportOf(error: unknown): ErrorReport {
     return { exit, code, message, ...(path === undefined ? {} : { path }), ...(hint === undefined ? {} : { hint }) };
   }
   if (typeof error === 'object' && error !== null && (error as Error).name === 'BelfryError') {
-    const { code, message, path } = error as unknown as { code: string; message: string; path?: string };
-    const bare = path !== undefined && message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
-    return { exit: exitOfCode(code), code, message: bare, ...(path === undefined ? {} : { path }) };
+    return reportOf(refused(error as unknown as Refusal));
   }
   if (error instanceof Error && SERVER_UNREACHABLE.has(error.name)) {
     return { exit: EXIT.cannotConnect, code: 'cannot_connect', message: error.message };
   }
   for (const link of chainOf(error)) {
     if (UNREACHABLE.has(text(link.code) ?? '') || UNREACHABLE_CLASSES.has(text(link.name) ?? '')) {
-      return {
-        exit: EXIT.cannotConnect,
-        code: 'cannot_connect',
-        message: `cannot reach Belfry: ${text(link.message) ?? text(link.code) ?? String(link.name)}`,
-        hint: 'Is it running? `belfry dev` starts one; --url or BELFRY_NATS_URL names another.',
-      };
+      const said = text(link.message) ?? text(link.code) ?? String(link.name);
+      return unreachable(link.name === 'ConnectionError' ? said : `cannot reach Belfry: ${said}`);
     }
   }
   return { exit: EXIT.refused, code: 'failed', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** One line: `error <code>: <path>: message`, and the hint on a second one. */
+/** One line: `error <code>: <path>: message`, and the hint on a second one. An interrupt is no error to who made it. */
 export function errorText(report: ErrorReport): string {
+  if (report.exit === EXIT.interrupted) return report.message;
   const where = report.path === undefined ? '' : `${report.path}: `;
-  const line = `error ${report.code}: ${where}${report.message}`;
+  const line = printable(`error ${report.code}: ${where}${report.message}`);
   return report.hint === undefined ? line : `${line}\n${report.hint}`;
 }
 

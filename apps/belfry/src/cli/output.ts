@@ -23,13 +23,15 @@ export interface Output {
   note(text: string): void;
   /** Replaces the present progress line on stderr; only on a terminal. Empty clears it. */
   progress(text: string): void;
+  /** Resolves when the results have been handed on: who prints page after page waits for a slow reader, and holds one page. */
+  drained(): Promise<void>;
   readonly columns: number;
 }
 
 interface Stream {
   isTTY?: boolean;
   columns?: number;
-  write(text: string): unknown;
+  write(text: string, done?: () => void): unknown;
 }
 
 export function outputTo(out: Stream, err: Stream): Output {
@@ -57,6 +59,7 @@ export function outputTo(out: Stream, err: Stream): Output {
       err.write(text);
       shown = true;
     },
+    drained: () => new Promise((resolve) => out.write('', resolve)),
     columns: out.columns ?? (Number(process.env['COLUMNS']) || 120),
   };
 }

@@ -79,6 +79,12 @@ describe('help', () => {
   });
 });
 
+it('hands all of its output on, however slowly it is read', async () => {
+  const { exit, stdout } = await belfry(['schedule', 'preview', '--every', '1m', '--count', '10000', '--json']);
+  expect(exit).toBe(0);
+  expect((JSON.parse(stdout) as { items: unknown[] }).items).toHaveLength(10_000);
+});
+
 describe('wrong usage', () => {
   it.each([
     [['lst'], /unknown command 'lst'\n\(Did you mean list\?\)/],

@@ -1,7 +1,7 @@
 import { parseSchedule, type Schedule } from '@belfry/timing';
 
 import type { Cli } from './cli.ts';
-import { CliError, EXIT, usageError } from './exit.ts';
+import { refused, usageError } from './exit.ts';
 import { scheduleFields, type TaskFlags } from './task-flags.ts';
 
 /** The schedule that flags state, read on this machine. */
@@ -11,6 +11,5 @@ export function readSchedule(cli: Cli, flags: TaskFlags): Schedule {
     throw usageError('one of --at, --in, --every and --cron is required', 'Try --help.');
   const reading = parseSchedule(fields, { nowMs: cli.now() });
   if (reading.ok) return reading.schedule;
-  const { code, path, message } = reading.error;
-  throw new CliError(EXIT.refused, code, message, { path });
+  throw refused(reading.error);
 }

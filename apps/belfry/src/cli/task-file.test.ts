@@ -14,7 +14,8 @@ describe('a file of tasks', () => {
   it.each([
     ['a line each', '\n{"a":1}\n\n{"a":2}\n', ['stdin:2', 'stdin:4']],
     ['an array', '[\n  {"a":1},\n  {"a":2}]\n', ['stdin[0]', 'stdin[1]']],
-    ['an items object', '{"items": [\n{"a":1},{"a":2}\n]}', ['stdin[0]', 'stdin[1]']],
+    ['an items object', '{"items": [{"a":1},{"a":2}]}', ['stdin[0]', 'stdin[1]']],
+    ['an items object over several lines', '{"items": [\n{"a":1},{"a":2}\n]}', ['stdin[0]', 'stdin[1]']],
   ])('is %s', async (_name, text, places) => {
     expect(await read(text)).toEqual([
       { where: places[0], value: { a: 1 } },

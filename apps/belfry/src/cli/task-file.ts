@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 import { CliError, EXIT, usageError } from './exit.ts';
+import { fileTrouble } from './task-flags.ts';
 
 /** One task as the file states it, unchecked, and where it stands: `tasks.ndjson:4` or `tasks.json[3]`. */
 export interface FileItem {
@@ -10,7 +11,7 @@ export interface FileItem {
   readonly value: unknown;
 }
 
-function badJson(where: string, error: unknown): CliError {
+export function badJson(where: string, error: unknown): CliError {
   return new CliError(EXIT.refused, 'malformed', `not JSON: ${(error as Error).message}`, { path: where });
 }
 
@@ -27,12 +28,11 @@ export function itemsOfDocument(name: string, text: string): FileItem[] {
   return [{ where: name, value }];
 }
 
-/** Decided by the first line that isn't blank: one whole JSON object means lines of JSON, anything else a document. */
-function isWholeObject(line: string): boolean {
+/** Decided by the first line that isn't blank: one whole JSON object, and not `{"items": […]}`, means lines of JSON. */
+function isWholeTask(line: string): boolean {
   if (!line.startsWith('{')) return false;
   try {
-    JSON.parse(line);
-    return true;
+    return !Array.isArray((JSON.parse(line) as { items?: unknown }).items);
   } catch {
     return false;
   }
@@ -43,9 +43,7 @@ export async function* readTaskFile(path: string, stdin: Readable): AsyncGenerat
   const name = path === '-' ? 'stdin' : path;
   const input = path === '-' ? stdin : createReadStream(path);
   const failed = new Promise<never>((_resolve, reject) => {
-    input.once('error', (error: NodeJS.ErrnoException) =>
-      reject(usageError(`${name}: ${error.code === 'ENOENT' ? 'no such file' : error.message}`)),
-    );
+    input.once('error', (error: NodeJS.ErrnoException) => reject(usageError(`${name}: ${fileTrouble(error)}`)));
   });
   failed.catch(() => undefined);
   const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]();
@@ -57,7 +55,7 @@ export async function* readTaskFile(path: string, stdin: Readable): AsyncGenerat
     const text = (number === 1 ? line.replace(/^\uFEFF/, '') : line).trim();
     if (!decided && text !== '') {
       decided = true;
-      if (!isWholeObject(text)) document = [];
+      if (!isWholeTask(text)) document = [];
     }
     if (document) {
       document.push(text);

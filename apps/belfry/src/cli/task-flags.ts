@@ -46,14 +46,18 @@ export function readTextFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const said: { [code: string]: string } = {
-      ENOENT: 'no such file',
-      EACCES: 'not allowed to read it',
-      EISDIR: 'is a folder',
-    };
-    throw usageError(`${path}: ${said[code ?? ''] ?? message}`);
+    throw usageError(`${path}: ${fileTrouble(error as NodeJS.ErrnoException)}`);
   }
+}
+
+const FILE_TROUBLES: { readonly [code: string]: string } = {
+  ENOENT: 'no such file',
+  EACCES: 'not allowed to read it',
+  EISDIR: 'is a folder',
+};
+
+export function fileTrouble({ code, message }: NodeJS.ErrnoException): string {
+  return FILE_TROUBLES[code ?? ''] ?? message;
 }
 
 export function durationFlag(name: string, text: string): number {

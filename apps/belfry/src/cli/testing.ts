@@ -45,7 +45,7 @@ export function memoryClient(
       );
       const end = Number(cursor) + limit;
       return {
-        items: matching.slice(Number(cursor), end),
+        items: matching.slice(Number(cursor), end).map(({ payload: _, ...listed }) => listed),
         asOf: new Date(NOW).toISOString(),
         ...(end < matching.length ? { cursor: String(end) } : {}),
       };
@@ -90,6 +90,15 @@ function viewOf(id: string, spec: TaskSpec): TaskView {
   };
 }
 
+function into(texts: string[]) {
+  return {
+    write: (text: string, done?: () => void) => {
+      texts.push(text);
+      done?.();
+    },
+  };
+}
+
 /** A command line of a test: what it printed, and the client it talked with. */
 export function testCli<Client extends CliClient>(
   client: Client,
@@ -98,7 +107,7 @@ export function testCli<Client extends CliClient>(
   const printed: string[] = [];
   const noted: string[] = [];
   const cli: Cli = {
-    out: outputTo({ columns: 140, write: (text) => printed.push(text) }, { write: (text) => noted.push(text) }),
+    out: outputTo({ columns: 140, ...into(printed) }, into(noted)),
     paint: plain,
     json: options.json ?? false,
     namespace: 'default',

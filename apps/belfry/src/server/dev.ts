@@ -31,6 +31,12 @@ export async function runDev(options: DevOptions): Promise<void> {
   const dataDir = options.dataDir ?? DEFAULT_DATA_DIR;
   const log = createLog(options.json || !process.stderr.isTTY ? 'json' : 'text');
   const signal = untilSignal();
+  let ready = false;
+  const stopping = new AbortController();
+  void signal.then(() => {
+    stopping.abort();
+    if (!ready) say('Stopping as soon as what starts has started; Ctrl-C again ends at once.');
+  });
   const given = { nats: process.env['BELFRY_NATS_URL'], postgres: process.env['BELFRY_POSTGRES_URL'] };
   const httpPort = options.httpPort ?? DEFAULT_HTTP_PORT;
   const servers = await startEmbedded({
@@ -63,7 +69,12 @@ export async function runDev(options: DevOptions): Promise<void> {
       ...(options.shards === undefined ? {} : { shards: options.shards }),
     });
     await Promise.race([server.ready(), signal]);
+    if (stopping.signal.aborted) return;
     worker = options.worker ? startSampleWorker(natsUrl, options) : undefined;
+    worker?.once('exit', (code, by) => {
+      if (!stopping.signal.aborted)
+        log.error('the sample worker has ended by itself; start another with `belfry worker`', { code, signal: by });
+    });
     writeDevFile(dataDir, {
       natsUrl,
       postgresUrl,
@@ -78,6 +89,7 @@ export async function runDev(options: DevOptions): Promise<void> {
     } else {
       say(welcome(options, server, servers, dataDir, seconds));
     }
+    ready = true;
     await signal;
     say('\nStopping: handing over and writing the last checkpoint.');
   } finally {

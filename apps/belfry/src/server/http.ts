@@ -51,9 +51,17 @@ export async function openHttp(options: {
 
 function listen(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${error.message})`;
+      reject(
+        new Error(
+          `port ${port} of ${host}, where health and metrics should listen, ${reason}; give another one with --http-port (0: any free port)`,
+          { cause: error },
+        ),
+      );
+    });
     server.listen(port, host, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });

@@ -89,7 +89,7 @@ describe('schedule forecast', () => {
     expect(lines[0]).toMatch(/FROM \(UTC\) +FIRES +BUSIEST MINUTE/);
     expect(lines[1]).toMatch(/2027-01-01 00:00:00 +139 +50 +█{40}/);
     expect(lines[2]).toMatch(/2027-01-01 01:00:00 +50 +50 +█{14}$/);
-    expect(stderr()).toContain('12 tasks, as of 2027-01-01T00:00:00.000Z; 3 tasks are left out');
+    expect(stderr()).toContain('12 tasks, as of 2027-01-01 00:00:00 (in 37d); 3 tasks are left out');
   });
 });
 

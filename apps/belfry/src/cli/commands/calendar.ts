@@ -1,8 +1,8 @@
 import type { CalendarDefinition } from '@belfry/protocol';
 
 import type { Cli, CommandResult } from '../cli.ts';
-import { usageError } from '../exit.ts';
 import { fields, table } from '../table.ts';
+import { badJson } from '../task-file.ts';
 import { readTextFile } from '../task-flags.ts';
 import { instantAndDistance } from '../time.ts';
 
@@ -47,6 +47,6 @@ function parse(file: string, text: string): CalendarDefinition {
   try {
     return JSON.parse(text) as CalendarDefinition;
   } catch (error) {
-    throw usageError(`${file === '-' ? 'stdin' : file}: not JSON: ${(error as Error).message}`);
+    throw badJson(file === '-' ? 'stdin' : file, error);
   }
 }

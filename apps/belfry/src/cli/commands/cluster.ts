@@ -54,7 +54,7 @@ function nodeRow(node: NodeView, epoch: number | undefined): string[] {
   const { scheduler, clock, placed = 0 } = node;
   const of = (value: number | undefined): string => (value === undefined ? '' : String(value));
   const shards =
-    scheduler === undefined ? '' : `${scheduler.shards}${scheduler.shards === placed ? '' : ` of ${placed}`}`;
+    scheduler === undefined ? '' : `${scheduler.shards}${scheduler.shards === placed ? '' : ` → ${placed}`}`;
   return [
     node.node,
     node.roles.join(','),
@@ -174,7 +174,7 @@ export async function move(cli: Cli, shard: number, options: MoveOptions): Comma
   const way =
     reply.from === reply.to ? `stays on ${String(reply.to)}` : `${reply.from ?? 'nobody'} → ${reply.to ?? 'nobody'}`;
   cli.out.line(
-    `shard ${shard}  ${way}${owner === undefined ? '' : `, epoch ${owner.epoch}, after ${duration(tookMs)}`}`,
+    `shard ${shard}  ${unpin ? 'not pinned; ' : ''}${way}${owner === undefined ? '' : `, epoch ${owner.epoch}, after ${duration(tookMs)}`}`,
   );
 }
 

@@ -71,7 +71,12 @@ describe('calendar', () => {
 
   it('says where a file is no JSON', async () => {
     const { cli } = testCli(client(), { stdin: '{exclude' });
-    await expect(setCalendar(cli, 'holidays', '-')).rejects.toThrow(/^stdin: not JSON/);
+    await expect(setCalendar(cli, 'holidays', '-')).rejects.toMatchObject({
+      exit: 1,
+      code: 'malformed',
+      path: 'stdin',
+      message: expect.stringMatching(/^not JSON/),
+    });
     await expect(setCalendar(cli, 'holidays', '/no/such/file')).rejects.toThrow('no such file');
   });
 });
@@ -285,7 +290,7 @@ describe('explain', () => {
     expect(documents()).toEqual([reply, reply]);
     await expect(explain(cli, 'k', { at: 'noon' })).rejects.toMatchObject({
       exit: 2,
-      message: '--at: noon is no instant',
+      message: '--at noon: not an instant',
     });
     await expect(explain(cli, 'k', { at: '2026-11-24', to: '2026-11-25' })).rejects.toMatchObject({ exit: 2 });
   });

@@ -1,9 +1,10 @@
 import type { ExplainedFire, ExplainReply, Reason, Verdict } from '@belfry/protocol';
 
 import type { Cli, CommandResult } from '../cli.ts';
-import { CliError, EXIT } from '../exit.ts';
+import { usageError } from '../exit.ts';
+import { instantFlag } from '../task-flags.ts';
 import { taskRef } from '../task-ref.ts';
-import { instant, parseInstant } from '../time.ts';
+import { instant } from '../time.ts';
 
 export interface ExplainOptions {
   readonly key?: boolean;
@@ -17,21 +18,19 @@ export interface ExplainOptions {
 export async function explain(cli: Cli, word: string, options: ExplainOptions): CommandResult {
   const { at, from, to, limit } = options;
   if (at !== undefined && (from !== undefined || to !== undefined))
-    throw new CliError(EXIT.usage, 'usage', '--at goes with neither --from nor --to');
+    throw usageError('--at goes with neither --from nor --to');
   const read = (flag: string, text: string | undefined): { [name: string]: number } => {
     if (text === undefined) return {};
-    const ms = parseInstant(text, cli.clock.utc);
-    if (ms === undefined) throw new CliError(EXIT.usage, 'usage', `--${flag}: ${text} is no instant`);
-    return { [flag]: ms };
+    return { [flag]: Date.parse(instantFlag(flag, text, cli.clock.utc)) };
   };
-  const client = await cli.connect();
-  const reply = await client.explain({
+  const request = {
     ...taskRef(word, options.key),
     ...read('at', at),
     ...read('from', from),
     ...read('to', to),
     ...(limit === undefined ? {} : { limit }),
-  });
+  };
+  const reply = await (await cli.connect()).explain(request);
   if (cli.json) return cli.out.json(reply);
   for (const line of prose(reply, cli)) cli.out.line(line);
 }
@@ -57,12 +56,7 @@ function* prose(reply: ExplainReply, cli: Cli): IterableIterator<string> {
   const { paint } = cli;
   const when = (text: string): string => instant(Date.parse(text), cli.clock, true);
   yield `${reply.key ?? reply.id} (${reply.state}), from ${when(reply.from)} to ${when(reply.to)} ${cli.clock.zone}`;
-  for (const { at, what, schedule } of reply.life) {
-    const as = schedule === undefined ? '' : `: ${JSON.stringify(schedule)}`;
-    yield paint('dim', `  ${when(at)}  ${what}${as}`);
-  }
-  for (const { at, node, epoch } of reply.owners)
-    yield paint('dim', `  ${when(at)}  its shard went to ${node}, epoch ${epoch}`);
+  for (const { at, text } of lifeAndOwners(reply)) yield paint('dim', `  ${when(at)}  ${text}`);
   if (reply.more) yield paint('dim', `  … earlier fires of the span are left out: --limit`);
   for (const fire of reply.fires) yield* ofFire(fire, cli, when);
   const { absence } = reply;
@@ -71,6 +65,17 @@ function* prose(reply: ExplainReply, cli: Cli): IterableIterator<string> {
   yield* ofReasons(absence.reasons, cli);
   if (absence.previous !== undefined) yield `  The one before is that of ${when(absence.previous)}.`;
   yield absence.next === undefined ? '  There is none after.' : `  The next one is that of ${when(absence.next)}.`;
+}
+
+/** What befell the task and its shard, in the order of time. */
+function lifeAndOwners({ life, owners }: ExplainReply): { readonly at: string; readonly text: string }[] {
+  return [
+    ...life.map(({ at, what, schedule }) => ({
+      at,
+      text: schedule === undefined ? what : `${what}: ${JSON.stringify(schedule)}`,
+    })),
+    ...owners.map(({ at, node, epoch }) => ({ at, text: `its shard went to ${node}, epoch ${epoch}` })),
+  ].toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
 function* ofFire(

@@ -2,6 +2,7 @@ import type { ForecastReply } from '@belfry/protocol';
 
 import type { Cli, CommandResult } from '../cli.ts';
 import { table } from '../table.ts';
+import { instantAndDistance } from '../time.ts';
 
 export interface ForecastOptions {
   readonly window?: 'hour' | 'day' | 'month';
@@ -29,7 +30,7 @@ export async function forecast(cli: Cli, { window = 'day' }: ForecastOptions): C
   for (const line of table(columns, rows, cli.out.columns, cli.paint)) cli.out.line(line);
   const leftOut =
     reply.leftOut === 0 ? '' : `; ${reply.leftOut} tasks are left out: there are too many different schedules`;
-  cli.out.note(`${reply.tasks} tasks, as of ${reply.asOf}${leftOut}`);
+  cli.out.note(`${reply.tasks} tasks, as of ${instantAndDistance(reply.asOf, cli.clock, cli.now())}${leftOut}`);
 }
 
 function linesOf({ from, stepMs, fires }: ForecastReply): string[][] {

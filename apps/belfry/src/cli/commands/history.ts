@@ -19,7 +19,6 @@ const PAGE = 20;
 const PAGE_OF_ALL = 1_000;
 
 export async function history(cli: Cli, task: string | undefined, options: HistoryOptions): CommandResult {
-  const client = await cli.connect();
   const { state, before, cursor } = options;
   let request: HistoryRequest = {
     ...(task === undefined ? {} : taskRef(task, options.key)),
@@ -28,6 +27,7 @@ export async function history(cli: Cli, task: string | undefined, options: Histo
     ...(cursor === undefined ? {} : { cursor }),
     limit: options.limit ?? (options.all ? PAGE_OF_ALL : PAGE),
   };
+  const client = await cli.connect();
   let shown = 0;
   for (;;) {
     const page = await client.history(request);
@@ -38,6 +38,7 @@ export async function history(cli: Cli, task: string | undefined, options: Histo
       if (!cli.json) closing(cli, page, shown);
       return;
     }
+    await cli.out.drained();
     request = { ...request, cursor: page.cursor };
   }
 }

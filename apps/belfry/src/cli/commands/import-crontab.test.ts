@@ -71,6 +71,18 @@ describe('import crontab', () => {
     expect(stderr()).toContain('nothing was pruned, since some lines are wrong');
   });
 
+  it('tells the commands of lines that are gone, but not that a wrong line is gone', async () => {
+    const { run, stdout } = setUp();
+    await run('@daily echo a\n@hourly echo b\n');
+    await run('@daily echo a\n');
+    expect(stdout()).toMatch(/no longer in the file {2}[0-9a-f]{32} {2}echo b\n/);
+    expect(stdout()).toMatch(/1 unchanged; 1 no longer in the file \(--prune cancels\)\n$/);
+    await run('@daily echo a\n99 * * * * echo b\n');
+    expect(stdout()).toMatch(
+      /no right line makes it {2}[0-9a-f]{32} {2}echo b\n.*1 line wrong; 1 no right line makes it\n$/,
+    );
+  });
+
   it('goes on after wrong lines, names their places, and exits with 1', async () => {
     const { run, schedules, stdout, stderr } = setUp();
     expect(

@@ -8,7 +8,7 @@ import { checkSchedules } from '../crontab/check.ts';
 import { type CrontabFormat, type CrontabProblem, parseCrontab } from '../crontab/parse.ts';
 import { crontabTasks, type CrontabTask } from '../crontab/tasks.ts';
 import { warningsOf } from '../crontab/warnings.ts';
-import { EXIT, usageError } from '../exit.ts';
+import { EXIT, reportOf, usageError } from '../exit.ts';
 import { printable, table } from '../table.ts';
 import { durationFlag, readTextFile } from '../task-flags.ts';
 import { instant, relative } from '../time.ts';
@@ -120,21 +120,31 @@ async function staleTasks(cli: Cli, client: CliClient, reading: Reading, prune: 
     for (const task of page.items) {
       if (task.key !== undefined && keys.has(task.key)) continue;
       if (task.key?.startsWith('crontab:') !== true || task.state === 'cancelled') continue;
-      if (prune && !wrong) await client.cancel({ id: task.id });
-      const { command } = (task.payload ?? {}) as { command?: unknown };
       stale.push({
         id: task.id,
         key: task.key,
-        command: typeof command === 'string' ? command : '',
+        command: await commandOf(client, task.id),
         cancelled: prune && !wrong,
       });
     }
     cursor = page.cursor;
   } while (cursor !== undefined);
+  if (prune && !wrong) for (const { id } of stale) await client.cancel({ id });
   if (prune && wrong && stale.length > 0 && !cli.json) {
     cli.out.note('nothing was pruned, since some lines are wrong');
   }
   return stale;
+}
+
+/** Lists leave payloads out; a task that has gone meanwhile has none. */
+async function commandOf(client: CliClient, id: string): Promise<string> {
+  try {
+    const { command } = ((await client.get({ id })).payload ?? {}) as { command?: unknown };
+    return typeof command === 'string' ? command : '';
+  } catch (error) {
+    if (reportOf(error).exit === EXIT.notFound) return '';
+    throw error;
+  }
 }
 
 /** Tells all; without `results` it was a dry run. */
@@ -160,7 +170,7 @@ function report(
       cli.out.note(`${reading.name}:${line}:${column}: ${label}: ${printable(message)}`);
     }
     for (const line of taskLines(cli, reading, results)) cli.out.line(line);
-    for (const task of stale) cli.out.line(staleLine(cli, task));
+    for (const task of stale) cli.out.line(staleLine(cli, task, errors > 0));
     cli.out.line(summary(reading, results, stale, errors));
   }
   return errors + refused > 0 ? EXIT.refused : EXIT.ok;
@@ -205,11 +215,16 @@ function taskLines(cli: Cli, reading: Reading, results: readonly CreateResult[] 
   return lines;
 }
 
-function staleLine(cli: Cli, task: StaleTask): string {
+/** While lines are wrong, one of them may be the task's own. */
+function staleWords(someWrong: boolean): string {
+  return someWrong ? 'no right line makes it' : 'no longer in the file';
+}
+
+function staleLine(cli: Cli, task: StaleTask, someWrong: boolean): string {
   const command = printable(task.command).slice(0, 80);
   return task.cancelled
     ? `cancelled  ${task.id}  ${command}`
-    : cli.paint('yellow', `no longer in the file  ${task.id}  ${command}`);
+    : cli.paint('yellow', `${staleWords(someWrong)}  ${task.id}  ${command}`);
 }
 
 function summary(
@@ -228,7 +243,9 @@ function summary(
     results === undefined ? `${reading.tasks.length} tasks would be made` : statuses.join(', ') || 'no tasks',
     ...(errors === 0 ? [] : [`${errors} ${errors === 1 ? 'line' : 'lines'} wrong`]),
     ...(stale.some((task) => task.cancelled) ? [`${stale.length} cancelled`] : []),
-    ...(stale.some((task) => !task.cancelled) ? [`${stale.length} no longer in the file (--prune cancels)`] : []),
+    ...(stale.some((task) => !task.cancelled)
+      ? [`${stale.length} ${staleWords(errors > 0)}${errors > 0 ? '' : ' (--prune cancels)'}`]
+      : []),
   ];
   return parts.join('; ');
 }

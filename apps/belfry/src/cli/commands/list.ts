@@ -39,6 +39,7 @@ export async function list(cli: Cli, options: ListOptions): CommandResult {
       if (!cli.json) closing(cli, page, shown);
       return;
     }
+    await cli.out.drained();
     request = { ...request, cursor: page.cursor };
   }
 }

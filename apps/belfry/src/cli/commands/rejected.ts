@@ -30,6 +30,7 @@ export async function rejected(cli: Cli, options: RejectedOptions): CommandResul
       else if (items.length === limit && last) cli.out.note(`more: --after ${last.sequence}, or --all`);
       return;
     }
+    await cli.out.drained();
     after = last.sequence;
   }
 }

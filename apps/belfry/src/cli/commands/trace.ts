@@ -11,7 +11,7 @@ export async function trace(cli: Cli, word: string): CommandResult {
   let execution = word;
   if (parseExecutionId(word) === undefined) {
     const [latest] = (await client.history({ ...taskRef(word), limit: 1 })).items;
-    if (latest === undefined) throw new CliError(EXIT.notFound, 'not_found', `${word}: no execution yet`);
+    if (latest === undefined) throw new CliError(EXIT.notFound, 'not_found', `${word}: no execution of it is recorded`);
     execution = latest.execution;
   }
   const view = await client.trace(execution);

@@ -180,6 +180,7 @@ describe('a line that is wrong', () => {
     ['echo "hello"', 6, /not a time; field 2 of 5/],
     ['0 9 /usr/bin/x "y z"', 16, /not a time/],
     ['* * * * * tr\0ue', 13, /NUL/],
+    ['* * * * * caf\uFFFD', 14, /not UTF-8/],
   ])('%j is told with its column', (text, column, message) => {
     expect(problem(text)).toMatchObject({
       severity: 'error',

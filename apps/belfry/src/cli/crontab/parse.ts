@@ -84,6 +84,7 @@ export function parseCrontab(text: string, format: CrontabFormat): Crontab {
     if (/^[ \t]*(#|$)/.test(content)) continue;
     try {
       if (content.includes('\0')) throw new LineError(content.indexOf('\0') + 1, 'a NUL character');
+      if (content.includes('\uFFFD')) throw new LineError(content.indexOf('\uFFFD') + 1, 'not UTF-8 from here on');
       const assignment = ASSIGNMENT.exec(content);
       if (assignment) {
         const warning = assign(assignment, settings);
