@@ -292,6 +292,18 @@ describe('a fire without an execution', () => {
     expect(fires.map(({ verdict }) => verdict)).toEqual(['missed', 'ran']);
   });
 
+  it('was withdrawn by a cancel, though a fire of the schedule before ran later', () => {
+    const cancelled = { state: 'cancelled' as const, at: NOON + 30_000 };
+    const facts = {
+      task: task({ ended: cancelled, effectiveFrom: NOON - 60_000 }),
+      life: [life('rescheduled', NOON - 60_000, `e10000@${NOON + 3}`), life('cancelled', cancelled.at, HOURLY)],
+      executions: [over(NOON + 10_003)],
+    };
+    const gone = live(0, { state: 'cancelled', next: [] });
+    const { fires } = explained({ toMs: NOON + HOUR, nowMs: NOON + 4 * HOUR, live: gone, facts });
+    expect(fires.slice(-2).map(({ verdict }) => verdict)).toEqual(['withdrawn', 'ran']);
+  });
+
   it('of a one-time task moved with an update', () => {
     const moved = {
       task: task({ schedule: `a${NOON + HOUR}`, effectiveFrom: NOON - 60_000 }),

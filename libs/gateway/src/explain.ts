@@ -206,11 +206,17 @@ class FireExplainer {
       : { code: 'waiting', text: `it waits in line for a free slot of a worker of queue ${queue}` };
   }
 
-  /** Fires go in order: one that later ones have overtaken was not waiting when its schedule ended. */
-  #mayBeWithdrawn(atMs: number, { end, toMs, schedule }: Period): boolean {
+  /**
+   * Fires of a schedule go in order: one that later ones have overtaken was not waiting when its schedule ended. A run of the schedule
+   * before says nothing: its shard may have learnt of the change later.
+   */
+  #mayBeWithdrawn(atMs: number, period: Period): boolean {
+    const { end, toMs, schedule } = period;
     if (end === undefined || end === 'finished') return false;
     if (schedule?.kind === 'at') return true;
-    return end === 'cancelled' && ![...this.#runs.keys()].some((runMs) => runMs > atMs && runMs <= toMs);
+    const overtakes = (runMs: number): boolean =>
+      runMs > atMs && runMs <= toMs && this.#fires.after(period, runMs - 1) === runMs;
+    return end === 'cancelled' && ![...this.#runs.keys()].some(overtakes);
   }
 
   #whyUnknown(dueMs: number, period: Period | undefined, gap: UnwatchedRow | undefined): Reason | undefined {

@@ -35,7 +35,6 @@ export class Cluster {
   readonly #workers: WorkerHost[] = [];
   readonly #gateways: GatewayHost[] = [];
   readonly #supervisors: SupervisorHost[] = [];
-  readonly #losesStreams: boolean;
   #names = 0;
   #isCalm = false;
 
@@ -47,7 +46,6 @@ export class Cluster {
     this.#services = new Services(plan.shards, this.time, this.network, this.#random, this.model, trace);
     this.#doors = new Doors(this.network, this.#random);
     this.#client = new Client(new Process('client', this.time), this.#doors, this.model);
-    this.#losesStreams = plan.steps.some(({ kind }) => kind === 'lose work stream');
     for (let at = 0; at < plan.supervisors; at++) this.#startSupervisor(at);
     for (let at = 0; at < plan.gateways; at++) this.#startGateway(at);
     for (let at = 0; at < plan.nodes; at++) this.#startNode(at, `n${at}`);
@@ -95,11 +93,9 @@ export class Cluster {
     const node = new NodeHost(process, this.#services, this.#plan.tickMs);
     this.#nodes[at] = node;
     this.model.schedulerStarted(process);
-    if (this.#losesStreams) {
-      this.#services.messages.of(process).listen(subjects.workers('*', 'heartbeat'), (body) => {
-        this.model.reported((JSON.parse(textOf(body)) as WorkerHeartbeat).running, process);
-      });
-    }
+    this.#services.messages.of(process).listen(subjects.workers('*', 'heartbeat'), (body) => {
+      this.model.reported((JSON.parse(textOf(body)) as WorkerHeartbeat).running, process);
+    });
     this.#go(node.start());
   }
 

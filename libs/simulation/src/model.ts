@@ -94,8 +94,10 @@ export class Model implements Observer, Witness {
   readonly #stored = new Set<string>();
   /** Executions with a result, or whose shard was asked about. */
   readonly #told = new Set<string>();
-  /** When each scheduler last heard that an execution runs; kept where work streams get lost. */
+  /** When each scheduler last heard that an execution runs. */
   readonly #heard = new Map<string, Map<Process, number>>();
+  /** Attempts that a scheduler has given back, and whether it had heard nothing of them for the time of a lease by then. */
+  readonly #givenUp = new Map<string, boolean>();
   /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
   #unsaved = new Map<string, number>();
   #forgotten = new Set<string>();
@@ -184,6 +186,21 @@ export class Model implements Observer, Witness {
   }
 
   // — Services
+
+  appending(messages: readonly InboxAppend[], by: Process): void {
+    for (const { body } of messages) {
+      if (!body.includes('"returned"')) continue;
+      for (const record of (JSON.parse(body) as Envelope).r)
+        if (record.k === 'result' && record.o === 'returned' && record.w === '') this.#givesUp(record.x, record.a, by);
+    }
+  }
+
+  #givesUp(execution: string, attempt: number, by: Process): void {
+    const key = `${execution}.${attempt}`;
+    const since = Math.max(this.#schedulers.get(by) ?? 0, this.#heard.get(execution)?.get(by) ?? 0);
+    const isSilent = this.#now - since >= LIMITS.workLeaseMs;
+    this.#givenUp.set(key, isSilent || this.#givenUp.get(key) === true);
+  }
 
   appended(messages: readonly InboxAppend[], timestamp: number): void {
     for (const { shard, body } of messages) {
@@ -434,10 +451,7 @@ export class Model implements Observer, Witness {
     const runs = this.#runsOf(execution);
     runs.excuses++;
     if (!this.#attempts.has(`${execution}.${attempt}`)) return;
-    const silentMs = LIMITS.workLeaseMs;
-    const heard = this.#heard.get(execution);
-    for (const [process, since] of this.#schedulers)
-      if (this.#now - Math.max(since, heard?.get(process) ?? 0) >= silentMs) return;
+    if (this.#givenUp.get(`${execution}.${attempt}`) === true) return;
     this.#broken('given back', `${execution}.${attempt} was given back, and runs on ${runs.lastWorker}`);
   }
 

@@ -21,6 +21,7 @@ export class NodeHost {
   /** Looks in a row that say otherwise than `#isFit`. */
   #doubts = 0;
   #isFit = true;
+  #beginsAnew = false;
 
   constructor(process: Process, services: Services, tickMs: number) {
     this.process = process;
@@ -113,10 +114,19 @@ export class NodeHost {
     this.#services.messages.of(this.process).tell(subjects.nodeHeartbeat, JSON.stringify(beat));
   }
 
+  /** Once it owns no shards, and takes none over. */
+  async #beginAnew(): Promise<void> {
+    if (this.#beginsAnew) return;
+    this.#beginsAnew = true;
+    await this.scheduler.settle();
+    this.#beginsAnew = false;
+    if (!this.#isFit && this.scheduler.status().owned.length === 0) this.process.restartClock();
+  }
+
   /** As the program judges by the clocks of others: three looks in a row. */
   #lookAtClock(): void {
     const off = Math.abs(this.process.offsetMs);
-    if (!this.#isFit && this.scheduler.status().owned.length === 0) this.process.restartClock();
+    if (!this.#isFit) void this.#beginAnew();
     const otherwise = this.#isFit ? off >= LIMITS.clockUnfitMs : off < LIMITS.clockAlertMs;
     this.#doubts = otherwise ? this.#doubts + 1 : 0;
     if (this.#doubts < LIMITS.clockConfirmations) return;

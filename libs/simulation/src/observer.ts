@@ -3,6 +3,8 @@ import type { Process } from './process.ts';
 
 /** What the services see, as it happens to them. Whoever watches throws where the contract is broken. */
 export interface Observer {
+  /** A process asks to append messages: they may come later, or never. */
+  appending(messages: readonly InboxAppend[], by: Process): void;
   /** Messages are on disk, stored at `timestamp`. */
   appended(messages: readonly InboxAppend[], timestamp: number): void;
   epochsTaken(heads: readonly ShardHead[], by: Process): void;

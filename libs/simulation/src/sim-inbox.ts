@@ -31,33 +31,43 @@ export class SimInbox {
     const { stored } = this;
     const network = this.#network;
     return {
-      append: (messages) =>
-        network.outcome(process, 'inbox', async () => {
+      append: (messages) => {
+        this.#observer.appending(messages, process);
+        return network.outcome(process, 'inbox', async () => {
           const timestamp = T0 + this.#time.nowMs;
           const outcome = await stored.append(messages);
           if (outcome.kind === 'ok') this.#observer.appended(messages, timestamp);
           return outcome;
-        }),
+        });
+      },
       usage: () => network.ask(process, 'inbox', () => stored.usage()),
       trim: (seq) => network.ask(process, 'inbox', () => stored.trim(seq)),
-      read: (shards, fromSeq, onMessage) =>
-        network.ask(process, 'inbox', () => this.#read(process, shards, fromSeq, onMessage)),
+      read: async (shards, fromSeq, onMessage) => {
+        const handOut = new HandOut(onMessage);
+        let reading: InboxReading | undefined;
+        try {
+          await network.ask(process, 'inbox', async () => {
+            reading = await this.#read(process, shards, fromSeq, handOut);
+          });
+        } catch (error) {
+          // Its receiver knows of no reading: it gets nothing of one that has begun.
+          handOut.abandon();
+          void reading?.stop();
+          throw error;
+        }
+        handOut.begin();
+        return reading as InboxReading;
+      },
     };
   }
 
-  async #read(
-    process: Process,
-    shards: readonly number[],
-    fromSeq: number,
-    onMessage: (message: InboxMessage) => void | Promise<void>,
-  ): Promise<InboxReading> {
-    const handOut = new HandOut(onMessage);
+  async #read(process: Process, shards: readonly number[], fromSeq: number, handOut: HandOut): Promise<InboxReading> {
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined); // whoever cares awaits it
     let scheduled = false;
     const arrive = (): void => {
       scheduled = false;
-      if (handOut.stopped) return;
+      if (handOut.stopped || !handOut.hasBegun) return;
       if (process.isCut('inbox', 'in')) {
         if (this.#random.chance(0.1)) over.reject(new Error('the connection is gone'));
         else schedule(TRY_AGAIN_MS);
@@ -72,6 +82,7 @@ export class SimInbox {
       schedule(1 + this.#random.below(4));
       return handOut.add(message);
     });
+    handOut.onBegin = () => schedule(0);
     reading.done.then(over.resolve, over.reject);
     return {
       done: over.promise,
@@ -85,6 +96,9 @@ export class SimInbox {
 /** Messages that wait for their receiver. */
 class HandOut {
   stopped = false;
+  /** Its receiver knows that the reading has begun. */
+  hasBegun = false;
+  onBegin: () => void = () => undefined;
   readonly #onMessage: (message: InboxMessage) => void | Promise<void>;
   #waiting: InboxMessage[] = [];
   #room: (() => void)[] = [];
@@ -94,6 +108,17 @@ class HandOut {
 
   constructor(onMessage: (message: InboxMessage) => void | Promise<void>) {
     this.#onMessage = onMessage;
+  }
+
+  begin(): void {
+    this.hasBegun = true;
+    this.onBegin();
+  }
+
+  abandon(): void {
+    this.stopped = true;
+    this.#waiting = [];
+    this.#goOn();
   }
 
   add(message: InboxMessage): Promise<void> | undefined {

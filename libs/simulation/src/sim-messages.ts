@@ -29,9 +29,12 @@ export class SimMessages {
     return {
       tell: (subject, body) => {
         const bytes = typeof body === 'string' ? ENCODER.encode(body) : body;
-        for (const ear of this.#earsOf(subject))
-          if (!ear.isServing)
-            this.#network.send(process, ear.process, () => this.#has(ear) && ear.handler(bytes, subject));
+        // One connection a process: what arrives there is for all of its listeners.
+        const listening = this.#earsOf(subject).filter(({ isServing }) => !isServing);
+        for (const to of new Set(listening.map((ear) => ear.process)))
+          this.#network.send(process, to, () => {
+            for (const ear of listening) if (ear.process === to && this.#has(ear)) ear.handler(bytes, subject);
+          });
       },
       ask: (subject, body, timeoutMs) => this.#ask(process, subject, ENCODER.encode(body), timeoutMs),
       serve: (pattern, handler) => this.#add({ process, pattern: pattern.split('.'), isServing: true, handler }),
