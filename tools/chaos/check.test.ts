@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { account, historyProblems, runsOf, type Evidence, type Run } from './check.ts';
+import { account, historyProblems, type Evidence, type Run } from './check.ts';
+import { RunBook } from './run-log.ts';
 
 const TASK = 'a'.repeat(32);
 const fire = (at: number): { execution: string; scheduledAt: number } => ({
@@ -109,7 +110,9 @@ describe("a worker's log", () => {
   it('gives its runs, with and without an end, and leaves a torn line out', () => {
     const { execution } = fire(1_000);
     const log = `S ${execution} 1 1000\nS ${execution} 2 2000\nE ${execution} 1 1500\nS ${execution} 3 30`;
-    expect(runsOf('w1_1', log)).toEqual([
+    const book = new RunBook('w1_1');
+    for (const part of [log.slice(0, 7), log.slice(7)]) book.add(part);
+    expect(book.runs).toEqual([
       { execution, attempt: 1, worker: 'w1_1', startMs: 1_000, endMs: 1_500 },
       { execution, attempt: 2, worker: 'w1_1', startMs: 2_000, endMs: undefined },
     ]);

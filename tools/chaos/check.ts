@@ -149,21 +149,3 @@ export function historyProblems(fires: readonly Fire[], doomed: ReadonlySet<stri
     ),
   ];
 }
-
-/** The runs in a worker's log. A torn last line, of a worker that was killed, is left out. */
-export function runsOf(worker: string, log: string): Run[] {
-  const runs: Run[] = [];
-  const places = new Map<string, number>();
-  for (const line of log.split('\n').slice(0, -1)) {
-    const [kind, execution = '', attempt = '', ms = ''] = line.split(' ');
-    const name = `${execution} ${attempt}`;
-    const at = places.get(name);
-    if (kind === 'S') {
-      places.set(name, runs.length);
-      runs.push({ execution, attempt: Number(attempt), worker, startMs: Number(ms), endMs: undefined });
-    } else if (at !== undefined) {
-      runs[at] = { ...(runs[at] as Run), endMs: Number(ms) };
-    }
-  }
-  return runs;
-}

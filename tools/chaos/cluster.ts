@@ -9,20 +9,24 @@ import { Belfry } from '@belfry/sdk';
 import { startProgram, untilReady, type Program } from '../bench/programs.ts';
 import { Cleanup } from '../bench/cleanup.ts';
 import type { Order } from './drill.ts';
-import { runsOf, type Absence, type End, type Run } from './check.ts';
+import type { Absence, End, Run } from './check.ts';
 import { NatsNode, newCredentials, type Credentials } from './nats.ts';
 import { PostgresNode, urlOf } from './postgres.ts';
 import { Proxy, type Fault } from './proxy.ts';
+import { RunLog } from './run-log.ts';
 
 const MAIN = fileURLToPath(new URL('../../apps/belfry/src/main.ts', import.meta.url));
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 const DRILL = new URL('drill.ts', import.meta.url).href;
 export const SHARDS = 256;
 const FILL_BATCH = 50_000;
+const SMALL_DISK_BYTES = 128 * 1024 ** 2;
 
 /** What stands under a case. */
 export interface Ground {
   readonly natsNodes: 1 | 3;
+  /** Each NATS node has a disk of its own, so small that it can be filled. */
+  readonly smallDisks: boolean;
   readonly standBy: boolean;
   /** Each program reaches each server through a proxy of its own. */
   readonly proxies: boolean;
@@ -30,6 +34,8 @@ export interface Ground {
   readonly schedulers: number;
   readonly gateways: number;
   readonly workers: number;
+  /** Executions that a worker runs at a time. */
+  readonly slots: number;
 }
 
 export interface Health {
@@ -46,6 +52,7 @@ interface Place {
   readonly folder: string;
   readonly natsUrl: string;
   readonly postgresUrl: string;
+  readonly slots: number;
 }
 
 /** A program of Belfry, or a worker: started, killed and started again under one name. */
@@ -59,7 +66,7 @@ export class Member {
   readonly clockFile: string;
   /** Once this is there, its failpoint is armed. */
   readonly failFile: string;
-  readonly logs: string[] = [];
+  readonly logs: RunLog[] = [];
   readonly #place: Place;
   readonly #orderFile: string;
   readonly #toldFile: string;
@@ -103,12 +110,13 @@ export class Member {
     const servers = { BELFRY_NATS_URL: natsUrl, BELFRY_POSTGRES_URL: postgresUrl };
     const logFile = path.join(folder, `${this.incarnation}.log`);
     const isWorker = this.roles === '';
-    if (isWorker) this.logs.push(path.join(folder, `${this.incarnation}.runs`));
+    const runsFile = path.join(folder, `${this.incarnation}.runs`);
+    if (isWorker) this.logs.push(new RunLog(this.incarnation, runsFile));
     // A name of its own, so that the supervisor does not take it for one that flaps.
     const named = ['--node-id', this.incarnation, '--json', '--http-port', '0'];
     const server = ['server', '--roles', this.roles, ...named];
     const args = isWorker
-      ? [WORKER, this.logs.at(-1) as string, this.incarnation]
+      ? [WORKER, runsFile, this.incarnation, String(this.#place.slots)]
       : ['--import', DRILL, MAIN, ...server, '--replicas', String(this.#replicas)];
     this.#program = startProgram(process.execPath, args, {
       logFile,
@@ -245,10 +253,10 @@ export class Cluster implements AsyncDisposable {
       );
       const user = newCredentials();
       const [nats, primary] = await Promise.all([
-        NatsNode.startAll(folder, ground.natsNodes, user),
+        NatsNode.startAll(folder, ground.natsNodes, user, ground.smallDisks ? SMALL_DISK_BYTES : undefined),
         PostgresNode.create(folder, 'postgres', user),
       ]);
-      for (const node of nats) cleanup.add(node, (it) => it.stop());
+      for (const node of nats) cleanup.add(node, (it) => it.abandon());
       cleanup.add(primary, (it) => it.stop());
       const postgres = [primary];
       if (ground.standBy) postgres.push(cleanup.add(await primary.standBy(folder, 'standby'), (it) => it.stop()));
@@ -346,11 +354,12 @@ export class Cluster implements AsyncDisposable {
 
   /** Of all workers, those that were killed too. */
   runs(): Run[] {
-    return this.members.flatMap(({ logs }) =>
-      logs.flatMap((file) =>
-        existsSync(file) ? runsOf(path.basename(file, '.runs'), readFileSync(file, 'utf8')) : [],
-      ),
-    );
+    return this.members.flatMap(({ logs }) => logs.flatMap((log) => log.read()));
+  }
+
+  /** How many of them there are: cheap, however many. */
+  get begun(): number {
+    return this.members.reduce((sum, { logs }) => sum + logs.reduce((of, log) => of + log.read().length, 0), 0);
   }
 
   /** How executions ended that were due since then, as the history has it. */
@@ -434,6 +443,7 @@ async function placeMember(name: string, roles: string, around: Surroundings, cl
     own.length === 0 ? direct : own.map(({ port }) => port);
   const place = {
     folder,
+    slots: ground.slots,
     natsUrl: natsUrlOf(user, through(proxies.nats, natsPorts)),
     postgresUrl: urlOf(user, through(proxies.postgres, postgresPorts)),
   };

@@ -5,6 +5,8 @@ import { Belfry, type ScheduleSpec } from '@belfry/sdk';
 import { LATE_MS, type Cancel, type Fire, type Run } from './check.ts';
 
 export const QUEUE = 'chaos';
+/** Tasks that are made with one call. */
+const AT_ONCE = 50_000;
 /** Tasks of each kind. */
 const STIRRED = 40;
 
@@ -91,13 +93,28 @@ export class Load {
   /** The same for many tasks of one kind. */
   async addMany(count: number, when: Partial<ScheduleSpec> & { readonly at: number }, work: Work): Promise<void> {
     const { at } = when;
-    const specs = Array.from({ length: count }, (_, index) => this.#spec(`many-${at}-${index}`, work, when));
-    const results = await this.#client.scheduleMany(specs);
-    for (const [index, result] of results.entries()) {
-      if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
-      this.#enter({ spec: specs[index] as ScheduleSpec, due: () => [at] }, result);
-      this.#many.add(`${result.id}-${at.toString(36)}`);
+    for (let from = 0; from < count; from += AT_ONCE) {
+      const length = Math.min(AT_ONCE, count - from);
+      const specs = Array.from({ length }, (_, index) => this.#spec(`many-${at}-${from + index}`, work, when));
+      const results = await this.#client.scheduleMany(specs);
+      for (const [index, result] of results.entries()) {
+        if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
+        this.#enter({ spec: specs[index] as ScheduleSpec, due: () => [at] }, result);
+        this.#many.add(`${result.id}-${at.toString(36)}`);
+      }
     }
+  }
+
+  /** How many fires of this instant have begun, and how long the slowest of these waited. */
+  begunOf(runs: readonly Run[], scheduledAt: number): { readonly count: number; readonly worstMs: number } {
+    const mine = new Set(
+      this.fires.filter((fire) => fire.scheduledAt === scheduledAt).map(({ execution }) => execution),
+    );
+    const begun = runs.filter(({ execution }) => mine.has(execution));
+    return {
+      count: begun.length,
+      worstMs: begun.reduce((worst, { startMs }) => Math.max(worst, startMs - scheduledAt), 0),
+    };
   }
 
   /** Cancels what was added for this instant: whether it runs is open until the answer, and closed after it. */

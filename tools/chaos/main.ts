@@ -58,6 +58,11 @@ async function run(plan: Plan): Promise<Figures> {
     process.once(signal, () => void runner[Symbol.asyncDispose]().finally(() => process.exit(1)));
   }
   for (const one of plan.cases) {
+    const obstacle = one.obstacle?.();
+    if (obstacle !== undefined) {
+      say(`${one.name}: left out: ${obstacle}`);
+      continue;
+    }
     for (let run = 0; run < plan.runs; run++) {
       const result = await runner.run(one, plan.seed + run);
       results.push(result);

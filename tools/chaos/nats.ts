@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { natsBinary } from '@belfry/adapter-embedded/testing';
 
 import { freePort, startProgram, untilReady, type Program } from '../bench/programs.ts';
+import { SmallDisk } from './small-disk.ts';
 
 /** A nats-server with JetStream on loopback, alone or one of three, with a data folder that outlives it. */
 export class NatsNode {
@@ -15,10 +16,18 @@ export class NatsNode {
   readonly #binary: string;
   readonly #config: string;
   readonly #log: string;
+  /** Where its data is, if that is a disk of its own. */
+  readonly disk: SmallDisk | undefined;
   #program: Program | undefined;
 
-  private constructor(name: string, ports: Ports, binary: string, config: string, log: string) {
+  private constructor(
+    { name, ports, disk }: { name: string; ports: Ports; disk: SmallDisk | undefined },
+    binary: string,
+    config: string,
+    log: string,
+  ) {
     this.name = name;
+    this.disk = disk;
     this.port = ports.client;
     this.#monitorPort = ports.monitor;
     this.#binary = binary;
@@ -26,21 +35,25 @@ export class NatsNode {
     this.#log = log;
   }
 
-  /** Starts `count` of them, as a cluster if there are several. They share the credentials `user`. */
-  static async startAll(folder: string, count: number, user: Credentials): Promise<NatsNode[]> {
+  /**
+   * Starts `count` of them, as a cluster if there are several. They share the credentials `user`. With `diskBytes`, each has a disk of that size.
+   */
+  static async startAll(folder: string, count: number, user: Credentials, diskBytes?: number): Promise<NatsNode[]> {
     const binary = await natsBinary(() => undefined);
     const ports: Ports[] = [];
     for (let i = 0; i < count; i++) {
       ports.push({ client: await freePort(), monitor: await freePort(), cluster: await freePort() });
     }
-    const nodes = ports.map((own, at) => {
+    const nodes: NatsNode[] = [];
+    for (const [at, own] of ports.entries()) {
       const name = `nats-${at + 1}`;
       const home = path.join(folder, name);
       mkdirSync(home, { recursive: true });
       const config = path.join(home, 'nats.conf');
       writeFileSync(config, configuration(name, home, own, count === 1 ? [] : ports, user), { mode: 0o600 });
-      return new NatsNode(name, own, binary.path, config, path.join(home, 'nats.log'));
-    });
+      const disk = diskBytes === undefined ? undefined : await SmallDisk.make(storeOf(home), diskBytes);
+      nodes.push(new NatsNode({ name, ports: own, disk }, binary.path, config, path.join(home, 'nats.log')));
+    }
     await Promise.all(nodes.map((node) => node.start()));
     return nodes;
   }
@@ -52,17 +65,19 @@ export class NatsNode {
   /** Starts it, and waits until JetStream serves: in a cluster, until it has caught up. */
   async start(timeoutMs = 60_000): Promise<void> {
     this.begin();
-    await untilReady(this.#program as Program, this.name, () => this.#isHealthy(), timeoutMs);
+    await untilReady(this.#program as Program, this.name, () => this.isHealthy(), timeoutMs);
   }
 
   /** Starts it without waiting: where a quorum is missing it does not become ready. */
   begin(): void {
     if (this.isRunning) return;
-    this.#program = startProgram(this.#binary, ['--config', this.#config], { logFile: this.#log });
+    const args = ['--config', this.#config];
+    const [command, words] = this.disk?.enter(this.#binary, args) ?? [this.#binary, args];
+    this.#program = startProgram(command, words, { logFile: this.#log });
   }
 
   async untilHealthy(timeoutMs = 60_000): Promise<void> {
-    await untilReady(this.#program as Program, this.name, () => this.#isHealthy(), timeoutMs);
+    await untilReady(this.#program as Program, this.name, () => this.isHealthy(), timeoutMs);
   }
 
   async kill(): Promise<void> {
@@ -79,12 +94,24 @@ export class NatsNode {
     await this.#program?.stop(10_000);
   }
 
+  /** It, and its disk with all that it has on it. */
+  async abandon(): Promise<void> {
+    await this.stop();
+    await this.disk?.stop();
+  }
+
   async version(): Promise<string> {
     const answer = await fetch(`http://127.0.0.1:${this.#monitorPort}/varz`);
     return ((await answer.json()) as { version: string }).version;
   }
 
-  async #isHealthy(): Promise<boolean> {
+  /** What it has logged, over all its starts. */
+  log(): string {
+    return readFileSync(this.#log, 'utf8');
+  }
+
+  /** Whether it says so itself, as operators ask it. */
+  async isHealthy(): Promise<boolean> {
     const signal = AbortSignal.timeout(2_000);
     try {
       const response = await fetch(`http://127.0.0.1:${this.#monitorPort}/healthz`, { signal });
@@ -112,6 +139,13 @@ export function newCredentials(): Credentials {
   return { user: 'belfry', password: randomBytes(12).toString('hex') };
 }
 
+/** Not what fits the disk: what the streams reserve does not count, what is written does. */
+const MAX_STORE_BYTES = 2 ** 40;
+
+function storeOf(home: string): string {
+  return path.join(home, 'store');
+}
+
 function configuration(name: string, home: string, own: Ports, peers: readonly Ports[], user: Credentials): string {
   const text = JSON.stringify;
   const routes = peers.map(({ cluster }) => `nats-route://127.0.0.1:${cluster}`);
@@ -124,7 +158,7 @@ http: "127.0.0.1:${own.monitor}"
 max_payload: 1048576
 max_pending: 268435456
 authorization { user: ${text(user.user)}, password: ${text(user.password)} }
-jetstream { store_dir: ${text(path.join(home, 'store'))}, sync_interval: always }
+jetstream { store_dir: ${text(storeOf(home))}, sync_interval: always, max_file_store: ${MAX_STORE_BYTES} }
 ${peers.length === 0 ? '' : cluster}
 `;
 }

@@ -91,3 +91,40 @@ describe('a proxy', () => {
     expect(await said(await open(), 'new')).toBe('new');
   });
 });
+
+describe('weather between a NATS server and its client', () => {
+  const message = (text: string, reply = ''): string => `MSG a 1 ${reply}${text.length}\r\n${text}\r\n`;
+
+  async function heardOf(frames: readonly string[], expected: number): Promise<string> {
+    const client = await open();
+    let back = '';
+    client.on('data', (chunk: Buffer) => (back += chunk.toString()));
+    client.write(frames.join(''));
+    while (back.length < expected) await once(client, 'data');
+    return back;
+  }
+
+  it('gives requests and answers twice, and what a stream delivers once', async () => {
+    proxy.setWeather({ delayed: 0, delayMs: 1, doubled: 1, random: () => 0 });
+    const frames = [message('one'), 'PING\r\n', message('two', '$JS.ACK.S.c.1.2.3.4.5 ')];
+    const whole = frames.join('').length + message('one').length;
+    const back = await heardOf(frames, whole);
+    expect(back.length).toBe(whole);
+    expect(frames.map((one) => back.split(one).length - 1)).toEqual([2, 1, 1]);
+  });
+
+  it('lets messages overtake those that are delayed, each of them whole', async () => {
+    const lots = [0, 0.5, 0.9]; // the first is delayed, by half of the longest; the second is not
+    proxy.setWeather({ delayed: 0.5, delayMs: 20, doubled: 0, random: () => lots.shift() ?? 0.9 });
+    const frames = [message('late'), message('soon')];
+    expect(await heardOf(frames, frames.join('').length)).toBe(message('soon') + message('late'));
+  });
+
+  it('breaks the connections that were there before', async () => {
+    const client = await open();
+    await said(client, 'hello');
+    proxy.setWeather({ delayed: 0, delayMs: 1, doubled: 0, random: () => 0 });
+    await closed(client);
+    expect(await said(await open(), 'PING\r\n')).toBe('PING\r\n');
+  });
+});

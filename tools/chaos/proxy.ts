@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
+import { Frames, type Frame } from './frames.ts';
+
 /**
  * What a proxy does with what passes: `pass`; `refuse` breaks what is there and refuses what comes; `hole` takes everything and passes
  * nothing on, as a cable that was cut; `deaf` passes only what the client says, `mute` only what the server says. `delayMs` is added
@@ -8,12 +10,26 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
  */
 export type Fault = 'pass' | 'refuse' | 'hole' | 'deaf' | 'mute';
 
+/** What happens to messages on their way from a NATS server to its client: shares from 0 to 1. */
+export interface Weather {
+  /** Come later, by up to `delayMs`: those behind them overtake them. */
+  readonly delayed: number;
+  readonly delayMs: number;
+  /**
+   * Come twice, the second up to `delayMs` later: requests and answers, which a client may send again. A stream's deliveries do not: when
+   * its server repeats one it says so in it.
+   */
+  readonly doubled: number;
+  readonly random: () => number;
+}
+
 /**
  * A TCP proxy on loopback between one program and one server.
  *
  * P1. Order is kept: a chunk is written after those before it, whatever the delay was when they came.
  * P2. What a hole swallowed is gone for good, so its connection is broken when the hole ends: both sides would wait for ever, or see a
  *     stream with a piece missing.
+ * P3. Weather is only among whole messages of the protocol. It takes connections from their beginning: those before it are broken.
  */
 export class Proxy {
   readonly port: number;
@@ -22,6 +38,7 @@ export class Proxy {
   readonly #pairs = new Set<Pair>();
   #fault: Fault = 'pass';
   #delayMs = 0;
+  #weather: Weather | undefined;
 
   private constructor(server: Server, target: number) {
     this.#server = server;
@@ -49,6 +66,12 @@ export class Proxy {
     for (const pair of this.#pairs) if (fault === 'refuse' || (healed && pair.hasLost)) pair.break(); // P2
   }
 
+  /** Until it is set to undefined; the connections that have it then are calm from then on. */
+  setWeather(weather: Weather | undefined): void {
+    this.#weather = weather;
+    if (weather !== undefined) for (const pair of this.#pairs) pair.break(); // P3
+  }
+
   async close(): Promise<void> {
     this.#server.close();
     for (const pair of this.#pairs) pair.break();
@@ -61,6 +84,7 @@ export class Proxy {
     const pair = new Pair(client, connect(this.#target, '127.0.0.1'), {
       passes: (from) => passes(this.#fault, from),
       delayMs: () => this.#delayMs,
+      ...(this.#weather !== undefined && { weather: () => this.#weather }),
       onEnd: () => this.#pairs.delete(pair),
     });
     this.#pairs.add(pair);
@@ -77,6 +101,8 @@ function passes(fault: Fault, from: Side): boolean {
 interface Rules {
   passes(from: Side): boolean;
   delayMs(): number;
+  /** Absent: bytes pass as they come. */
+  weather?(): Weather | undefined;
   onEnd(): void;
 }
 
@@ -113,7 +139,9 @@ class Pair {
         act(); // P1
       });
     };
+    const frames = from === 'server' && this.#rules.weather !== undefined ? new Frames() : undefined;
     source.on('data', (chunk: Buffer) => {
+      if (frames !== undefined) return this.#weathered(frames.add(chunk), sink);
       if (!this.#rules.passes(from)) return void (this.hasLost = true);
       if (this.#rules.delayMs() === 0 && waiting === 0) {
         if (!sink.write(chunk)) {
@@ -134,5 +162,20 @@ class Pair {
       if (!this.#rules.passes(from)) return; // nobody learns of it through a hole
       if (sink.destroyed) this.#rules.onEnd();
     });
+  }
+
+  #weathered(frames: readonly Frame[], sink: Socket): void {
+    const weather = this.#rules.weather?.();
+    for (const { bytes, isMessage, isDelivery } of frames) {
+      const send = (): unknown => !sink.destroyed && sink.write(bytes);
+      if (weather === undefined || !isMessage) {
+        send();
+        continue;
+      }
+      const { random, delayed, doubled, delayMs } = weather;
+      if (random() < delayed) setTimeout(send, random() * delayMs);
+      else send();
+      if (!isDelivery && random() < doubled) setTimeout(send, random() * delayMs);
+    }
   }
 }

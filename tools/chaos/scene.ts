@@ -43,6 +43,8 @@ export interface ChaosCase {
   /** What is done, in a sentence. */
   readonly what: string;
   readonly ground?: Partial<Ground>;
+  /** Why it cannot be done on this system; undefined when it can. */
+  obstacle?(): string | undefined;
   readonly load?: CaseLoad | ((settings: Settings) => CaseLoad);
   /** From the load's start to the fault. */
   readonly afterMs?: number;

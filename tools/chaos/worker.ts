@@ -5,7 +5,7 @@ import { defineTask, Worker } from '@belfry/sdk';
 import { QUEUE, type Work } from './load.ts';
 
 /**
- * A worker that writes down what it runs: `node worker.ts <log file> <name>`, with BELFRY_NATS_URL set. A line stands in the file before
+ * A worker that writes down what it runs: `node worker.ts <log file> <name> <slots>`, with BELFRY_NATS_URL set. A line stands in the file before
  * the handler goes on, whatever happens to the process afterwards: `S <execution> <attempt> <ms>` as it starts, `E …` as it ends.
  */
 const file = openSync(process.argv[2] as string, 'a');
@@ -13,7 +13,7 @@ const work = defineTask<Work>({ name: 'work', queue: QUEUE });
 
 const worker = new Worker({
   name: process.argv[3] as string,
-  concurrency: Number(process.argv[4] ?? 200),
+  concurrency: Number(process.argv[4]),
   handlers: [
     work.handler(async ({ executionId, attempt, payload, signal }) => {
       writeSync(file, `S ${executionId} ${attempt} ${Date.now()}\n`);

@@ -3,8 +3,8 @@ import { BROKER_STATE } from './broker-state.ts';
 import { CLOCKS } from './clocks.ts';
 import { FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
-import { LOADS, MANY, SCALE } from './many.ts';
-import { NATS, NATS_CLUSTER } from './nats.ts';
+import { LOADS, MANY, SCALE, STORM } from './many.ts';
+import { NATS, NATS_CLUSTER, NATS_DISK } from './nats.ts';
 import { NETWORK } from './network.ts';
 import { PAUSES } from './pauses.ts';
 import { POSTGRES, POSTGRES_PAIR, POSTGRES_SLOW } from './postgres.ts';
@@ -14,7 +14,9 @@ import { FLEET, WORKERS } from './workers.ts';
 export const CASES: readonly ChaosCase[] = [
   ...[KILLS, FAILPOINTS, PAUSES, CLOCKS, NATS, BROKER_STATE, WORKERS, LOADS, MANY, POSTGRES].flat(),
   ...[NETWORK, POSTGRES_SLOW].flat(),
+  ...NATS_DISK,
   ...NATS_CLUSTER,
+  ...STORM,
   ...SCALE,
   ...FLEET,
   ...POSTGRES_PAIR,

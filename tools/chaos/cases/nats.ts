@@ -5,6 +5,7 @@ import { LIMITS } from '@belfry/protocol';
 import type { NatsNode } from '../nats.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
+import { SmallDisk } from '../small-disk.ts';
 
 const THREE = { natsNodes: 3 } as const;
 
@@ -27,6 +28,28 @@ export const NATS: readonly ChaosCase[] = [
     async inject({ cluster }) {
       const [only] = cluster.nats as readonly [NatsNode];
       await standing([only], 6_000);
+    },
+  },
+];
+
+export const NATS_DISK: readonly ChaosCase[] = [
+  {
+    name: 'nats-disk-full',
+    what: 'the disk of the only NATS server is full to the last page, and after 8 s has room again; the server is then restarted, as its JetStream has shut down',
+    ground: { smallDisks: true },
+    obstacle: () => SmallDisk.obstacle(),
+    load: { windowMs: 24_000 },
+    patienceMs: 120_000,
+    async inject({ cluster, load, blame, note }) {
+      const [only] = cluster.nats as readonly [NatsNode];
+      only.disk?.fill();
+      const before = load.acknowledged;
+      await delay(8_000);
+      if (await only.isHealthy()) blame('the server does not say that its disk is full');
+      note(`${load.acknowledged - before} requests were acknowledged before the server gave up`);
+      only.disk?.clear();
+      await only.kill();
+      await only.start();
     },
   },
 ];

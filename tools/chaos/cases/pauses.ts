@@ -43,6 +43,7 @@ export const PAUSES: readonly ChaosCase[] = [
   pauseOwner(3),
   blockLoop(1),
   blockLoop(10),
+  blockLoop(60),
   {
     name: 'pause-leader',
     what: `SIGSTOP of the process that leads and owns for 8 s, then SIGCONT`,

@@ -1,7 +1,26 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { LIMITS } from '@belfry/protocol';
+
+import { SHARDS, type Cluster } from '../cluster.ts';
 import type { PostgresNode } from '../postgres.ts';
-import type { ChaosCase, Scene } from '../scene.ts';
+import type { ChaosCase, Scene, Settings } from '../scene.ts';
+
+const LONG_MS = 30 * 60_000;
+/** From the creation of tasks, in which schedulers are started anew, to their instant. */
+const UNREAD_MS = 60_000;
+
+function outageMs({ long, outageSeconds }: Settings): number {
+  return long ? LONG_MS : outageSeconds * 1_000;
+}
+
+/** Each shard is owned, by those who are there. */
+async function owned(cluster: Cluster): Promise<void> {
+  await cluster.until('all shards are owned', async () => {
+    const all = [...(await cluster.ownedShards()).values()].flat();
+    return new Set(all).size === SHARDS && all.length === SHARDS;
+  });
+}
 
 /** Of Belfry's own, not of the harness. */
 const END_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'belfry'`;
@@ -9,14 +28,44 @@ const END_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity 
 export const POSTGRES: readonly ChaosCase[] = [
   {
     name: 'postgres-stopped',
-    what: 'Postgres is killed, and comes back after --outage seconds',
-    load: ({ outageSeconds }) => ({ windowMs: (outageSeconds + 12) * 1_000 }),
+    what: 'Postgres is stopped for --outage seconds, or with --long for 30 minutes: creates, and fires whose payload is at hand, go on; an owner that is killed halfway comes back with it',
+    load: (settings) => ({ windowMs: outageMs(settings) + UNREAD_MS, ...(settings.long && { tasks: 20, trickle: 1 }) }),
     patienceMs: 180_000,
-    async inject({ cluster, settings }) {
+    async inject(scene) {
+      const { cluster, load, settings, measured, blame } = scene;
       const { primary } = cluster;
+      const ms = outageMs(settings);
+      // Their payloads are with nobody once the schedulers were started anew.
+      const unread = Date.now() + UNREAD_MS;
+      await load.addMany(100, { at: unread }, { ms: 0 });
+      await Promise.all(cluster.schedulers.map((member) => member.kill()));
+      await restarted(scene);
+      await owned(cluster);
+      if (Date.now() > unread - LIMITS.payloadAheadMs - 1_000)
+        throw new Error('the schedulers came too late for this case');
       await primary.kill();
-      await delay(settings.outageSeconds * 1_000);
+      const stoppedAt = Date.now();
+      // The first half, with both owners: what is created now is run now.
+      const at = Math.max(unread, stoppedAt + ms / 2) - 1_000;
+      const created = performance.now();
+      await load.addMany(100, { at }, { ms: 0 });
+      measured('100 creates without Postgres took', performance.now() - created);
+      await delay(Math.max(unread, at) + 2_000 - Date.now());
+      const there = load.begunOf(cluster.runs(), at);
+      if (there.count < 100 || there.worstMs > 1_000)
+        blame(`without Postgres, ${there.count} of 100 new tasks ran, up to ${there.worstMs} ms late`);
+      measured('without Postgres, new tasks began at the latest after', there.worstMs);
+      scene.note(
+        `${load.begunOf(cluster.runs(), unread).count} of 100 tasks whose payloads nobody had ran before Postgres came back`,
+      );
+      await cluster.schedulers[0]?.kill();
+      const acknowledged = load.acknowledged;
+      await delay(Math.max(10_000, stoppedAt + ms - Date.now()));
+      if (load.acknowledged === acknowledged) blame('no request was acknowledged while Postgres was away');
       await primary.start();
+      const backAt = Date.now();
+      await owned(cluster);
+      measured('after Postgres came back, all shards were owned after', Date.now() - backAt);
     },
   },
   {
