@@ -49,7 +49,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'fires of the last second before a takeover are passed over',
-    file: `${SHARD}/shard.ts`,
+    file: `${SHARD}/load.ts`,
     find: 'return state.nextAfter(slot, Math.max(state.watermark, row.effectiveFrom));',
     replace: 'return state.nextAfter(slot, Math.max(state.watermark + 1_000, row.effectiveFrom));',
   },

@@ -69,6 +69,23 @@ describe('docs/architecture.md', () => {
     expect(stated).toEqual(enforced);
   });
 
+  const walk = rows(text.slice(text.indexOf('\n## One task'), text.indexOf('\n## What is stored')));
+
+  it('walks a task through the code', () => expect(walk.length).toBeGreaterThan(40));
+
+  it('cites invariants that are stated in the files of their row', () => {
+    const missing = walk.flatMap((row) => {
+      const files = row.flatMap(codes).filter((name) => name.endsWith('.ts') && name.includes('/'));
+      const stated = files.map(page).join('\n');
+      const cited = (row[2] ?? '').replaceAll(/`[^`]*`/g, '').matchAll(/\b([A-Z])(\d)(?:–\1(\d))?/g);
+      return [...cited].flatMap(([, letter = '', from, to = from]) => {
+        const numbers = Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => `${letter}${Number(from) + i}`);
+        return numbers.filter((name) => !stated.includes(`${name}. `)).map((name) => `${row[0] ?? ''}: ${name}`);
+      });
+    });
+    expect(missing).toEqual([]);
+  });
+
   it('names functions that stand in the files that it names', () => {
     const missing = rows(text).flatMap(([file, look]) => {
       const [name = ''] = codes(file);

@@ -24,6 +24,7 @@ function say(line: string): void {
   process.stderr.write(`[${String(Math.round((performance.now() - startedAt) / 1_000)).padStart(4)} s] ${line}\n`);
 }
 
+/** @throws Error that says what is wrong with the arguments */
 function optionsOf(args: readonly string[]) {
   const flag = { type: 'boolean' } as const;
   const { values } = parseArgs({
@@ -36,8 +37,18 @@ function optionsOf(args: readonly string[]) {
   return { tasks, quick, others: values['no-others'] !== true, json: values.json === true, help: values.help === true };
 }
 
+/** Wrong usage ends it. */
+function optionsHere(): ReturnType<typeof optionsOf> {
+  try {
+    return optionsOf(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
 async function main(): Promise<void> {
-  const { tasks, quick, others, json, help } = optionsOf(process.argv.slice(2));
+  const { tasks, quick, others, json, help } = optionsHere();
   if (help) return void process.stdout.write(HELP);
   const { model = 'unknown' } = cpus()[0] ?? {};
   const machine = `${model}, ${availableParallelism()} cores; Node ${process.version}`;

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,10 +22,13 @@ describe('the lock of a data directory', () => {
 
   it('is taken from a process that is gone, even if another has its id by now', () => {
     using folder = temporaryFolder();
-    writeFileSync(path.join(folder.path, 'lock'), `${process.pid} 1 some-earlier-process\n`);
-    DataDirLock.acquire(folder.path).release();
-    writeFileSync(path.join(folder.path, 'lock'), 'not what we write');
-    DataDirLock.acquire(folder.path).release();
+    for (const left of [`${process.pid} 1 some-earlier-process\n`, 'not what we write']) {
+      writeFileSync(path.join(folder.path, 'lock'), left);
+      const lock = DataDirLock.acquire(folder.path);
+      expect(readFileSync(path.join(folder.path, 'lock'), 'utf8')).not.toBe(left);
+      lock.release();
+      expect(readdirSync(folder.path)).toEqual([]);
+    }
   });
 
   it('is not given back by one who has lost it', () => {

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+import { isName } from '@belfry/protocol';
+
 import type { Cli, CommandResult } from '../cli.ts';
 import { CliError, EXIT, usageError } from '../exit.ts';
 
@@ -46,6 +48,11 @@ function set<T extends object>(options: T): { [K in keyof T]?: NonNullable<T[K]>
 }
 
 export async function dev(cli: Cli, flags: DevFlags): CommandResult {
+  // Its worker would end at once with this, and everything else would go on.
+  if (!isName(cli.namespace))
+    throw new CliError(EXIT.refused, 'invalid_name', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -', {
+      path: 'namespace',
+    });
   const { runDev } = await import('../../server/dev.ts');
   const { dataDir, natsPort, postgresPort, httpPort, shards, concurrency, allowShell, worker: withWorker } = flags;
   await runDev({
