@@ -16,8 +16,11 @@ import { listSubjects } from './subject-list.ts';
 
 const NANOS_PER_MS = 1_000_000;
 const GIB = 1024 ** 3;
-/** Deliveries of one message before the broker leaves it: more than the attempts a shard counts as lost, since it decides first. */
-const MAX_DELIVERIES = 20;
+/**
+ * Deliveries of one message before the broker leaves it where it is, for ever: none are too many. Who gets one again asks the shard, which
+ * counts the lost; but not each is asked about, as workers give messages back too.
+ */
+const MAX_DELIVERIES = -1;
 /** Executions in workers' hands, per queue. */
 const MAX_ACK_PENDING = 100_000;
 const HEADER_BYTES = 512;
