@@ -31,8 +31,8 @@ const FINISH_FIELDS = [
   'fatal',
   'result',
 ];
-/** Attempts are bounded by retries, lost workers and returns; this only keeps numbers sane. */
-const MOST_ATTEMPTS = 1_000_000;
+/** Retries and lost workers are few, but an attempt may be given back any number of times: what a column holds is the limit. */
+const MOST_ATTEMPTS = 2 ** 31 - 1;
 
 export type CheckedResult = Addressed<ResultRecord>;
 

@@ -1,5 +1,5 @@
 import type { WorkRef } from '@belfry/ports';
-import type { Outcome, ResultRecord } from '@belfry/protocol';
+import { LIMITS, type Outcome, type ResultRecord } from '@belfry/protocol';
 import type { SharedTarget } from './intern.ts';
 
 /** An ended attempt, as it is kept in `active.attempts` and `execution.attempts`. */
@@ -68,6 +68,17 @@ export function attemptRecord(execution: Execution, result: ResultRecord, accept
     acceptedAt,
     error: result.e,
   };
+}
+
+/**
+ * Adds an ended attempt. Failures and losses are few; of those that were returned unrun, which there may be any number of, the oldest are
+ * forgotten beyond `LIMITS.attemptsKept`.
+ */
+export function addAttempt({ attempts }: Execution, ended: AttemptRecord): void {
+  attempts.push(ended);
+  if (attempts.length <= LIMITS.attemptsKept) return;
+  const oldest = attempts.findIndex(({ outcome }) => outcome === 'returned');
+  if (oldest >= 0) attempts.splice(oldest, 1);
 }
 
 /**

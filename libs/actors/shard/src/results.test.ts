@@ -31,6 +31,22 @@ describe('a result', () => {
     expect(counters).toEqual({ ...NO_FIRES, fired: 1, finished: 1 });
   });
 
+  it('of an attempt that was given back is kept for the latest of them, and for all that failed', async () => {
+    const [shard, id, x] = await running();
+    shard.result(x, 1, 'failed', { e: 'boom' });
+    shard.pass(delay(x, 1));
+    const last = LIMITS.attemptsKept + 50;
+    for (let attempt = 2; attempt <= last; attempt++) {
+      expect(shard.dispatch()).toEqual([`${x}.${attempt}`]);
+      shard.result(x, attempt, 'returned');
+      shard.pass(0);
+    }
+    const attempts = shard.core.glance(id, 'acme')?.executions[0]?.attempts ?? [];
+    expect(attempts).toHaveLength(LIMITS.attemptsKept);
+    expect(attempts[0]).toMatchObject({ attempt: 1, outcome: 'failed' });
+    expect(attempts.at(-1)).toMatchObject({ attempt: last, outcome: 'returned' });
+  });
+
   it('of failure is followed by a retry after a backoff that every replay finds again, never early', async () => {
     const [shard, id, x] = await running();
     await shard.checkpoint();

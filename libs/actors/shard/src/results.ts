@@ -1,7 +1,7 @@
 import { LIMITS, wireError, type Answer, type RedeliveredRecord, type ResultRecord } from '@belfry/protocol';
 import type { HistoryRow } from '@belfry/ports';
 import { backoffDelayMs } from '@belfry/timing';
-import { attemptRecord, carriedAttempt, type AttemptRecord, type Execution } from './execution.ts';
+import { addAttempt, attemptRecord, carriedAttempt, type AttemptRecord, type Execution } from './execution.ts';
 import { proveDispatch } from './proofs.ts';
 import type { Refusal, ShardState } from './state.ts';
 
@@ -21,7 +21,7 @@ export function applyResult(state: ShardState, record: ResultRecord, timestamp: 
     close(state, found, reason, last, undefined);
     return { ok: true, status: 'accepted' };
   }
-  found.attempts.push(last);
+  addAttempt(found, last);
   retryLater(state, found, record, timestamp);
   return { ok: true, status: 'accepted' };
 }
@@ -102,7 +102,7 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
       reason: reason === 'cancelled' ? 'the task was cancelled' : 'too many workers died with it',
     };
   }
-  found.attempts.push(last);
+  addAttempt(found, last);
   if (last.parted === true) {
     retryLater(state, found, lost, timestamp);
     return { ok: true, status: 'skip', reason: 'it gets a message of its own' };
