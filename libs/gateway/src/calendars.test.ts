@@ -99,6 +99,14 @@ describe('calendars.set', () => {
   });
 });
 
+it('refuses a calendar that is many levels deep', async () => {
+  const world = new TestWorld();
+  const exclude = '['.repeat(20_000) + ']'.repeat(20_000);
+  const request = `{"name":"a","calendar":{"exclude":${exclude}}}`;
+  const reply = await world.ask('calendars.set', new TextEncoder().encode(request));
+  expect(reply).toMatchObject({ error: { code: 'too_large', path: 'calendar' } });
+});
+
 describe('calendars.get and calendars.list', () => {
   const row = (name: string, namespace = 'acme'): CalendarRow => ({
     namespace,

@@ -1,4 +1,5 @@
 import {
+  isDeeperThan,
   isObject,
   LIMITS,
   wireError,
@@ -101,6 +102,8 @@ export class Calendars {
 function definitionOf(value: unknown): string {
   if (value === undefined) refuse('missing_field', 'is required', 'calendar');
   if (!isObject(value)) refuse('invalid_field', 'must be an object such as {"exclude": ["12-25"]}', 'calendar');
+  if (isDeeperThan(value, LIMITS.jsonDepth))
+    refuse('too_large', `more than ${LIMITS.jsonDepth} levels of arrays and objects`, 'calendar');
   const text = JSON.stringify(value);
   const bytes = Buffer.byteLength(text);
   if (bytes > LIMITS.calendarBytes)

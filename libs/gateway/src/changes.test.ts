@@ -269,6 +269,10 @@ describe('workers.subscribe', () => {
     expect((await world.ask('workers.subscribe', {})).error.code).toBe('missing_field');
     for (let n = 0; n < LIMITS.queues; n++) await world.ask('workers.subscribe', { queue: `q${n}` });
     expect((await world.ask('workers.subscribe', { queue: 'more' })).error).toMatchObject({ code: 'overloaded' });
+    const crowded = new TestWorld();
+    const names = Array.from({ length: LIMITS.queues + 5 }, (_, n) => `q${n}`);
+    const replies = await Promise.all(names.map((queue) => crowded.ask('workers.subscribe', { queue })));
+    expect(replies.filter(({ error }) => error?.code === 'overloaded')).toHaveLength(5);
     expect((await world.ask('workers.subscribe', { queue: 'q5' })).error).toBeUndefined();
   });
 

@@ -244,6 +244,18 @@ describe('tasks.create', () => {
       }
     });
 
+    it('refuses a payload with a number that would become null, and takes one with null', async () => {
+      const request = (payload: string): Uint8Array =>
+        bytes(`{"every":"5m","queue":"q","handler":"h","payload":${payload}}`);
+      for (const payload of ['1e400', '{"a":[0,-1e999]}']) {
+        const { error } = await new TestWorld().ask('tasks.create', request(payload));
+        expect(error).toMatchObject({ code: 'invalid_field', path: 'payload' });
+      }
+      expect(await new TestWorld().ask('tasks.create', request('[null,"1e400",1e300]'))).toMatchObject({
+        created: true,
+      });
+    });
+
     it('answers with a bounded path, however long a field is', async () => {
       const { error } = await new TestWorld().ask('tasks.create', { ['f'.repeat(100_000)]: 1 });
       expect(error.code).toBe('unknown_field');

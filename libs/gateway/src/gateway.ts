@@ -351,11 +351,14 @@ export class Gateway {
       refuse('invalid_field', `must be a whole number from ${workLeaseMinMs} to ${workLeaseMaxMs}`, 'leaseMs');
     }
     const consumer = workConsumer(namespace, queue);
-    if (!this.#queues.has(consumer) && this.#queues.size >= LIMITS.queues)
+    const isNew = !this.#queues.has(consumer);
+    if (isNew && this.#queues.size >= LIMITS.queues)
       refuse('overloaded', `workers subscribe to ${LIMITS.queues} queues already`, 'queue');
+    this.#queues.add(consumer); // before it is made: requests at the same time count, too
     try {
       await this.#env.ensureConsumer(namespace, queue, leaseMs);
     } catch (error) {
+      if (isNew) this.#queues.delete(consumer);
       this.#env.log.warn('a consumer cannot be made', { namespace, queue, error: String(error) });
       refuse('unavailable', 'the queue cannot be made ready now; try again later');
     }

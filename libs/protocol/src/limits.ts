@@ -42,6 +42,8 @@ export const LIMITS = {
   timeoutMs: 7 * 86_400_000,
   /** Attempts that may be lost with their workers before the execution is a dead letter. */
   lostAttempts: 5,
+  /** Ended attempts that are kept with an execution; of more, those that were given back unrun go first. */
+  attemptsKept: 200,
   /** Times that one message may crash a shard before it is quarantined. */
   crashesBeforeQuarantine: 3,
   /** Latest instant of a schedule: 9999-12-31T23:59:59.999Z. */
@@ -170,6 +172,10 @@ export const LIMITS = {
   /** A worker's heartbeat interval, and the silence after which its slots don't count. */
   workerHeartbeatMs: 1_000,
   workerSilentMs: 5_000,
+  /** Executions that one worker runs at the same time; what its heartbeats say beyond is not counted. */
+  workerCapacity: 10_000,
+  /** Executions that one heartbeat names; what waits to be accepted may be more than what runs. */
+  heartbeatExecutions: 20_000,
   /** Workers known to one scheduler. */
   workers: 20_000,
   /** A scheduler node's heartbeat interval, and the silence after which its shards move. */
@@ -223,6 +229,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       2 * (l.payloadBytes + l.metadataBytes) + 16_384 < l.envelopeBytes,
       'a task with its payload and metadata must fit an envelope',
     ],
+    [l.retryAttempts + l.lostAttempts < l.attemptsKept, 'all attempts that failed or were lost are kept'],
     [2 * l.calendarBytes + 4_096 < l.envelopeBytes, 'a calendar must fit an envelope'],
     [l.envelopeBytes <= l.bundleBytes, 'an envelope must fit a bundle'],
     // A bundle's head has a shard and a length for each of its envelopes.
@@ -247,6 +254,9 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       l.leaseRenewMs < l.leaseTrustMs && l.leaseTrustMs < l.leaseTtlMs,
       'a lease is renewed before it is distrusted, and distrusted before it ends',
     ],
+    // An id has 44 characters at most, a queue's name 64.
+    [l.heartbeatExecutions * 47 + l.queues * 67 + 1_024 < l.messageBytes, 'a heartbeat must fit a message'],
+    [l.workerCapacity <= l.heartbeatExecutions, 'a heartbeat names all that a worker runs'],
     [l.workerHeartbeatMs * 3 <= l.workerSilentMs, 'a worker may miss two heartbeats'],
     [l.nodeHeartbeatMs * 3 <= l.nodeSilentMs, 'a node may miss two heartbeats'],
     [l.nodeHeartbeatMs * 3 <= l.nodeDeafMs, 'a node that misses two answers is not deaf'],

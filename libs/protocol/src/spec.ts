@@ -267,10 +267,18 @@ export function isDeeperThan(value: unknown, levels: number): boolean {
   return false;
 }
 
+/** Whether a number stands somewhere that JSON text may have, and a double not, such as 1e400: it would become null. */
+function hasInfinity(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity);
+}
+
 function readPayload(value: unknown, at: string): string {
   if (isDeeperThan(value, LIMITS.jsonDepth))
     refuse('too_large', `more than ${LIMITS.jsonDepth} levels of arrays and objects`, at + 'payload');
   const text = JSON.stringify(value);
+  if (text.includes('null') && hasInfinity(value))
+    refuse('invalid_field', 'has a number that is too large: numbers are doubles, up to 1.8e308', at + 'payload');
   // One character is at most three bytes, so short texts need no count.
   if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
     refuse('too_large', `${Buffer.byteLength(text)} bytes; the limit is ${LIMITS.payloadBytes}`, at + 'payload');

@@ -14,6 +14,7 @@ interface KnownWorker {
  *
  * D1. A worker counts for `LIMITS.workerSilentMs` after its last heartbeat, on the monotonic clock.
  * D2. A message of a queue carries no more than each of its workers takes.
+ * D3. No worker counts for more than `LIMITS.workerCapacity`: one that says too much would have the whole backlog dispatched to it.
  */
 export class Demand {
   readonly #leases: QueueLeases;
@@ -32,7 +33,7 @@ export class Demand {
     const id = `${namespace}/${beat.worker}`;
     const known = this.#workers.get(id);
     if (known === undefined && this.#workers.size >= LIMITS.workers) return undefined;
-    const capacity = beat.stopping === true ? 0 : beat.capacity;
+    const capacity = beat.stopping === true ? 0 : Math.min(beat.capacity, LIMITS.workerCapacity); // D3
     const queues = beat.queues.map((queue) => queueKey(namespace, queue));
     for (const queue of queues) this.#leases.heard(queue, beat.leaseMs, nowMs);
     const parcel = Math.min(beat.parcel ?? 1, LIMITS.parcelItems);

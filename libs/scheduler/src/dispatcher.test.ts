@@ -1,6 +1,7 @@
 import { refused, retry, type WorkItem } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Demand } from './demand.ts';
 import { SHARDS, T0, testCluster, type TestCluster } from './test-cluster.ts';
 
 let cluster: TestCluster;
@@ -101,6 +102,12 @@ describe('demand', () => {
     await cluster.create(0, 'one', DUE_MS);
     await cluster.pass(DUE_MS);
     expect(await cluster.inStream()).toEqual([]);
+  });
+
+  it('of a worker that says too much counts as far as a worker goes', () => {
+    const demand = new Demand(0);
+    demand.heartbeat('acme', { worker: 'w', queues: ['mail'], capacity: Number.MAX_SAFE_INTEGER, running: [] }, 0);
+    expect(demand.slots('acme.mail')).toBe(LIMITS.workerCapacity);
   });
 
   it('that cannot be read is passed over', async () => {

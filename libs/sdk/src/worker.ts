@@ -36,8 +36,6 @@ import { Part, partsOf, wholeOf } from './parcel.ts';
 import { readWorkMessages, Run } from './run.ts';
 
 const DEFAULT_CONCURRENCY = 16;
-/** Its heartbeats name all that it holds, and must fit a message. */
-const MOST_CONCURRENCY = 10_000;
 const DEFAULT_STOP_TIMEOUT_MS = 30_000;
 /** How long a handler may go on after its signal aborted. */
 const GRACE_MS = 5_000;
@@ -103,8 +101,8 @@ export class Worker implements AsyncDisposable {
   constructor(options: WorkerOptions) {
     const { handlers, concurrency = DEFAULT_CONCURRENCY, name = machineName() } = options;
     if (handlers.length === 0) throw belfryError('invalid_field', 'a worker needs a handler', 'handlers');
-    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MOST_CONCURRENCY) {
-      throw belfryError('invalid_field', `must be a whole number from 1 to ${MOST_CONCURRENCY}`, 'concurrency');
+    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > LIMITS.workerCapacity) {
+      throw belfryError('invalid_field', `must be a whole number from 1 to ${LIMITS.workerCapacity}`, 'concurrency');
     }
     this.id = `${name}-${randomBytes(4).toString('hex')}`;
     requireName(this.id, 'name');
@@ -378,7 +376,7 @@ export class Worker implements AsyncDisposable {
       worker: this.id,
       queues: this.queues,
       capacity: this.concurrency,
-      running: this.#core.running(),
+      running: this.#core.running().slice(0, LIMITS.heartbeatExecutions),
       parcel: this.#told,
       leaseMs: this.#leaseMs,
       ...(this.#core.isStopping ? { stopping: true } : {}),
