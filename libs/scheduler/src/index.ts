@@ -9,3 +9,4 @@ export {
 } from './environment.ts';
 export { SchedulerNode, type NodeShards, type NodeStatus } from './scheduler-node.ts';
 export type { Crashes } from './takeover.ts';
+export { Turns } from './turns.ts';

@@ -13,29 +13,35 @@ export type Column =
   | Uint16Array<ArrayBuffer>
   | Uint8Array<ArrayBuffer>;
 
-/** A column with room for `capacity` slots, all 0. */
+/** A column with room for `capacity` slots, all 0. A big one reserves address space for `most` slots. */
 export function newColumn<C extends Column>(
   type: new (buffer: ArrayBuffer) => C,
   bytesPerSlot: number,
   capacity: number,
+  most = MAX_SLOTS,
 ): C {
   return new type(
     capacity > RESERVED_FROM
-      ? new ArrayBuffer(bytesPerSlot * capacity, { maxByteLength: bytesPerSlot * MAX_SLOTS })
+      ? new ArrayBuffer(bytesPerSlot * capacity, { maxByteLength: bytesPerSlot * most })
       : new ArrayBuffer(bytesPerSlot * capacity),
   );
 }
 
 /**
  * The column with room for `capacity` slots; what is new is 0. A big one grows in place: its memory is taken within address space
- * that was reserved for `MAX_SLOTS`, nothing is copied, and its views follow.
+ * that was reserved for `most` slots, nothing is copied, and its views follow.
  */
-export function grownColumn<C extends Column>(column: C, bytesPerSlot: number, capacity: number): C {
-  if (column.buffer.resizable) {
+export function grownColumn<C extends Column>(column: C, bytesPerSlot: number, capacity: number, most = MAX_SLOTS): C {
+  if (column.buffer.resizable && bytesPerSlot * capacity <= column.buffer.maxByteLength) {
     column.buffer.resize(bytesPerSlot * capacity);
     return column;
   }
-  const bigger = newColumn(column.constructor as new (buffer: ArrayBuffer) => C, bytesPerSlot, capacity);
+  const bigger = newColumn(
+    column.constructor as new (buffer: ArrayBuffer) => C,
+    bytesPerSlot,
+    capacity,
+    Math.max(most, capacity),
+  );
   bigger.set(column);
   return bigger;
 }

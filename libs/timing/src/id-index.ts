@@ -57,6 +57,15 @@ export class IdIndex {
     }
   }
 
+  /**
+   * Reads where an id is or will be, by its fourth word, for `find` or `add` not to wait: the misses of many ids that are looked at
+   * first overlap, those of one `add` after the other do not. The caller must use what it returns, or the read is left out.
+   */
+  look(d: number): number {
+    const segment = this.#segments[d & (SEGMENTS - 1)] as Uint32Array;
+    return segment[home(d, segment.length)] as number;
+  }
+
   /** Indexes a slot whose id is in the column, and in no other slot. */
   add(slot: number): void {
     const d = this.#table.ids[slot * 4 + 3] as number;
@@ -127,12 +136,26 @@ export class IdIndex {
   #grow(at: number): Uint32Array {
     const old = this.#segments[at] as Uint32Array;
     const segment = new Uint32Array(Math.ceil(old.length * GROWTH)).fill(EMPTY);
-    for (const place of old)
-      if (place !== EMPTY) put(segment, this.#table.ids[(place & SLOT_MASK) * 4 + 3] as number, place);
+    const { ids } = this.#table;
+    for (let from = 0; from < old.length; from += words.length) {
+      const places = Math.min(words.length, old.length - from);
+      // Ids are read by themselves, for their misses to overlap (`look`); those of empty places are slot 0's.
+      for (let index = 0; index < places; index++) {
+        const place = old[from + index] as number;
+        words[index] = ids[place === EMPTY ? 3 : (place & SLOT_MASK) * 4 + 3] as number;
+      }
+      for (let index = 0; index < places; index++) {
+        const place = old[from + index] as number;
+        if (place !== EMPTY) put(segment, words[index] as number, place);
+      }
+    }
     this.#segments[at] = segment;
     return segment;
   }
 }
+
+/** The fourth words of ids on their way to a bigger segment. */
+const words = new Uint32Array(64);
 
 /** By the high bits: the low ones are alike within a segment. */
 function home(d: number, size: number): number {

@@ -25,7 +25,7 @@ export {
   type SkewEstimate,
   type SkewLevel,
 } from './skew.ts';
-export { SlotLinks, SlotList } from './slot-links.ts';
+export { SlotList, SlotLists } from './slot-lists.ts';
 export { grownColumn, newColumn } from './columns.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
 export type { FoldRule, GapRule } from './wall-clock.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { IdIndex } from './id-index.ts';
 import { seeded } from './testing.ts';
 import { TimerTable } from './timer-table.ts';
-import { SlotList } from './slot-links.ts';
+import { SlotList } from './slot-lists.ts';
 
 const WAITING = 1;
 
@@ -61,7 +61,7 @@ describe('TimerTable', () => {
     table.wheel.insert(slot, 100);
     expect(() => table.remove(slot)).toThrow('still in a list');
     table.wheel.cancel(slot);
-    table.wheel.links.pushBack(new SlotList(), slot);
+    table.wheel.lists.pushBack(new SlotList(), slot);
     expect(() => table.remove(slot)).toThrow('still in a list');
   });
 
@@ -85,14 +85,14 @@ describe('TimerTable', () => {
     table.wheel.cancel(removed as number);
     table.remove(removed as number);
     table.wheel.cancel(queued as number);
-    table.wheel.links.pushBack(new SlotList(), queued as number);
+    table.wheel.lists.pushBack(new SlotList(), queued as number);
     table.set(cancelled as number, 4, true);
     const bytes = table.encode();
     const loaded = new TimerTable({ tickMs: 1, startMs: 1.8e12 });
     loaded.load(bytes);
     loaded.assertInvariants();
     expect(loaded.wheel.size).toBe(table.wheel.size);
-    expect(loaded.wheel.links.isFree(queued as number)).toBe(true);
+    expect(loaded.wheel.lists.isFree(queued as number)).toBe(true);
     const columns = (one: TimerTable) =>
       ids.map((id) => {
         const slot = one.findWords(...id);

@@ -7,9 +7,11 @@ export const STATE_FREE = 0;
 const FIRST_CAPACITY = 64;
 /** Ends the chain of free slots. */
 const NO_SLOT = 0xffff_ffff;
-const FORMAT = 0x3154_4c42;
+const FORMAT = 0x3254_4c42;
 const HEADER_BYTES = 16;
-const SNAPSHOT_BYTES_PER_SLOT = 32;
+/** So many slots are looked at ahead. */
+const LOAD_STEP = 64;
+const SNAPSHOT_BYTES_PER_SLOT = 36;
 
 export interface TimerTableOptions {
   /** Resolution of the wheel, ms. */
@@ -19,22 +21,22 @@ export interface TimerTableOptions {
 }
 
 /**
- * Timers by id, as columns: at most 48 bytes each with everything (id 16, index 5 to 7, due time 8, links 8, schedule 6, state and
- * flags 2). No object per timer; a big table's growth copies nothing but a 64th of the index.
+ * Timers by id, as columns: at most 48 bytes each with everything (id 16, index 5 to 7, due time 8, place 4 and 4.6 in a bucket,
+ * schedule 6, state and flags 2). No object per timer; a big table's growth copies nothing but a 64th of the index.
  *
  * T1. A slot in use stands in the index exactly once; a free slot stands in the chain of free slots and not in the index.
  * T2. A free slot is in no list of the wheel or of the caller.
  */
 export class TimerTable {
   ids = newColumn(Uint32Array<ArrayBuffer>, 16, FIRST_CAPACITY);
-  /** The caller's reference of a schedule, or the low 32 bits of an instant; of a free slot, the next free one. */
-  schedule = newColumn(Uint32Array<ArrayBuffer>, 4, FIRST_CAPACITY);
   /** The high bits of an instant. */
   scheduleHigh = newColumn(Uint16Array<ArrayBuffer>, 2, FIRST_CAPACITY);
   state = newColumn(Uint8Array<ArrayBuffer>, 1, FIRST_CAPACITY);
   flags = newColumn(Uint8Array<ArrayBuffer>, 1, FIRST_CAPACITY);
   readonly wheel: TimingWheel;
   size = 0;
+  /** What was read ahead: kept for the reads not to be left out. */
+  #looked = 0;
   #index: IdIndex;
   #used = 0;
   #free = NO_SLOT;
@@ -63,6 +65,16 @@ export class TimerTable {
     return this.#index.find(a, b, c, d);
   }
 
+  /** Before the ids of a batch are found or added one by one, for each: their cache misses overlap then. */
+  look(id: string): void {
+    this.lookWord(wordOf(id, 3));
+  }
+
+  /** The same for the fourth word of an id. */
+  lookWord(d: number): void {
+    this.#looked ^= this.#index.look(d);
+  }
+
   /** A new slot for an id that is not in the table. All other columns are the caller's to fill; `state` must become another than free. */
   add(id: string): number {
     return this.addWords(wordOf(id, 0), wordOf(id, 1), wordOf(id, 2), wordOf(id, 3));
@@ -70,7 +82,7 @@ export class TimerTable {
 
   addWords(a: number, b: number, c: number, d: number): number {
     let slot = this.#free;
-    if (slot !== NO_SLOT) this.#free = this.schedule[slot] as number;
+    if (slot !== NO_SLOT) this.#free = this.scheduleOf(slot);
     else slot = this.#fresh();
     const { ids } = this;
     const base = slot * 4;
@@ -85,11 +97,11 @@ export class TimerTable {
 
   /** Frees a slot. Throws if it is armed, or queued in a list (T2). */
   remove(slot: number): void {
-    if (!this.wheel.links.isFree(slot)) throw new Error(`slot ${slot} is still in a list`);
+    if (!this.wheel.lists.isFree(slot)) throw new Error(`slot ${slot} is still in a list`);
     this.#index.remove(slot);
     this.state[slot] = STATE_FREE;
     this.flags[slot] = 0;
-    this.schedule[slot] = this.#free;
+    this.setSchedule(slot, this.#free);
     this.#free = slot;
     this.size--;
   }
@@ -104,13 +116,22 @@ export class TimerTable {
     return idBytes.toString('hex');
   }
 
+  /** The caller's reference of a schedule, or the low 32 bits of an instant; of a free slot, the next free one. */
+  scheduleOf(slot: number): number {
+    return (this.wheel.lists.words[slot * 4 + 3] as number) >>> 0;
+  }
+
+  setSchedule(slot: number, ref: number): void {
+    this.wheel.lists.words[slot * 4 + 3] = ref;
+  }
+
   /** The instant that `setAt` has put in place of a schedule, ms. */
   atOf(slot: number): number {
-    return (this.scheduleHigh[slot] as number) * 2 ** 32 + (this.schedule[slot] as number);
+    return (this.scheduleHigh[slot] as number) * 2 ** 32 + this.scheduleOf(slot);
   }
 
   setAt(slot: number, atMs: number): void {
-    this.schedule[slot] = atMs % 2 ** 32;
+    this.setSchedule(slot, atMs % 2 ** 32);
     this.scheduleHigh[slot] = Math.floor(atMs / 2 ** 32);
   }
 
@@ -125,7 +146,7 @@ export class TimerTable {
 
   /** Bytes reserved by columns, index and wheel. */
   get memoryBytes(): number {
-    const columns = [this.ids, this.schedule, this.scheduleHigh, this.state, this.flags];
+    const columns = [this.ids, this.scheduleHigh, this.state, this.flags];
     return columns.reduce((sum, column) => sum + column.byteLength, this.#index.memoryBytes + this.wheel.memoryBytes);
   }
 
@@ -137,8 +158,10 @@ export class TimerTable {
   /** Everything but the lists of callers, as bytes for `load`. */
   encode(): Uint8Array<ArrayBuffer> {
     const used = this.#used;
-    const bytes = new Uint8Array(HEADER_BYTES + used * SNAPSHOT_BYTES_PER_SLOT);
-    new Uint32Array(bytes.buffer, 0, 4).set([FORMAT, used, this.size, this.#free]);
+    // Not set to 0 first.
+    const { buffer } = Buffer.allocUnsafeSlow(HEADER_BYTES + used * SNAPSHOT_BYTES_PER_SLOT);
+    const bytes = new Uint8Array(buffer);
+    new Uint32Array(buffer, 0, 4).set([FORMAT, used, this.size, this.#free]);
     let at = HEADER_BYTES;
     for (const column of this.#snapshotColumns(used)) {
       bytes.set(new Uint8Array(column.buffer, 0, column.byteLength), at);
@@ -167,10 +190,14 @@ export class TimerTable {
     this.size = size;
     this.#free = free;
     this.#index = new IdIndex(this, size);
-    const { state, wheel } = this;
-    for (let slot = 0; slot < used; slot++) {
-      if (state[slot] !== STATE_FREE) this.#index.add(slot);
-      wheel.restore(slot);
+    const { ids, state, wheel } = this;
+    for (let from = 0; from < used; from += LOAD_STEP) {
+      const to = Math.min(used, from + LOAD_STEP);
+      for (let slot = from; slot < to; slot++) this.lookWord(ids[slot * 4 + 3] as number);
+      for (let slot = from; slot < to; slot++) {
+        if (state[slot] !== STATE_FREE) this.#index.add(slot);
+        wheel.restore(slot);
+      }
     }
   }
 
@@ -178,10 +205,10 @@ export class TimerTable {
   assertInvariants(): void {
     const indexed = this.#index.assertInvariants();
     const free = new Set<number>();
-    for (let slot = this.#free; slot !== NO_SLOT; slot = this.schedule[slot] as number) {
+    for (let slot = this.#free; slot !== NO_SLOT; slot = this.scheduleOf(slot)) {
       check(slot < this.#used && !free.has(slot), `T1: the chain of free slots comes to ${slot}`);
       check(!indexed.has(slot) && this.state[slot] === STATE_FREE, `T1: free slot ${slot} stands in the index`);
-      check(this.wheel.links.isFree(slot), `T2: free slot ${slot} is in a list`);
+      check(this.wheel.lists.isFree(slot), `T2: free slot ${slot} is in a list`);
       free.add(slot);
     }
     for (const slot of indexed) check(this.state[slot] !== STATE_FREE, `T1: free slot ${slot} stands in the index`);
@@ -202,7 +229,6 @@ export class TimerTable {
     this.wheel.ensureCapacity(slots);
     const { capacity } = this;
     this.ids = grownColumn(this.ids, 16, capacity);
-    this.schedule = grownColumn(this.schedule, 4, capacity);
     this.scheduleHigh = grownColumn(this.scheduleHigh, 2, capacity);
     this.state = grownColumn(this.state, 1, capacity);
     this.flags = grownColumn(this.flags, 1, capacity);
@@ -211,9 +237,8 @@ export class TimerTable {
 
   #snapshotColumns(used: number) {
     return [
-      { buffer: this.wheel.due.buffer, byteLength: used * 8 },
+      { buffer: this.wheel.lists.due.buffer, byteLength: used * 16 },
       { buffer: this.ids.buffer, byteLength: used * 16 },
-      { buffer: this.schedule.buffer, byteLength: used * 4 },
       { buffer: this.scheduleHigh.buffer, byteLength: used * 2 },
       { buffer: this.state.buffer, byteLength: used },
       { buffer: this.flags.buffer, byteLength: used },

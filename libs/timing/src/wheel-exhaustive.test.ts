@@ -44,9 +44,9 @@ class World {
   }
 }
 
-/** Around the spans of the first levels: 32 and 1024 ticks, twice that for the ring. */
-const DELAYS = [0, 1, 32, 33, 1_025, 2_049];
-const ADVANCES = [1, 31, 32, 1_023];
+/** Around the spans of the first levels: 64 and 4096 ticks, twice that for the ring. */
+const DELAYS = [0, 1, 64, 65, 4_097, 8_193];
+const ADVANCES = [1, 63, 64, 4_095];
 const STEPS: readonly (readonly [string, Step])[] = [
   ...[0, 1].flatMap((slot) =>
     DELAYS.map((delay) => [`arm ${slot} in ${delay}`, (w: World) => w.arm(slot, w.now + delay)] as const),
@@ -56,7 +56,7 @@ const STEPS: readonly (readonly [string, Step])[] = [
 ];
 const LENGTH = 4;
 /** Around a boundary of level 3, so that sequences begin at its start, and cross it. */
-const OFFSETS = [-33, 0];
+const OFFSETS = [-65, 0];
 
 describe('TimingWheel, all sequences', () => {
   it(`agrees with a sorted array over every sequence of ${LENGTH} arms, cancels and advances`, () => {
@@ -66,7 +66,7 @@ describe('TimingWheel, all sequences', () => {
       for (let number = 0; number < STEPS.length ** LENGTH; number++) {
         const taken: string[] = [];
         try {
-          world.advance((Math.floor(world.now / 32 ** 3) + 2) * 32 ** 3 + offset);
+          world.advance((Math.floor(world.now / 64 ** 3) + 2) * 64 ** 3 + offset);
           for (let rest = number, at = 0; at < LENGTH; at++, rest = Math.floor(rest / STEPS.length)) {
             const [name, step] = STEPS[rest % STEPS.length] as (typeof STEPS)[number];
             taken.push(name);
@@ -75,7 +75,7 @@ describe('TimingWheel, all sequences', () => {
           world.check();
           // Tick by tick over the nearest, then to what is left.
           for (let tick = 0; tick < 3; tick++) world.advance(world.now + 1);
-          world.advance(world.now + 3_000);
+          world.advance(world.now + 9_000);
           sequences++;
         } catch (error) {
           throw new Error(`at ${offset}: ${taken.join(', ')}: ${String(error)}\n${world.wheel.print()}`, {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SlotList } from './slot-links.ts';
+import { SlotList, SlotLists } from './slot-lists.ts';
 import { seeded } from './testing.ts';
 import { TimingWheel } from './wheel.ts';
 
@@ -115,9 +115,9 @@ describe('TimingWheel', () => {
   });
 
   it('is exhaustive around the boundaries of levels', () => {
-    for (const boundary of [32, 64, 1024, 2048, 32 ** 3, 32 ** 6, 2 * 32 ** 6])
+    for (const boundary of [64, 128, 64 ** 2, 2 * 64 ** 2, 64 ** 3, 64 ** 5, 2 * 64 ** 5, 64 ** 6])
       for (let from = boundary - 3; from <= boundary + 1; from++)
-        for (let due = boundary - 2; due <= boundary + 67; due++) {
+        for (let due = boundary - 2; due <= boundary + 131; due++) {
           const wheel = new TimingWheel({ tickMs: 1, startMs: from, capacity: 1 });
           wheel.insert(0, due);
           wheel.assertInvariants();
@@ -139,8 +139,9 @@ describe('TimingWheel', () => {
   it('lets the callback arm, cancel and queue', () => {
     const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 4 });
     const backlog = new SlotList();
-    wheel.insert(0, 100);
+    // Of one tick, the last that was armed goes first.
     wheel.insert(1, 100);
+    wheel.insert(0, 100);
     wheel.insert(2, 130);
     const seen: number[] = [];
     wheel.advance(200, (slot) => {
@@ -150,12 +151,12 @@ describe('TimingWheel', () => {
         wheel.insert(0, 115);
         wheel.insert(3, 125);
       }
-      if (slot === 2) wheel.links.pushBack(backlog, slot);
+      if (slot === 2) wheel.lists.pushBack(backlog, slot);
       if (seen.length === 2) wheel.insert(0, 1_000);
     });
-    expect(seen).toEqual([0, 0, 2, 3]);
-    expect(wheel.print()).toBe(['tick 20, 1 armed', 'level 1, ticks 96 to 127: 0'].join('\n'));
-    expect([wheel.links.shift(backlog), wheel.dueOf(2), backlog.size]).toEqual([2, 130, 0]);
+    expect(seen).toEqual([0, 0, 3, 2]);
+    expect(wheel.print()).toBe(['tick 20, 1 armed', 'level 0, tick 100: 0'].join('\n'));
+    expect([wheel.lists.shift(backlog), wheel.dueOf(2), backlog.size]).toEqual([2, 130, 0]);
   });
 
   it('does not fire early when the clock steps back', () => {
@@ -172,10 +173,10 @@ describe('TimingWheel', () => {
     const count = 20_000;
     const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: count });
     const random = seeded(3);
-    // All in one block of level 3 (32,768 ticks), two blocks ahead.
-    for (let slot = 0; slot < count; slot++) wheel.insert(slot, 10 * (2 * 32 ** 3 + Math.floor(random() * 32 ** 3)));
+    // All in one block of level 3 (262,144 ticks), two blocks ahead.
+    for (let slot = 0; slot < count; slot++) wheel.insert(slot, 10 * (2 * 64 ** 3 + Math.floor(random() * 64 ** 3)));
     const lines = () => wheel.print().split('\n');
-    wheel.advance(10 * (32 ** 3 + 1), () => undefined);
+    wheel.advance(10 * (64 ** 3 + 1), () => undefined);
     const heldAt = (tick: number) => {
       wheel.advance(10 * tick, () => undefined);
       return (
@@ -184,9 +185,10 @@ describe('TimingWheel', () => {
           ?.split(' ').length ?? 0
       );
     };
-    expect(heldAt(32 ** 3 * 1.25)).toBeLessThan(count * 0.8);
-    for (let tick = 32 ** 3 * 1.25; tick < 32 ** 3 * 2; tick += 8) wheel.advance(10 * tick, () => undefined);
-    expect(heldAt(2 * 32 ** 3 - 1)).toBe(0);
+    expect(heldAt(64 ** 3 * 1.25)).toBeLessThan(count * 0.8);
+    for (let tick = 64 ** 3 * 1.25; tick < 64 ** 3 * 2; tick += 64) wheel.advance(10 * tick, () => undefined);
+    // The last slice goes when the block begins.
+    expect(heldAt(2 * 64 ** 3 - 1)).toBeLessThan(count / 200);
     expect(wheel.size).toBe(count);
     wheel.assertInvariants();
   });
@@ -216,42 +218,112 @@ describe('TimingWheel', () => {
     expect(() => wheel.insert(0, 60)).toThrow('already');
     expect(() => wheel.insert(2, 60)).toThrow('capacity');
     for (const due of [NaN, -1, Infinity, 2 ** 49]) expect(() => wheel.insert(1, due)).toThrow(RangeError);
-    expect(() => wheel.links.pushBack(backlog, 0)).toThrow('already');
-    expect(() => wheel.links.remove(backlog, 0)).toThrow('not in this list');
+    expect(() => wheel.lists.pushBack(backlog, 0)).toThrow('already');
+    expect(() => wheel.lists.remove(backlog, 0)).toThrow('not in this list');
     expect(wheel.cancel(1)).toBe(false);
     expect(wheel.dueOf(1)).toBeNaN();
     wheel.assertInvariants();
   });
 
-  it('takes no more than 8 KB empty and 16 bytes a slot, and grows by an eighth at most, in place', () => {
-    expect(new TimingWheel({ tickMs: 10, startMs: 0, capacity: 0 }).memoryBytes).toBeLessThan(8_000);
+  it('takes no more than 12 KB empty and 20.6 bytes an armed slot, and grows by an eighth at most, in place', () => {
+    expect(new TimingWheel({ tickMs: 10, startMs: 0, capacity: 0 }).memoryBytes).toBeLessThan(12_000);
     const wheel = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 80_000 });
-    const { due } = wheel;
-    wheel.insert(79_999, 5);
-    expect(wheel.memoryBytes).toBeLessThan(80_000 * 16 + 8_000);
+    const { due, entries } = wheel.lists;
+    for (let slot = 0; slot < 80_000; slot++) wheel.insert(slot, 5 + slot * 1_000);
+    expect(wheel.memoryBytes).toBeLessThan(80_000 * 20.6 + 80_000);
     wheel.ensureCapacity(80_001);
     expect(wheel.capacity).toBe(88_192);
-    expect(wheel.due === due).toBe(true);
+    expect(wheel.lists.due === due).toBe(true);
+    expect(wheel.lists.entries.buffer.resizable && !entries.buffer.resizable).toBe(true);
     wheel.insert(88_191, 7);
-    expect([wheel.dueOf(79_999), wheel.dueOf(88_190), wheel.links.isFree(88_190), wheel.links.isFree(88_191)]).toEqual([
-      5,
+    expect([wheel.dueOf(79_999), wheel.dueOf(88_190), wheel.lists.isFree(88_190), wheel.lists.isFree(88_191)]).toEqual([
+      79_999_005,
       NaN,
       true,
       false,
     ]);
+    wheel.assertInvariants();
+  });
+
+  it('puts few timers of a far bucket in order when its block begins, past the levels below', () => {
+    const wheel = new TimingWheel({ tickMs: 1, startMs: 0, capacity: 200 });
+    const start = 2 * 64 ** 3;
+    for (let slot = 0; slot < 6; slot++) wheel.insert(slot, start + ((slot * 7) % 6) * 1_000);
+    wheel.advance(start - 1, () => undefined);
+    expect(wheel.print().split('\n')[1]).toMatch(/^level 3/);
+    const fired: number[] = [];
+    wheel.advance(start, (slot) => fired.push(slot));
+    expect(fired).toEqual([0]);
+    expect(wheel.print().split('\n')[1]).toBe(
+      `soon: ${[1, 2, 3, 4, 5].map((slot) => `${slot} at ${start + slot * 1_000}`).join(', ')}`,
+    );
+    wheel.cancel(3);
+    wheel.reschedule(5, start + 500);
+    wheel.assertInvariants();
+    wheel.advance(start + 2_500, (slot) => fired.push(slot), 2);
+    expect([fired, wheel.nextDueMs]).toEqual([[0, 5, 1], start + 2_000]);
+    wheel.advance(start + 10_000, (slot) => fired.push(slot));
+    expect(fired).toEqual([0, 5, 1, 2, 4]);
   });
 });
 
-describe('SlotLinks', () => {
+describe('SlotLists', () => {
   it('keeps order and takes out of the middle', () => {
-    const { links } = new TimingWheel({ tickMs: 10, startMs: 0, capacity: 8 });
+    const lists = new SlotLists(8);
     const [a, b] = [new SlotList(), new SlotList()];
-    for (const slot of [5, 1, 3]) links.pushBack(a, slot);
-    links.pushBack(b, 2);
-    links.remove(a, 1);
-    expect(() => links.remove(b, 5)).toThrow('not in this list');
-    links.pushBack(a, 1);
-    expect([links.shift(a), links.shift(a), links.shift(a), links.shift(a), a.size]).toEqual([5, 3, 1, -1, 0]);
-    expect([links.shift(b), links.isFree(2)]).toEqual([2, true]);
+    for (const slot of [5, 1, 3]) lists.pushBack(a, slot);
+    lists.pushBack(b, 2);
+    lists.remove(a, 1);
+    expect(() => lists.remove(b, 5)).toThrow('not in this list');
+    lists.pushBack(a, 1);
+    expect([lists.shift(a), lists.shift(a), lists.shift(a), lists.shift(a), a.size]).toEqual([5, 3, 1, -1, 0]);
+    expect([lists.shift(b), lists.isFree(2)]).toEqual([2, true]);
+  });
+
+  it('agrees with arrays over random walks, and gives chunks back', () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const random = seeded(seed);
+      const lists = new SlotLists(300);
+      const pairs = [0, 1, 2].map(() => ({ list: new SlotList(), model: [] as number[] }));
+      const pick = () => pairs[Math.floor(random() * 3)] as (typeof pairs)[number];
+      for (let step = 0; step < 4_000; step++) {
+        const { list, model } = pick();
+        const growing = Math.sin(step / 300) > 0;
+        const slot = Math.floor(random() * 300);
+        if (random() < (growing ? 0.7 : 0.3)) {
+          if (lists.isFree(slot)) {
+            lists.pushBack(list, slot);
+            model.push(slot);
+          }
+        } else if (random() < 0.5) {
+          expect(lists.shift(list)).toBe(model.shift() ?? -1);
+        } else if (model.length > 0) {
+          const [taken] = model.splice(Math.floor(random() * model.length), 1);
+          lists.remove(list, taken as number);
+        }
+        expect([list.head, list.size]).toEqual([model[0] ?? -1, model.length]);
+        if (step % 50 === 0) for (const pair of pairs) expect([...lists.slots(pair.list)]).toEqual(pair.model);
+      }
+      // 300 slots, each alone in a chunk at worst, and three chunks that are not full.
+      expect(lists.memoryBytes).toBeLessThan(300 * 16 + 303 * 64 * 1.125);
+      for (const { list, model } of pairs) while (model.length > 0) expect(lists.shift(list)).toBe(model.shift());
+      const before = lists.memoryBytes;
+      for (let slot = 0; slot < 30; slot++) lists.pushBack((pairs[0] as (typeof pairs)[number]).list, slot);
+      expect(lists.memoryBytes).toBe(before);
+    }
+  });
+
+  it('does not grow while slots come and go behind one that stays', () => {
+    const lists = new SlotLists(3);
+    const list = new SlotList();
+    lists.pushBack(list, 0);
+    for (let round = 0; round < 1_000; round++) {
+      lists.pushBack(list, 1);
+      lists.pushBack(list, 2);
+      lists.remove(list, 1);
+      lists.remove(list, 2);
+    }
+    expect([...lists.slots(list)]).toEqual([0]);
+    expect(lists.memoryBytes).toBeLessThan(3 * 16 + 5 * 64);
   });
 });

@@ -1,15 +1,21 @@
-import { BUCKETS, Buckets } from './buckets.ts';
-import { grownCapacity, grownColumn, newColumn } from './columns.ts';
-import { SlotLinks } from './slot-links.ts';
+import { BUCKETS, Buckets, LEVEL_SHIFT } from './buckets.ts';
+import { grownCapacity } from './columns.ts';
+import { CHUNK, SlotList, SlotLists, SOON } from './slot-lists.ts';
+import { SoonTimers } from './soon-timers.ts';
 
 /** Half of a level's buckets: the ratio between levels. */
-const RATIO = 32;
+const RATIO = BUCKETS / 2;
+const RATIO_BITS = LEVEL_SHIFT - 1;
 /** A little beyond the year 9999. */
 const MAX_DUE_MS = 2 ** 48;
-const POWERS = Array.from({ length: 11 }, (_, level) => RATIO ** level);
+const POWERS = Array.from({ length: 10 }, (_, level) => RATIO ** level);
 const INVERSE = POWERS.map((power) => 1 / power);
 /** Level for a distance of `2 ** bits` ticks at most. */
-const LEVEL_OF_BITS = Int8Array.from({ length: 33 }, (_, bits) => Math.max(0, Math.ceil(bits / 5) - 1));
+const LEVEL_OF_BITS = Int8Array.from({ length: 33 }, (_, bits) => Math.max(0, Math.ceil(bits / RATIO_BITS) - 1));
+/** A bucket with so few slots is not emptied in advance: they go to the soonest in one step when its block begins. */
+const FEW = 32;
+/** A block's bucket is emptied in so many slices, so that a slice is worth a look ahead (`Buckets.look`). */
+const SLICES = 256;
 
 export interface TimingWheelOptions {
   /** Resolution in milliseconds, at least 1. */
@@ -21,28 +27,32 @@ export interface TimingWheelOptions {
 }
 
 /**
- * A hierarchical timing wheel over slot numbers that the caller hands out (0 to 2³¹ − 2): 16 bytes a slot and about 7 KiB a wheel.
- * Insert, cancel and reschedule are O(1), however far the due time. A slot fires when `nowMs >= dueMs`, at most one tick late.
+ * A hierarchical timing wheel over slot numbers that the caller hands out (0 to 2²⁴ − 2): 16 bytes a slot, 4.6 more for each that is
+ * armed, and about 12 KiB a wheel. Insert, cancel and reschedule are O(1), however far the due time. A slot fires when
+ * `nowMs >= dueMs`, at most one tick late.
  *
- * A bucket of level k spans a block of 32^k ticks. Each level has 64 buckets in a ring: those of the parent block that is
+ * A bucket of level k spans a block of 64^k ticks. Each level has 128 buckets in a ring: those of the parent block that is
  * running and those of the one after it. So the bucket of the coming block can be emptied into the level below during the
- * whole block before it: cascades are spread over that time in proportion, and no tick has to move a whole bucket.
+ * whole block before it: cascades are spread over that time in proportion, and no tick has to move a whole bucket. A bucket of few
+ * slots skips the levels below: its slots are put in order when its block begins, and wait there (`SoonTimers`).
  *
- * W1. Every armed slot is in exactly one bucket, `due >= 0`; one that is not armed keeps the complement `-1 - due`.
- * W2. Ticks up to and including `#tick` are opened: their slots have fired or are in the due list.
- * W3. A bucket of level k that holds slots is a block after the running one, in the running parent block or the one after it.
+ * W1. Every armed slot is in exactly one bucket, among the soonest, or in the due list, and has `due >= 0`; one that is not armed
+ *     keeps the complement `-1 - due`.
+ * W2. Ticks up to and including `#tick` are opened: their slots have fired, or are in the due list, among the soonest, or in the
+ *     running tick's bucket of level 0.
+ * W3. Any other bucket of level k that holds slots is a block after the running one, in the running parent block or the one after it.
  * W4. A slot's tick lies in its bucket's block.
- * W5. `#nextTick` is not after the start of any occupied block.
- * W6. `#draining` has a bit for every level above 0 whose coming block's bucket is occupied.
+ * W5. `#nextTick` is not after the start of any occupied block (W3).
+ * W6. `#draining` has a bit for every level above 0 whose coming block's bucket holds more than `FEW`.
  */
 export class TimingWheel {
   readonly tickMs: number;
-  /** To queue fired slots in `SlotList`s without further memory. */
-  readonly links: SlotLinks;
-  /** By slot, as W1 says. To be read; only `TimerTable.load` writes, before `restore`. */
-  due: Float64Array<ArrayBuffer>;
+  /** Where slots wait; callers queue slots that have fired in lists of it. */
+  readonly lists: SlotLists;
   readonly #levels: number;
   readonly #buckets: Buckets;
+  readonly #soon = new SoonTimers();
+  readonly #dueList = new SlotList();
   #tick: number;
   #nextTick = Infinity;
   #draining = 0;
@@ -52,10 +62,9 @@ export class TimingWheel {
     if (!(tickMs >= 1)) throw new RangeError(`tickMs is ${tickMs}: at least 1 is needed`);
     if (!(startMs >= 0 && startMs <= MAX_DUE_MS)) throw new RangeError(`startMs is ${startMs}`);
     this.tickMs = tickMs;
-    this.#levels = Math.ceil(Math.log2(MAX_DUE_MS / tickMs) / Math.log2(RATIO) + 0.01);
-    this.links = new SlotLinks(capacity);
-    this.#buckets = new Buckets(this.links, this.#levels);
-    this.due = newColumn(Float64Array<ArrayBuffer>, 8, capacity).fill(NaN);
+    this.#levels = Math.ceil(Math.log2(MAX_DUE_MS / tickMs) / RATIO_BITS + 0.01);
+    this.lists = new SlotLists(capacity);
+    this.#buckets = new Buckets(this.lists, this.#levels);
     this.#tick = Math.floor(startMs / tickMs);
   }
 
@@ -65,36 +74,31 @@ export class TimingWheel {
   }
 
   get capacity(): number {
-    return this.due.length;
+    return this.lists.capacity;
   }
 
   get memoryBytes(): number {
-    return this.due.byteLength + this.links.memoryBytes + this.#buckets.memoryBytes;
+    return this.lists.memoryBytes + this.#buckets.memoryBytes + this.#soon.memoryBytes;
   }
 
   /** Nothing fires before this instant (ms); Infinity when nothing is armed. The true first fire may be later. */
   get nextDueMs(): number {
-    if (!this.#buckets.isEmpty(this.#buckets.extra)) return this.#tick * this.tickMs;
+    if (this.#hasDue()) return this.#tick * this.tickMs;
     if (this.#size === 0) return Infinity;
-    return this.#nextTick * this.tickMs;
+    return Math.min(this.#nextTick, this.#soon.first) * this.tickMs;
   }
 
   ensureCapacity(slots: number): void {
-    if (slots <= this.capacity) return;
-    const capacity = grownCapacity(this.capacity, slots);
-    const before = this.capacity;
-    this.due = grownColumn(this.due, 8, capacity);
-    this.due.fill(NaN, before);
-    this.links.grow(capacity);
+    if (slots > this.capacity) this.lists.grow(grownCapacity(this.capacity, slots));
   }
 
   has(slot: number): boolean {
-    return (this.due[slot] as number) >= 0;
+    return (this.lists.due[slot * 2] as number) >= 0;
   }
 
   /** The due time of an armed slot, or the last one of a slot that has fired or was cancelled; NaN if there was none. */
   dueOf(slot: number): number {
-    const due = this.due[slot] as number;
+    const due = this.lists.due[slot * 2] as number;
     return due < 0 ? -1 - due : due;
   }
 
@@ -104,25 +108,31 @@ export class TimingWheel {
    */
   insert(slot: number, dueMs: number): void {
     if (!(dueMs >= 0 && dueMs <= MAX_DUE_MS)) throw new RangeError(`slot ${slot}: a due time of ${dueMs} ms`);
-    if (!this.links.isFree(slot)) throw new Error(`slot ${slot} is in a list already, or beyond the capacity`);
-    this.due[slot] = dueMs;
+    if (!this.lists.isFree(slot)) throw new Error(`slot ${slot} is in a list already, or beyond the capacity`);
+    this.lists.due[slot * 2] = dueMs;
     this.#size++;
     this.#place(slot, Math.ceil(dueMs / this.tickMs));
   }
 
-  /** Arms a slot that is in no list, if its due time in the column says that it was armed (W1). */
+  /** For a slot whose record was just copied from another wheel's: arms it if it was armed there (W1). */
   restore(slot: number): void {
-    const due = this.due[slot] as number;
+    this.lists.setFree(slot);
+    const due = this.lists.due[slot * 2] as number;
     if (due >= 0) this.insert(slot, due);
   }
 
   /** Returns whether the slot was armed. */
   cancel(slot: number): boolean {
-    const due = this.due[slot] as number;
-    if (!(due >= 0)) return false;
-    this.#buckets.unlink(slot);
-    this.due[slot] = -1 - due;
+    const { due } = this.lists;
+    const dueMs = due[slot * 2] as number;
+    if (!(dueMs >= 0)) return false;
+    due[slot * 2] = -1 - dueMs;
     this.#size--;
+    if (this.lists.placeOf(slot) === SOON) {
+      this.#soon.remove(slot);
+      this.lists.setFree(slot);
+    } else if (this.lists.isInBucket(slot)) this.#buckets.remove(slot);
+    else this.lists.remove(this.#dueList, slot);
     return true;
   }
 
@@ -141,18 +151,19 @@ export class TimingWheel {
     const target = Math.floor(nowMs / this.tickMs);
     if (target < this.#tick) return this.#fireBefore(nowMs, onDue, limit);
     let fired = 0;
+    if (this.#soon.first <= target) this.#soon.look(target, this.lists);
     for (;;) {
-      if (!this.#buckets.isEmpty(this.#buckets.extra)) fired += this.#fire(onDue, limit - fired);
+      if (this.#hasDue()) fired += this.#fire(onDue, limit - fired);
       if (this.#tick === target || fired >= limit) return fired;
-      if (this.#nextTick > target) {
+      if (Math.min(this.#nextTick, this.#soon.first) > target) {
         this.#moveTo(target);
         return fired;
       }
-      const next = this.#firstOccupied();
-      this.#nextTick = next;
+      this.#nextTick = this.#firstOccupied();
+      const next = Math.min(this.#nextTick, this.#soon.first);
       if (next > target) continue;
       this.#moveTo(next);
-      this.#open(next);
+      if (next === this.#nextTick) this.#open(next);
     }
   }
 
@@ -160,19 +171,20 @@ export class TimingWheel {
   peek(fromMs: number, toMs: number, visit: (slot: number) => void): void {
     const first = Math.ceil(fromMs / this.tickMs);
     const last = Math.ceil(toMs / this.tickMs);
+    const look = (slot: number): void => {
+      const due = this.lists.due[slot * 2] as number;
+      if (due > fromMs && due <= toMs) visit(slot);
+    };
+    this.#eachWaiting(look);
     this.#eachBucket((bucket, start, span) => {
-      if (bucket !== this.#buckets.extra && (start > last || start + span <= first)) return;
-      for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) {
-        const due = this.due[slot] as number;
-        if (due > fromMs && due <= toMs) visit(slot);
-      }
+      if (start <= last && start + span > first) this.#buckets.each(bucket, look);
     });
   }
 
   #place(slot: number, tick: number): void {
     const ahead = tick - this.#tick;
     if (ahead <= 0) {
-      this.#buckets.push(this.#buckets.extra, slot);
+      this.lists.pushBack(this.#dueList, slot);
       return;
     }
     let level = ahead <= 2 ** 32 ? (LEVEL_OF_BITS[32 - Math.clz32(ahead - 1)] as number) : farLevel(ahead);
@@ -185,17 +197,35 @@ export class TimingWheel {
     if (start < this.#nextTick) this.#nextTick = start;
   }
 
-  #placeAgain(slot: number): void {
-    this.#place(slot, Math.ceil((this.due[slot] as number) / this.tickMs));
+  #tickOf(slot: number): number {
+    return Math.ceil((this.lists.due[slot * 2] as number) / this.tickMs);
   }
 
+  /** Whether something of the opened ticks has not fired (W2). */
+  #hasDue(): boolean {
+    return (
+      this.#dueList.size > 0 || this.#soon.first <= this.#tick || this.#buckets.count(this.#tick & (BUCKETS - 1)) > 0
+    );
+  }
+
+  /** Fires what is due (W2): first what was due when it was armed. */
   #fire(onDue: (slot: number) => void, limit: number): number {
-    const buckets = this.#buckets;
-    const list = buckets.extra;
+    const { lists } = this;
+    const bucket = this.#tick & (BUCKETS - 1);
     let fired = 0;
-    while (fired < limit && !buckets.isEmpty(list)) {
-      const slot = buckets.shift(list);
-      this.due[slot] = -1 - (this.due[slot] as number);
+    let looked = 0;
+    while (fired < limit) {
+      let slot = lists.shift(this.#dueList);
+      if (slot < 0) {
+        if (this.#buckets.count(bucket) > 0) {
+          if (looked-- <= 0) looked = this.#buckets.look(bucket) - 1;
+          slot = this.#buckets.pop(bucket);
+        } else if (this.#soon.first <= this.#tick) {
+          slot = this.#soon.pop();
+          lists.setFree(slot);
+        } else break;
+      }
+      lists.due[slot * 2] = -1 - (lists.due[slot * 2] as number);
       this.#size--;
       fired++;
       onDue(slot);
@@ -206,8 +236,8 @@ export class TimingWheel {
   /** The clock stands before the wheel: of what is in the due list, some may not be due (never early). */
   #fireBefore(nowMs: number, onDue: (slot: number) => void, limit: number): number {
     const due: number[] = [];
-    for (let slot = this.#buckets.head(this.#buckets.extra); slot >= 0; slot = this.links.next[slot] as number)
-      if ((this.due[slot] as number) <= nowMs && due.length < limit) due.push(slot);
+    for (const slot of this.lists.slots(this.#dueList))
+      if (this.dueOf(slot) <= nowMs && due.length < limit) due.push(slot);
     let fired = 0;
     for (const slot of due) {
       if (!this.has(slot) || this.dueOf(slot) > nowMs) continue;
@@ -226,31 +256,59 @@ export class TimingWheel {
     if (crossed) this.#draining = this.#comingBlocks();
   }
 
-  /** Opens the running tick: every bucket that starts with it. */
+  /** Opens the running tick: every bucket that starts with it. That of level 0 is fired as it is. */
   #open(tick: number): void {
     const buckets = this.#buckets;
     for (let level = 1; level < this.#levels; level++) {
       const block = tick * (INVERSE[level] as number);
       if (block !== Math.floor(block)) break;
       const bucket = level * BUCKETS + (block & (BUCKETS - 1));
-      while (!buckets.isEmpty(bucket)) this.#placeAgain(buckets.shift(bucket));
+      const count = buckets.count(bucket);
+      if (count === 0) continue;
+      if (count <= FEW && count <= this.#soon.room) this.#moveToSoon(bucket, count);
+      else this.#cascade(bucket, count);
     }
-    buckets.moveAll(tick & (BUCKETS - 1), buckets.extra);
     this.#nextTick = this.#firstOccupied();
   }
 
-  /** Moves the share of the coming blocks' slots that is owed for the time up to `tick`. */
+  #moveToSoon(bucket: number, count: number): void {
+    const buckets = this.#buckets;
+    let looked = 0;
+    for (let left = count; left > 0; left--) {
+      if (looked-- <= 0) looked = buckets.look(bucket) - 1;
+      const slot = buckets.pop(bucket);
+      this.lists.setPlace(slot, SOON);
+      this.#soon.add(slot, this.#tickOf(slot));
+    }
+  }
+
+  /** Moves so many slots of a bucket to where they belong by now. */
+  #cascade(bucket: number, count: number): void {
+    const buckets = this.#buckets;
+    let looked = 0;
+    for (let left = count; left > 0; left--) {
+      if (looked-- <= 0) looked = buckets.look(bucket) - 1;
+      const slot = buckets.pop(bucket);
+      this.#place(slot, this.#tickOf(slot));
+    }
+  }
+
+  /** Moves the share of the coming blocks' slots that is owed for the slices of blocks that end by `tick`; a chunk at least. */
   #drain(tick: number): void {
     const buckets = this.#buckets;
     for (let levels = this.#draining; levels !== 0; levels &= levels - 1) {
       const level = 31 - Math.clz32(levels & -levels);
-      const block = Math.floor(this.#tick * (INVERSE[level] as number)) + 1;
-      const left = block * (POWERS[level] as number) - this.#tick;
+      const span = POWERS[level] as number;
+      const slice = Math.max(1, span / SLICES);
+      const from = Math.floor(this.#tick / slice) * slice;
+      const to = Math.floor(tick / slice) * slice;
+      if (from === to) continue;
+      const block = Math.floor(this.#tick / span) + 1;
       const bucket = level * BUCKETS + (block & (BUCKETS - 1));
-      const share = Math.min(1, (tick - this.#tick) / left);
-      for (let owed = Math.ceil(buckets.count(bucket) * share); owed > 0 && !buckets.isEmpty(bucket); owed--)
-        this.#placeAgain(buckets.shift(bucket));
-      if (buckets.isEmpty(bucket)) this.#draining &= ~(1 << level);
+      const count = buckets.count(bucket);
+      const share = Math.min(1, (to - from) / (block * span - from));
+      this.#cascade(bucket, Math.min(count, Math.max(CHUNK, Math.ceil(count * share))));
+      if (buckets.count(bucket) === 0) this.#draining &= ~(1 << level);
     }
   }
 
@@ -260,12 +318,12 @@ export class TimingWheel {
     for (let levels = this.#buckets.occupied & ~1; levels !== 0; levels &= levels - 1) {
       const level = 31 - Math.clz32(levels & -levels);
       const block = Math.floor(this.#tick * (INVERSE[level] as number)) + 1;
-      if (!this.#buckets.isEmpty(level * BUCKETS + (block & (BUCKETS - 1)))) coming |= 1 << level;
+      if (this.#buckets.count(level * BUCKETS + (block & (BUCKETS - 1))) > FEW) coming |= 1 << level;
     }
     return coming;
   }
 
-  /** The start of the first occupied block; Infinity when there is none. */
+  /** The start of the first occupied block (W3); Infinity when there is none. */
   #firstOccupied(): number {
     let first = Infinity;
     for (let levels = this.#buckets.occupied; levels !== 0; levels &= levels - 1) {
@@ -277,67 +335,78 @@ export class TimingWheel {
     return first;
   }
 
-  /** Calls `visit` with every occupied bucket, its first tick and its ticks, nearest first within a level; the due list comes first. */
+  /** Calls `visit` with what waits outside of buckets: the due list, then the soonest. */
+  #eachWaiting(visit: (slot: number) => void): void {
+    for (const slot of this.lists.slots(this.#dueList)) visit(slot);
+    for (let at = this.#soon.size - 1; at >= 0; at--) visit(this.#soon.slotAt(at));
+  }
+
+  /** Calls `visit` with every occupied bucket, its first tick and its ticks, nearest first within a level. */
   #eachBucket(visit: (bucket: number, start: number, span: number) => void): void {
-    if (!this.#buckets.isEmpty(this.#buckets.extra)) visit(this.#buckets.extra, this.#tick, 1);
     for (let levels = this.#buckets.occupied; levels !== 0; levels &= levels - 1) {
       const level = 31 - Math.clz32(levels & -levels);
       const span = POWERS[level] as number;
-      const from = Math.floor(this.#tick * (INVERSE[level] as number)) + 1;
+      const running = Math.floor(this.#tick * (INVERSE[level] as number));
       for (let ahead = 0; ahead < BUCKETS; ahead++) {
-        const bucket = level * BUCKETS + ((from + ahead) & (BUCKETS - 1));
-        if (!this.#buckets.isEmpty(bucket)) visit(bucket, (from + ahead) * span, span);
+        const bucket = level * BUCKETS + ((running + ahead) & (BUCKETS - 1));
+        if (this.#buckets.count(bucket) > 0) visit(bucket, (running + ahead) * span, span);
       }
     }
   }
 
-  /** Throws if one of W1 to W6, or a list's links, does not hold. Visits every slot. */
+  /** Throws if one of W1 to W6, or an invariant of the parts, does not hold. Visits every slot. */
   assertInvariants(): void {
+    const { lists } = this;
+    this.#buckets.assertInvariants();
+    this.#soon.assertInvariants((slot) => this.#tickOf(slot));
     let armed = 0;
+    this.#eachWaiting((slot) => {
+      check(this.has(slot) && !lists.isFree(slot), `W1: slot ${slot} waits`);
+      armed++;
+    });
+    check(armed === this.#dueList.size + this.#soon.size, `L3: the due list counts ${this.#dueList.size}`);
     this.#eachBucket((bucket, start, span) => {
-      const isDueList = bucket === this.#buckets.extra;
       const parent = span * RATIO;
       const parentsAhead = Math.floor(start / parent) - Math.floor(this.#tick / parent);
-      if (!isDueList) check(start > this.#tick && parentsAhead <= 1, `W3: bucket ${bucket} starts at ${start}`);
-      check(isDueList || start >= this.#nextTick, `W5: bucket ${bucket} starts at ${start}, before ${this.#nextTick}`);
-      const coming = !isDueList && span > 1 && start / span === Math.floor(this.#tick / span) + 1;
-      check(!coming || (this.#draining & (1 << (bucket >>> 6))) !== 0, `W6: bucket ${bucket} does not drain`);
-      let before = ~bucket;
-      let held = 0;
-      for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) {
-        const tick = Math.ceil((this.due[slot] as number) / this.tickMs);
-        check(this.has(slot) && this.links.prev[slot] === before, `W1: slot ${slot} in bucket ${bucket}`);
-        check(
-          isDueList || (tick >= start && tick < start + span),
-          `W4: slot ${slot} of tick ${tick} in ${start}+${span}`,
-        );
-        before = slot;
-        held++;
-      }
-      check(this.links.next[before] === ~bucket, `L2: bucket ${bucket} ends with ${before}`);
-      check(this.#buckets.count(bucket) >= held, `B2: bucket ${bucket} holds ${held}`);
-      armed += held;
+      const isRunning = span === 1 && start === this.#tick;
+      check(isRunning || (start > this.#tick && parentsAhead <= 1), `W3: bucket ${bucket} starts at ${start}`);
+      check(isRunning || start >= this.#nextTick, `W5: bucket ${bucket} starts at ${start}, before ${this.#nextTick}`);
+      const coming = span > 1 && start / span === Math.floor(this.#tick / span) + 1;
+      const isFew = this.#buckets.count(bucket) <= FEW;
+      const drains = (this.#draining & (1 << (bucket >>> LEVEL_SHIFT))) !== 0;
+      check(!coming || isFew || drains, `W6: bucket ${bucket} does not drain`);
+      this.#buckets.each(bucket, (slot) => {
+        const tick = this.#tickOf(slot);
+        check(this.has(slot), `W1: slot ${slot} in bucket ${bucket}`);
+        check(tick >= start && tick < start + span, `W4: slot ${slot} of tick ${tick} in ${start}+${span}`);
+        armed++;
+      });
     });
     let marked = 0;
-    for (const due of this.due) if (due >= 0) marked++;
+    for (let slot = 0; slot < this.capacity; slot++) if (this.has(slot)) marked++;
     check(armed === this.#size && marked === this.#size, `W1: ${this.#size} armed, ${armed} found, ${marked} marked`);
   }
 
-  /** The wheel as text, a line per occupied bucket: `level 2, ticks 2048 to 3071: 7 12`. */
+  /** The wheel as text, a line per occupied bucket: `level 2, ticks 8192 to 12287: 7 12`. */
   print(): string {
     const lines = [`tick ${this.#tick}, ${this.#size} armed`];
+    const waiting: number[] = [];
+    this.#eachWaiting((slot) => waiting.push(slot));
+    const due = waiting.splice(0, this.#dueList.size);
+    if (due.length > 0) lines.push(`due: ${due.join(' ')}`);
+    if (waiting.length > 0) lines.push(`soon: ${waiting.map((slot) => `${slot} at ${this.#tickOf(slot)}`).join(', ')}`);
     this.#eachBucket((bucket, start, span) => {
       const slots: number[] = [];
-      for (let slot = this.#buckets.head(bucket); slot >= 0; slot = this.links.next[slot] as number) slots.push(slot);
+      this.#buckets.each(bucket, (slot) => slots.push(slot));
       const ticks = span === 1 ? `tick ${start}` : `ticks ${start} to ${start + span - 1}`;
-      lines.push(`${bucket === this.#buckets.extra ? 'due' : `level ${bucket >>> 6}, ${ticks}`}: ${slots.join(' ')}`);
+      lines.push(`level ${bucket >>> LEVEL_SHIFT}, ${ticks}: ${slots.join(' ')}`);
     });
     return lines.join('\n');
   }
 }
 
 function farLevel(ahead: number): number {
-  let level = 6;
+  let level = 5;
   while (ahead > (POWERS[level + 1] as number)) level++;
   return level;
 }

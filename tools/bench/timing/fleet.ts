@@ -1,3 +1,4 @@
+import { Turns } from '@belfry/scheduler';
 import { TimerTable } from '@belfry/timing';
 
 /** As in production: the shards of one process. */
@@ -14,6 +15,8 @@ export const PILE_SECOND_MS = PILE_MS + PILE_LASTS_MS / 2;
 const PILE_SHARE = 0.05;
 const SECOND_SHARE = 0.005;
 const WAITING = 1;
+/** Tasks come to a shard in messages of many. */
+const BATCH = 64;
 
 /** Seeded 32-bit numbers: xorshift, since it must cost little next to what is measured. */
 export class Random {
@@ -56,10 +59,25 @@ export function timed(work: () => void): { readonly cpuMs: number } {
 export class Fleet {
   readonly tables = Array.from({ length: SHARDS }, () => new TimerTable({ tickMs: 1, startMs: START_MS }));
   readonly #random = new Random(1);
-  /** A table's timers are armed again for a year later. The schedule is read, as it is to know the next fire. */
-  readonly #again = this.tables.map((table) => (slot: number): void => {
+  readonly #turns = new Turns({ now: () => 0, monotonic: () => performance.now() });
+  /** A table's timers are armed again so much later. The schedule is read, as it is to know the next fire. */
+  #intervalMs = YEAR_MS;
+  #fired = 0;
+  #turnsTaken = 0;
+  #isShort = false;
+  readonly #hosts = this.tables.map((table) => {
     const { wheel } = table;
-    wheel.insert(slot, wheel.dueOf(slot) + YEAR_MS + (table.schedule[slot] as number));
+    const again = (slot: number): void => {
+      wheel.insert(slot, wheel.dueOf(slot) + this.#intervalMs + table.scheduleOf(slot));
+    };
+    const advance = (nowMs: number, limit: number): boolean => {
+      const fired = wheel.advance(nowMs, again, limit);
+      this.#fired += fired;
+      this.#turnsTaken++;
+      if (fired === limit) this.#isShort = true;
+      return fired > 0;
+    };
+    return { leaving: false, core: { advance } };
   });
 
   get size(): number {
@@ -70,16 +88,22 @@ export class Fleet {
     return this.tables.reduce((sum, table) => sum + table.memoryBytes, 0);
   }
 
-  /** Inserts timers with random ids, from a day ahead on over a year; some of them piled up. */
+  /** Inserts timers with random ids, from a day ahead on over a year; some of them piled up. A shard gets `BATCH` at a time. */
   insert(count: number, shards = SHARDS): void {
     const random = this.#random;
-    for (let at = 0; at < count; at++) {
-      const a = random.next();
-      const table = this.tables[a & (shards - 1)] as TimerTable;
-      const slot = table.addWords(a, random.next(), random.next(), random.next());
-      table.state[slot] = WAITING;
-      table.schedule[slot] = a % SCHEDULES;
-      table.wheel.insert(slot, dueOf(random.next() / 2 ** 32, random.next() / 2 ** 32));
+    const words = new Uint32Array(BATCH * 4);
+    for (let left = count; left > 0; left -= BATCH) {
+      const table = this.tables[random.next() & (shards - 1)] as TimerTable;
+      const length = Math.min(left, BATCH) * 4;
+      for (let at = 0; at < length; at++) words[at] = random.next();
+      for (let at = 3; at < length; at += 4) table.lookWord(words[at] as number);
+      for (let at = 0; at < length; at += 4) {
+        const a = words[at] as number;
+        const slot = table.addWords(a, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number);
+        table.state[slot] = WAITING;
+        table.setSchedule(slot, a % SCHEDULES);
+        table.wheel.insert(slot, dueOf(random.next() / 2 ** 32, random.next() / 2 ** 32));
+      }
     }
   }
 
@@ -96,14 +120,27 @@ export class Fleet {
     return cleared;
   }
 
-  /** One tick of the process: every shard, until `limit` have fired. Returns how many fired; each is armed again. */
-  tick(nowMs: number, limit: number): number {
-    let fired = 0;
-    for (let shard = 0; shard < SHARDS; shard++) {
-      const { wheel } = this.tables[shard] as TimerTable;
-      fired += wheel.advance(nowMs, this.#again[shard] as (slot: number) => void, limit - fired);
-    }
-    return fired;
+  /** One tick as a node does it: each shard's turn, while there is time. Returns how many fired; each is armed again. */
+  tick(nowMs: number): number {
+    this.#fired = 0;
+    this.#turnsTaken = 0;
+    this.#isShort = false;
+    this.#turns.take(this.#hosts, nowMs, (_host, act) => act());
+    return this.#fired;
+  }
+
+  /** Whether the last tick has left nothing that is due: each shard had its turn, and none reached the limit of one. */
+  get isDone(): boolean {
+    return this.#turnsTaken === SHARDS && !this.#isShort;
+  }
+
+  /** Arms every timer anew, to fire each `intervalMs` and up to 10 s (its schedule) from `nowMs` on. */
+  speedUp(nowMs: number, intervalMs: number): void {
+    const random = this.#random;
+    this.#intervalMs = intervalMs;
+    for (const { wheel, used } of this.tables)
+      for (let slot = 0; slot < used; slot++)
+        if (wheel.has(slot)) wheel.reschedule(slot, nowMs + 1 + Math.floor((random.next() / 2 ** 32) * intervalMs));
   }
 }
 

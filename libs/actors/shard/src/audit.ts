@@ -57,8 +57,8 @@ function faultOf(state: ShardState, slot: number): Fault | undefined {
   const place = table.state[slot];
   if (place === TASK_HELD) return idleFault(state, slot);
   const scheduledAt = wheel.dueOf(slot);
-  if (place !== TASK_WAITING) return wheel.links.isFree(slot) ? { scheduledAt, place: 'no line' } : undefined;
-  if (!wheel.has(slot) || wheel.links.isFree(slot)) return { scheduledAt, place: 'no timer' };
+  if (place !== TASK_WAITING) return wheel.lists.isFree(slot) ? { scheduledAt, place: 'no line' } : undefined;
+  if (!wheel.has(slot) || wheel.lists.isFree(slot)) return { scheduledAt, place: 'no timer' };
   if (scheduledAt <= state.emptiedTo) return { scheduledAt, place: 'overdue' };
   const toldMs = firstTold(state, slot);
   return scheduledAt > toldMs ? { scheduledAt: toldMs, place: 'passed over' } : undefined;

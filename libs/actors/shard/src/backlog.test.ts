@@ -1,11 +1,11 @@
-import { SlotLinks } from '@belfry/timing';
+import { SlotLists } from '@belfry/timing';
 import { expect, it } from 'vitest';
 import { Backlog } from './backlog.ts';
 
 const TASKS = 200;
 
 it('forgets queues in which nothing waits, and no others, however many there have been', () => {
-  const backlog = new Backlog(new SlotLinks(TASKS + 1));
+  const backlog = new Backlog(new SlotLists(TASKS + 1));
   for (let task = 0; task < TASKS; task++) {
     backlog.addSlot(`acme.kept-${task}`, 1, 0, task);
     for (let day = 0; day < 50; day++) {

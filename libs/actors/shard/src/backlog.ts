@@ -1,4 +1,4 @@
-import { SlotList, type SlotLinks } from '@belfry/timing';
+import { SlotList, type SlotLists } from '@belfry/timing';
 import type { Execution } from './execution.ts';
 
 /** Executions in line, first in, first out; those that are no longer `pending`, or wait in another line by now, are skipped. */
@@ -75,27 +75,27 @@ const PRIORITIES = [0, 1, 2] as const;
  */
 export class Backlog {
   readonly #queues = new Map<string, QueueBacklog>();
-  readonly #links: SlotLinks;
+  readonly #lists: SlotLists;
   /** Queues at which those with nothing waiting are forgotten (B2). */
   #sweepAt = QUEUES_KEPT;
   total = 0;
   /** Of them, tasks whose next fire waits; the rest are executions. */
   fires = 0;
 
-  constructor(links: SlotLinks) {
-    this.#links = links;
+  constructor(lists: SlotLists) {
+    this.#lists = lists;
   }
 
   addSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
-    this.#links.pushBack(backlog.slots[priority][lane], slot);
+    this.#lists.pushBack(backlog.slots[priority][lane], slot);
     this.fires++;
     this.#count(backlog, priority, 1);
   }
 
   removeSlot(queue: string, priority: Priority, lane: Lane, slot: number): void {
     const backlog = this.#of(queue);
-    this.#links.remove(backlog.slots[priority][lane], slot);
+    this.#lists.remove(backlog.slots[priority][lane], slot);
     this.fires--;
     this.#count(backlog, priority, -1);
   }
@@ -155,7 +155,7 @@ export class Backlog {
         check(sameSet(executions, due?.executions ?? new Set()), `B1: ${line} holds ${executions.size} executions`);
         let waiting = executions.size;
         for (const lane of LANES) {
-          const slots = new Set(this.#links.slots(backlog.slots[priority][lane]));
+          const slots = new Set(this.#lists.slots(backlog.slots[priority][lane]));
           const wanted = due?.slots[lane] ?? new Set();
           check(sameSet(slots, wanted), `B1: ${line}, lane ${lane} holds slots ${[...slots].join(' ')}`);
           waiting += slots.size;
@@ -176,8 +176,8 @@ export class Backlog {
       for (const priority of PRIORITIES) {
         if (waiting[priority] === 0) continue;
         const ids = [...executions[priority].waiting()].map(({ id }) => id);
-        const punctual = slots[priority].slice(0, LATE_LANE).flatMap((list) => [...this.#links.slots(list)]);
-        const late = [...this.#links.slots(slots[priority][LATE_LANE])];
+        const punctual = slots[priority].slice(0, LATE_LANE).flatMap((list) => [...this.#lists.slots(list)]);
+        const late = [...this.#lists.slots(slots[priority][LATE_LANE])];
         const words = [...punctual, ...ids, ...(late.length === 0 ? [] : ['late', ...late])];
         lines.push(`backlog ${queue}/${priority}: ${words.join(' ')}`);
       }

@@ -168,7 +168,7 @@ function retarget(state: ShardState, slot: number, text: string): void {
 function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: number): string {
   const { schedules } = state.interned;
   if (!text.startsWith('s') || !state.isRecurring(slot)) return text;
-  const before = schedules.get(state.table.schedule[slot] as number).schedule;
+  const before = schedules.get(state.table.scheduleOf(slot)).schedule;
   const ref = schedules.take(text);
   const after = schedules.get(ref).schedule;
   schedules.release(ref);

@@ -31,7 +31,7 @@ function assertTask(state: ShardState, slot: number): void {
   const place = table.state[slot];
   const id = table.idOf(slot);
   check(wheel.has(slot) === (place === TASK_WAITING || place === TASK_ENDED), `S1: task ${id} and the wheel`);
-  check(wheel.links.isFree(slot) === (place === TASK_HELD), `S1: task ${id} and its list`);
+  check(wheel.lists.isFree(slot) === (place === TASK_HELD), `S1: task ${id} and its list`);
   check(
     place !== TASK_HELD || bySlot.has(slot) || state.doubts?.has(id) === true || state.calendarsOf(slot).length > 0,
     `S4: task ${id} is held for nothing`,

@@ -12,6 +12,7 @@ export function loadTasks(
   rows: readonly LoadedTask[],
   active: ReadonlyMap<string, readonly ActiveRow[]>,
 ): void {
+  for (const row of rows) state.table.look(row.id);
   for (const row of rows) {
     const slot = state.addTask(row, row.keyed);
     state.table.set(slot, FLAG_STORED, true);

@@ -103,7 +103,7 @@ export class ShardState {
     this.rememberMs = rememberMs;
     this.table = new TaskTable({ tickMs: TICK_MS, startMs });
     this.wheel = this.table.wheel;
-    this.backlog = new Backlog(this.wheel.links);
+    this.backlog = new Backlog(this.wheel.lists);
   }
 
   targetOf(slot: number): SharedTarget {
@@ -113,7 +113,7 @@ export class ShardState {
   /** The first fire after `afterMs`; Infinity when there is none. */
   nextAfter(slot: number, afterMs: number): number {
     if (!this.isRecurring(slot)) return nextOnce(this.table.atOf(slot), afterMs);
-    const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const schedule = this.interned.schedules.get(this.table.scheduleOf(slot));
     const { table, calendars } = this;
     return schedule.next(afterMs, table.createdAt[slot] as number, table.seedOf(slot), calendars.source);
   }
@@ -122,7 +122,7 @@ export class ShardState {
   firesOf(slot: number): (afterMs: number) => number {
     const atMs = this.table.atOf(slot);
     if (!this.isRecurring(slot)) return (afterMs) => nextOnce(atMs, afterMs);
-    const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const schedule = this.interned.schedules.get(this.table.scheduleOf(slot));
     const createdAt = this.table.createdAt[slot] as number;
     const seed = this.table.seedOf(slot);
     const calendars = this.calendars.frozen(schedule.calendars);
@@ -131,20 +131,20 @@ export class ShardState {
 
   /** Names of the calendars that a task's schedule names, qualified. */
   calendarsOf(slot: number): readonly string[] {
-    return this.isRecurring(slot) ? this.interned.schedules.get(this.table.schedule[slot] as number).calendars : [];
+    return this.isRecurring(slot) ? this.interned.schedules.get(this.table.scheduleOf(slot)).calendars : [];
   }
 
   /** Whether nothing but its calendars keeps a task from firing again after `afterMs`: they may change, so it has not ended. */
   isAsleep(slot: number, afterMs: number): boolean {
     if (this.calendarsOf(slot).length === 0) return false;
-    const schedule = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const schedule = this.interned.schedules.get(this.table.scheduleOf(slot));
     const { createdAt } = this.table;
     return schedule.next(afterMs, createdAt[slot] as number, this.table.seedOf(slot), () => undefined) < Infinity;
   }
 
   /** The distance of a task's fires where it is always the same. */
   periodOf(slot: number): number | undefined {
-    const { schedule } = this.interned.schedules.get(this.table.schedule[slot] as number);
+    const { schedule } = this.interned.schedules.get(this.table.scheduleOf(slot));
     return schedule.kind === 'every' ? schedule.everyMs : undefined;
   }
 
@@ -155,7 +155,7 @@ export class ShardState {
   /** The schedule in canonical form. */
   scheduleOf(slot: number): string {
     if (!this.isRecurring(slot)) return `a${this.table.atOf(slot)}`;
-    return this.interned.schedules.text(this.table.schedule[slot] as number);
+    return this.interned.schedules.text(this.table.scheduleOf(slot));
   }
 
   /** Gives a task another schedule; its place is the caller's to change. Throws for a text that is not canonical. */
@@ -177,11 +177,11 @@ export class ShardState {
   #setSchedule(slot: number, read: { readonly atMs: number } | { readonly ref: number }): void {
     this.table.set(slot, FLAG_ONCE, 'atMs' in read);
     if ('atMs' in read) this.table.setAt(slot, read.atMs);
-    else this.table.schedule[slot] = read.ref;
+    else this.table.setSchedule(slot, read.ref);
   }
 
   #releaseSchedule(slot: number): void {
-    if (this.isRecurring(slot)) this.interned.schedules.release(this.table.schedule[slot] as number);
+    if (this.isRecurring(slot)) this.interned.schedules.release(this.table.scheduleOf(slot));
   }
 
   /** The task's pointer; Infinity when it has none. */

@@ -62,7 +62,7 @@ export class Tally {
   /** Looks at `most` slots of a shard from `slot` on. Returns where to go on; undefined when all have been looked at. */
   step(shard: ShardState, slot: number, most: number): number | undefined {
     const { interned, table } = shard;
-    const { state, target, flags, schedule } = table;
+    const { state, target, flags } = table;
     const end = Math.min(table.used, slot + most);
     const isOurs: (boolean | undefined)[] = [];
     const refs: number[] = [];
@@ -75,7 +75,7 @@ export class Tally {
         this.#countInstant(table.atOf(at));
         continue;
       }
-      const ref = schedule[at] as number;
+      const ref = table.scheduleOf(at);
       const tasks = this.#byRef[ref] ?? this.#grow(ref);
       if (tasks === 0) refs.push(ref);
       this.#byRef[ref] = tasks + 1;

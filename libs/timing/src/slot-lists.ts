@@ -1,0 +1,223 @@
+import { grownColumn, newColumn } from './columns.ts';
+
+/** Words of a chunk: one cache line, so that an entry, its owner and its neighbours cost one miss. */
+export const CHUNK = 16;
+/** Where the entries of a bucket's chunk begin, after the bucket's number and the end of the chunk before it. */
+export const BUCKET_HEADER = 2;
+/** Where those of a list's chunk begin, after the list's number and the chunks after and before it. */
+const LIST_HEADER = 3;
+/** The place of a slot that is in no list. Entries never begin a chunk, so that 0 and 1 are no places in memory. */
+const FREE = 0;
+/** The place of a slot that waits in `SoonTimers`. */
+export const SOON = 1;
+/** An entry whose slot was taken out of the middle of a list. */
+const GONE = -1;
+const FIRST_CHUNKS = 4;
+/** Chunks grow by an eighth, and by at most 64 KiB. */
+const LARGEST_STEP = 1_024;
+/** Address space for so many chunks is reserved: 128 MiB a wheel, for 29 million slots in full ones. Beyond, growth copies. */
+const MOST_CHUNKS = 2 ** 21;
+
+/** A first-in, first-out list of slots; its entries live in the `SlotLists` it is used with. Change it through them only. */
+export class SlotList {
+  /** The first slot, or -1. */
+  head = -1;
+  size = 0;
+  /** Where the last entry is, taken out or not. */
+  tail = 0;
+  /** Given with the first slot. */
+  number = 0;
+}
+
+/**
+ * Where each slot waits: in a bucket of the wheel, among its soonest, or in a list of the caller. A record of 16 bytes a slot, which is
+ * due time, place and a word of the caller, so that a fire finds all three in one cache line; and 4.6 bytes for each slot that waits,
+ * in chunks of 16 words. Buckets use the chunks as stacks (`Buckets`), lists in order of arrival.
+ *
+ * L1. A slot waits in at most one place; `place` is 0 exactly when it waits in none.
+ * L2. The entry that `place` names is the slot's, and the first word of its chunk tells whose the chunk is: a bucket's number, or
+ *     the complement of a list's.
+ * L3. A list's head is its first entry that is not taken out, in its first chunk. A full chunk all of whose entries are taken out is
+ *     given back, so that a list has at most one chunk for each slot, and one.
+ */
+export class SlotLists {
+  /** Due times, each the first half of a record: index `slot * 2`. */
+  due: Float64Array<ArrayBuffer>;
+  /** The same memory: place at `slot * 4 + 2`, the caller's word at `slot * 4 + 3`. */
+  words: Int32Array<ArrayBuffer>;
+  /** All chunks. */
+  entries: Int32Array<ArrayBuffer>;
+  #chunks = 0;
+  #freeChunk = -1;
+  #lists = 0;
+
+  constructor(capacity: number) {
+    this.due = newColumn(Float64Array<ArrayBuffer>, 16, capacity);
+    this.words = new Int32Array(this.due.buffer);
+    this.entries = newColumn(Int32Array<ArrayBuffer>, CHUNK * 4, FIRST_CHUNKS, MOST_CHUNKS);
+    this.#forget(0);
+  }
+
+  get capacity(): number {
+    return this.words.length / 4;
+  }
+
+  get memoryBytes(): number {
+    return this.due.byteLength + this.entries.byteLength;
+  }
+
+  isFree(slot: number): boolean {
+    return this.words[slot * 4 + 2] === FREE;
+  }
+
+  /** Of a slot that waits in a bucket or a list: whether it is a bucket (L2). */
+  isInBucket(slot: number): boolean {
+    return (this.entries[this.placeOf(slot) & -CHUNK] as number) >= 0;
+  }
+
+  placeOf(slot: number): number {
+    return this.words[slot * 4 + 2] as number;
+  }
+
+  setPlace(slot: number, place: number): void {
+    this.words[slot * 4 + 2] = place;
+  }
+
+  setFree(slot: number): void {
+    this.words[slot * 4 + 2] = FREE;
+  }
+
+  grow(capacity: number): void {
+    const before = this.capacity;
+    this.due = grownColumn(this.due, 16, capacity);
+    if (this.words.buffer !== this.due.buffer) this.words = new Int32Array(this.due.buffer);
+    this.#forget(before);
+  }
+
+  /** A chunk of the caller's, by its first word. */
+  takeChunk(owner: number): number {
+    let chunk = this.#freeChunk;
+    if (chunk >= 0) this.#freeChunk = this.entries[chunk + 1] as number;
+    else chunk = this.#newChunk();
+    this.entries[chunk] = owner;
+    return chunk;
+  }
+
+  giveChunk(chunk: number): void {
+    this.entries[chunk + 1] = this.#freeChunk;
+    this.#freeChunk = chunk;
+  }
+
+  /** Appends a slot that is in no list; throws if it is in one. */
+  pushBack(list: SlotList, slot: number): void {
+    if (!this.isFree(slot)) throw new Error(`slot ${slot} is in a list already, or beyond the capacity`);
+    let at = list.tail + 1;
+    if (list.size === 0) {
+      // Lists come and go for ever; two of one number are only not told apart by `remove`.
+      list.number ||= this.#lists = (this.#lists & 0x3fff_ffff) + 1;
+      list.head = slot;
+      at = this.#listChunk(list, -1);
+    } else if ((at & (CHUNK - 1)) === 0) {
+      const full = list.tail & -CHUNK;
+      // L3: of the last chunk nothing was given back while it filled.
+      at = this.#isGone(full) ? full + LIST_HEADER : this.#listChunk(list, full);
+    }
+    this.entries[at] = slot;
+    this.setPlace(slot, at);
+    list.tail = at;
+    list.size++;
+  }
+
+  /** Takes a slot out of the list it is in. Throws if it is in another, or in none. */
+  remove(list: SlotList, slot: number): void {
+    const { entries } = this;
+    const at = this.placeOf(slot);
+    const chunk = at & -CHUNK;
+    if (!(at > SOON) || entries[chunk] !== ~list.number) throw new Error(`slot ${slot} is not in this list`);
+    this.setFree(slot);
+    entries[at] = GONE;
+    list.size--;
+    if (slot === list.head) this.#nextHead(list, at);
+    else if (chunk !== (list.tail & -CHUNK) && this.#isGone(chunk)) this.#unlink(chunk);
+  }
+
+  /** The slots of a list, first to last. */
+  *slots(list: SlotList): IterableIterator<number> {
+    if (list.size === 0) return;
+    const { entries } = this;
+    for (let at = this.placeOf(list.head); ; at++) {
+      if ((at & (CHUNK - 1)) === 0) at = (entries[at - CHUNK + 1] as number) + LIST_HEADER;
+      const slot = entries[at] as number;
+      if (slot !== GONE) yield slot;
+      if (at === list.tail) return;
+    }
+  }
+
+  /** Takes out the first slot; -1 when the list is empty. */
+  shift(list: SlotList): number {
+    const slot = list.head;
+    if (slot >= 0) this.remove(list, slot);
+    return slot;
+  }
+
+  #listChunk(list: SlotList, before: number): number {
+    const chunk = this.takeChunk(~list.number);
+    const { entries } = this;
+    entries[chunk + 1] = -1;
+    entries[chunk + 2] = before;
+    if (before >= 0) entries[before + 1] = chunk;
+    return chunk + LIST_HEADER;
+  }
+
+  /** L3, where the first entry of a list was taken out. */
+  #nextHead(list: SlotList, from: number): void {
+    const { entries } = this;
+    if (list.size === 0) {
+      for (let chunk = from & -CHUNK; chunk >= 0;) {
+        const next = entries[chunk + 1] as number;
+        this.giveChunk(chunk);
+        chunk = next;
+      }
+      list.head = -1;
+      return;
+    }
+    let at = from;
+    while (entries[at] === GONE) {
+      if ((++at & (CHUNK - 1)) !== 0) continue;
+      const next = entries[at - CHUNK + 1] as number;
+      this.giveChunk(at - CHUNK);
+      entries[next + 2] = -1;
+      at = next + LIST_HEADER;
+    }
+    list.head = entries[at] as number;
+  }
+
+  #isGone(chunk: number): boolean {
+    for (let at = chunk + LIST_HEADER; at < chunk + CHUNK; at++) if (this.entries[at] !== GONE) return false;
+    return true;
+  }
+
+  /** Of a chunk that is neither the first nor the last of its list. */
+  #unlink(chunk: number): void {
+    const { entries } = this;
+    const next = entries[chunk + 1] as number;
+    const before = entries[chunk + 2] as number;
+    entries[before + 1] = next;
+    entries[next + 2] = before;
+    this.giveChunk(chunk);
+  }
+
+  #newChunk(): number {
+    const chunk = this.#chunks++ * CHUNK;
+    if (chunk === this.entries.length) {
+      const grown = this.#chunks + Math.min(LARGEST_STEP, Math.max(FIRST_CHUNKS, this.#chunks >>> 3));
+      this.entries = grownColumn(this.entries, CHUNK * 4, grown, MOST_CHUNKS);
+    }
+    return chunk;
+  }
+
+  /** Slots from `from` on have had no due time. */
+  #forget(from: number): void {
+    for (let slot = from; slot < this.capacity; slot++) this.due[slot * 2] = NaN;
+  }
+}
