@@ -95,6 +95,7 @@ describe('wrong usage', () => {
     [['schedule', '--in', '10m'], /^error usage: --handler is required\n/],
     [['schedule', '--handler', 'echo', '--in', 'soon'], /^error usage: --in soon: not a duration\n/],
     [['server', '--roles', 'gateway,bard'], /no role bard/],
+    [['server', '--node-id', 'a.b'], /--node-id must be 1 to 64 characters/],
     [['import', 'crontab', '/no/such/file'], /^error usage: \/no\/such\/file: no such file\n/],
   ])('%j exits with 2 and says why', async (args, message) => {
     const { exit, stdout, stderr } = await belfry(args);

@@ -67,6 +67,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     clock,
     ...(options.connectMs === undefined ? {} : { connectMs: options.connectMs }),
   });
+  if (options.shards !== undefined && options.shards !== platform.shards)
+    log.warn(`the installation has ${platform.shards} shards, which cannot be changed: --shards is passed over`);
   const metrics = new Metrics();
   const watch = new ClockWatch({ clock, node, platform, metrics, log });
   await watch.start();
@@ -79,7 +81,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const listening = setInterval(() => void hearing.look(), LIMITS.nodeHeartbeatMs).unref();
   const roles = await startRoles(options.roles, { platform, watch, hearing, node, metrics, log });
   const { scheduler } = roles;
-  const endPresence = tellPresence({ node, roles: options.roles, version: VERSION, messenger, watch, scheduler });
+  const endPresence = tellPresence({ node, roles: options.roles, version: VERSION, messenger, watch, scheduler, log });
   let http: HttpDoor;
   try {
     http = await openHttp({

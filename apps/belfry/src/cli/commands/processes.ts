@@ -71,6 +71,8 @@ function isRole(name: string): name is Role {
 export async function server(cli: Cli, flags: ServerFlags): CommandResult {
   const strange = flags.roles?.find((role) => !isRole(role));
   if (strange !== undefined) throw usageError(`--roles: no role ${strange}; known: ${ROLES.join(', ')}`);
+  if (flags.nodeId !== undefined && !isName(flags.nodeId))
+    throw usageError('--node-id must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');
   const natsUrl = flags.natsUrl ?? process.env['BELFRY_NATS_URL'] ?? cli.natsUrl();
   const postgresUrl = flags.postgresUrl ?? process.env['BELFRY_POSTGRES_URL'];
   if (postgresUrl === undefined) throw usageError('--postgres-url or BELFRY_POSTGRES_URL is required');

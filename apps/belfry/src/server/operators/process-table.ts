@@ -44,7 +44,7 @@ export class ProcessTable {
 }
 
 /** What a later version adds is passed over. */
-function readProcessHeartbeat(body: Uint8Array): ProcessHeartbeat | undefined {
+export function readProcessHeartbeat(body: Uint8Array): ProcessHeartbeat | undefined {
   let beat: unknown;
   try {
     beat = JSON.parse(new TextDecoder().decode(body));
