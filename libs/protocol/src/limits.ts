@@ -127,6 +127,8 @@ export const LIMITS = {
   /** Executions of one work message, and its bytes. */
   parcelItems: 32,
   parcelBytes: 64 * 1024,
+  /** For how long a dispatch whose fate is unknown is repeated. The broker knows it again for two minutes; later, it would be a second one. */
+  dispatchRepeatMs: 60_000,
   /** Dispatch window: this many times the workers' slots. */
   dispatchWindow: 1.5,
   /** Bytes of payloads that a scheduler keeps at hand. */

@@ -257,6 +257,27 @@ describe('a dispatch batch', () => {
     expect(cluster.counts.get('dispatched')).toBe(SHARDS);
   });
 
+  it('is not repeated for longer than the broker knows it again: what the stream holds is looked up', async () => {
+    const owner = await cluster.startOwner();
+    const [work] = (await createDue(1)) as [string];
+    const { publish } = cluster.work;
+    let tries = 0;
+    const spy = vi.spyOn(cluster.work, 'publish').mockImplementation(async (fence, id, items) => {
+      if (tries++ === 0) await publish.call(cluster.work, fence, id, items);
+      return retry('no acknowledgement');
+    });
+    await cluster.worker('w', 100);
+    await cluster.pass(DUE_MS);
+    await cluster.until(() => tries > 1, 'a second try');
+    cluster.elapsedMs += LIMITS.dispatchRepeatMs + 1;
+    await cluster.until(() => cluster.logged('whether a dispatch was stored').length === 1, 'it gives up');
+    spy.mockRestore();
+    await cluster.seconds(3);
+    expect(owner.owned).toEqual([0, 1, 2, 3]);
+    const attempts = cluster.pull().flatMap(({ ref }) => ref.attempts);
+    expect(attempts.map(({ execution, attempt }) => `${execution}.${attempt}`)).toEqual([work]);
+  });
+
   it('that is refused for a newer owner costs its shard alone', async () => {
     const owner = await cluster.startOwner();
     const works = await createDue(SHARDS);

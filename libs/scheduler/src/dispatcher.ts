@@ -32,6 +32,8 @@ type Take = (core: HostedShard['core'], queue: string, priority: 0 | 1 | 2, limi
  *     themselves, and at most `LIMITS.lateFiresASecond`.
  * F3. Nothing is dispatched while the inbox is at `LIMITS.inboxStopDispatch` of its bytes or above: what is left is for results.
  * F4. Nothing is dispatched while the clock stands still, since the wall clock was set back.
+ * F5. A dispatch that may have been stored is repeated only as long as the broker knows it again. Then the shard is taken over anew, which
+ *     lists what the stream holds.
  */
 export class Dispatcher {
   readonly #env: Environment;
@@ -195,7 +197,16 @@ export class Dispatcher {
     const messages = pack(items, (queue) => this.#demand.parcel(queue)).map((parcel) => workItem(shard, parcel));
     const batchId = `${shard}.${epoch}.${host.batches++}`;
     let unsent = true;
+    const { clock } = this.#env;
+    const startedMs = clock.monotonic();
     for (let attempt = 1; !host.gone; attempt++) {
+      if (!unsent && clock.monotonic() - startedMs > LIMITS.dispatchRepeatMs) {
+        this.#env.log.warn('whether a dispatch was stored is not known: the shard is taken over anew', {
+          shard,
+          epoch,
+        });
+        return this.#node.onFenced(host); // F5
+      }
       host.unsentBatch = [];
       const outcome = await this.#env.work.publish(host.fence, batchId, messages);
       unsent &&= outcome.kind === 'refused' || (outcome.kind === 'retry' && outcome.unsent === true);
