@@ -4,7 +4,7 @@ import { BelfryError, subjects, wireError, type OperatorOp, type WireError } fro
 import type { Operators } from './operators.ts';
 
 const CONNECT_MS = 3_000;
-/** How long a leader is waited for: a stand-by leads after about three seconds. */
+/** How long a leader is waited for: a stand-by leads after three seconds at most, where others are heard. */
 const LEADER_MS = 8_000;
 const AGAIN_MS = 250;
 const ANSWER_MS = 5_000;

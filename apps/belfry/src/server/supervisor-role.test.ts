@@ -42,13 +42,14 @@ function start(
   node = 'one',
   tell: Messenger['tell'] = () => undefined,
   isDeaf = false,
+  code = 'timeout',
 ) {
   const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
   const listeners = new Map<string, (body: Uint8Array, subject: string) => void>();
   const messenger = {
     tell,
     serve: () => () => undefined,
-    ask: () => Promise.reject(Object.assign(new Error('silent'), { code: 'timeout' })),
+    ask: () => Promise.reject(Object.assign(new Error('silent'), { code })),
     listen: (subject, handler) => {
       listeners.set(subject, handler);
       return () => undefined;
@@ -105,6 +106,27 @@ describe('the supervisor', () => {
     const others = setInterval(() => second.beat('a'), 100);
     try {
       await vi.waitFor(() => expect(second.role.leads).toBe(true), PATIENCE);
+    } finally {
+      clearInterval(others);
+    }
+  });
+
+  it('does not wait for a leader that has ended, and places nothing on nodes that have', async () => {
+    const placements = new ShakyPlacements();
+    const leases = new MemoryLeaseStore({ now: clock.monotonic, ttlMs: 600_000 });
+    const term = ((await leases.acquire('supervisor', 'ended')) as { readonly value: { readonly term: number } }).value
+      .term;
+    const assignment = Array.from({ length: 16 }, (_, shard) => shard % 2);
+    await placements.write({ term, version: 1, nodes: ['dead1', 'dead2'], assignment });
+    const started = start(placements, leases, 'one', undefined, false, 'no_owner');
+    const others = setInterval(() => started.beat('a'), 100);
+    try {
+      await vi.waitFor(() => expect(placements.written).toHaveLength(2), PATIENCE);
+      expect(placements.written[1]?.nodes).toEqual(['a']);
+      expect(started.log.info).toHaveBeenCalledWith('this supervisor leads', {
+        term: term + 1,
+        gone: ['dead1', 'dead2'],
+      });
     } finally {
       clearInterval(others);
     }

@@ -13,6 +13,7 @@ const TICK_MS = 250;
 const STAND_BY_MS = 500;
 /** How long a silent node is waited for when it is asked whether it is there. */
 const PING_MS = 1_000;
+const FIRST_LOOK_MS = 250;
 
 export interface SupervisorRoleOptions {
   readonly node: string;
@@ -38,7 +39,10 @@ export interface SupervisorRoleOptions {
  * Q4. A leader tells that it is there. A stand-by that hears others and not the leader takes its lease without waiting for its end:
  *     two that lead for a moment do no harm, as only the placement of the higher term counts.
  * Q5. A silent node is asked at its address. Where nobody serves that, its process has ended, and the core is told; where it does not
- *     answer, it may be busy, and is given the whole time. A node that never said it has an address (an older version) is not asked.
+ *     answer, it may be busy, and is given the whole time. A node that is heard and never said it has an address (an older version) is not
+ *     asked.
+ * Q6. A stand-by asks a silent leader in the same way. A new leader has asked the silent nodes before it writes its first placement, or has
+ *     waited for `FIRST_LOOK_MS`: shards are not placed twice after all have been started anew.
  */
 export class SupervisorRole {
   readonly #options: SupervisorRoleOptions;
@@ -126,20 +130,32 @@ export class SupervisorRole {
   #lookAround(): void {
     const nowMs = this.#options.clock.monotonic();
     this.#perform(this.#core.step({ kind: 'tick', nowMs }));
-    if (!this.#core.leads) return;
-    for (const { node, silentMs } of this.#core.nodes(nowMs))
-      if (silentMs >= LIMITS.nodeGoneMs && this.#desk.processes.has(node)) void this.#ping(node);
+    if (this.#core.leads) for (const node of this.#silentNodes(nowMs)) void this.#ping(node);
+  }
+
+  /** Those that are to be asked (Q5). */
+  #silentNodes(nowMs: number): string[] {
+    const nodes = this.#core.nodes(nowMs).filter(({ silentMs }) => silentMs >= LIMITS.nodeGoneMs);
+    return nodes.flatMap(({ node, cores }) => (cores === 0 || this.#desk.processes.has(node) ? [node] : []));
+  }
+
+  /** False when nobody serves the address of this process; a silent one may be there. */
+  async #isThere(node: string): Promise<boolean> {
+    try {
+      await this.#options.messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', PING_MS);
+      return true;
+    } catch (error) {
+      return (error as { code?: unknown }).code !== 'no_owner';
+    }
   }
 
   /** Q5. Never rejects. */
   async #ping(node: string): Promise<void> {
     if (this.#pinging.has(node)) return;
     this.#pinging.add(node);
-    const { clock, log, messenger } = this.#options;
+    const { clock, log } = this.#options;
     try {
-      await messenger.ask(subjects.operatorsOfNode(node, 'ping'), '', PING_MS);
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== 'no_owner') return;
+      if (await this.#isThere(node)) return;
       const effects = this.#core.step({ kind: 'gone', node, nowMs: clock.monotonic() });
       if (effects.length > 0) log.warn('a node is gone: nobody serves its address', { node });
       this.#perform(effects);
@@ -171,12 +187,12 @@ export class SupervisorRole {
   }
 
   async #acquire(nowMs: number, silentTerm: number | undefined): Promise<void> {
-    const { clock, leases, log, node } = this.#options;
+    const { leases, log, node } = this.#options;
     this.#renewAt = nowMs + STAND_BY_MS;
     const outcome = await leases.acquire(LEASE, node, silentTerm);
     if (outcome.kind === 'refused') {
       const held = await leases.read(LEASE);
-      if (held.kind === 'ok' && held.value !== undefined) this.#watch.holds(held.value.term, clock.monotonic());
+      if (held.kind === 'ok' && held.value !== undefined) this.#onHolder(held.value);
     }
     if (outcome.kind !== 'ok') return;
     if (silentTerm !== undefined) log.warn('the leading supervisor is silent: its lease is taken over', { silentTerm });
@@ -185,12 +201,27 @@ export class SupervisorRole {
     this.#trust(nowMs);
   }
 
+  /** Q6. */
+  #onHolder({ term, holder }: Lease): void {
+    const nowMs = this.#options.clock.monotonic();
+    this.#watch.holds(term, nowMs);
+    if (!this.#watch.isToBeAsked(nowMs)) return;
+    void this.#isThere(holder).then((isThere) => {
+      if (isThere) return;
+      this.#watch.gone(term);
+      this.#renewAt = 0;
+    });
+  }
+
   async #lead({ term }: Lease): Promise<void> {
     const { clock, log, placements } = this.#options;
     const placement = await placements.read();
+    const gone = await this.#gone(placement?.nodes ?? []);
     if (this.#stopped || this.#lease?.term !== term) return;
-    log.info('this supervisor leads', { term });
-    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: clock.monotonic(), wallMs: clock.now() }));
+    log.info('this supervisor leads', { term, gone });
+    const nowMs = clock.monotonic();
+    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs, wallMs: clock.now() }));
+    for (const node of gone) this.#perform(this.#core.step({ kind: 'gone', node, nowMs }));
     const { node } = this.#options;
     const core = this.#core;
     this.#leaseKeeper.begin();
@@ -203,6 +234,21 @@ export class SupervisorRole {
       nodes: () => this.nodes(),
       order: (order) => this.#order(order),
     });
+  }
+
+  /** Those of the nodes that are silent, and whose addresses nobody serves, as far as that is known soon (Q6). */
+  async #gone(nodes: readonly string[]): Promise<readonly string[]> {
+    const known = this.#core.nodes(this.#options.clock.monotonic());
+    const heard = new Set(known.flatMap(({ node, silentMs }) => (silentMs < LIMITS.nodeGoneMs ? [node] : [])));
+    const gone: string[] = [];
+    const asked = nodes
+      .filter((node) => !heard.has(node))
+      .map(async (node) => (await this.#isThere(node)) || gone.push(node));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, FIRST_LOOK_MS)));
+    await Promise.race([Promise.all(asked), late]);
+    clearTimeout(timer);
+    return [...gone];
   }
 
   async #renew(lease: Lease, nowMs: number): Promise<void> {

@@ -48,6 +48,22 @@ describe('a stand-by', () => {
     expect(silentAt(watch, 10_000 + leaderSilentMs + 1, 20_000)).toBeDefined();
   });
 
+  it('does not wait as long for a leader whose address nobody serves, and hears it when it is there all the same', () => {
+    const watch = new LeaderWatch();
+    expect(watch.isToBeAsked(10_000)).toBe(false);
+    watch.holds(7, 10_000);
+    expect(watch.isToBeAsked(10_000 + LIMITS.nodeGoneMs - 1)).toBe(false);
+    watch.gone(7);
+    expect(watch.silentTerm(10_000 + LIMITS.nodeGoneMs - 1)).toBeUndefined();
+    expect(watch.isToBeAsked(10_000 + LIMITS.nodeGoneMs)).toBe(true);
+    expect(watch.silentTerm(10_000 + LIMITS.nodeGoneMs)).toBe(7);
+    watch.holds(8, 20_000); // another
+    expect(watch.silentTerm(20_000 + LIMITS.nodeGoneMs)).toBeUndefined();
+    watch.gone(8);
+    watch.leads(8, 20_500);
+    expect(watch.silentTerm(20_500 + LIMITS.nodeGoneMs)).toBeUndefined();
+  });
+
   it('does not take the word of a former leader for that of the present one', () => {
     const watch = new LeaderWatch();
     watch.leads(8, 0);

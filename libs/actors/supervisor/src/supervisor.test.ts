@@ -61,6 +61,17 @@ describe('Supervisor', () => {
     expect(second?.placement.assignment.filter((node) => node === 1)).toHaveLength(8);
   });
 
+  it('that leads counts the silence of nodes that it never heard from when it began to listen', () => {
+    const supervisor = new Supervisor(4);
+    const beat = (nowMs: number): void =>
+      void supervisor.step({ kind: 'heartbeat', beat: { node: 'b', cores: 2, leaving: false, owned: [] }, nowMs });
+    for (let nowMs = 0; nowMs <= 2_000; nowMs += 500) beat(nowMs);
+    const placement = { term: 1, version: 1, nodes: ['a'], assignment: [0, 0, 0, 0] };
+    supervisor.step({ kind: 'leads', term: 2, placement, nowMs: 2_000, wallMs: 0 });
+    const [effect] = supervisor.step({ kind: 'gone', node: 'a', nowMs: 2_000 });
+    expect(effect?.placement.nodes).toEqual(['b']);
+  });
+
   it('gives up a silent node, and one that leaves at once', () => {
     const supervisor = leading();
     supervisor.step({ kind: 'heartbeat', beat: beat('a'), nowMs: 0 });

@@ -65,8 +65,8 @@ interface KnownNode {
  * The supervisor: knows the scheduler nodes by their heartbeats and places the shards. It reads no clock; `nowMs` is monotonic.
  *
  * V1. Only a leader places, and only with its own term.
- * V2. A node that the placement names is given up after `LIMITS.nodeSilentMs` of silence, counted from the moment that this supervisor
- *     heard of it at the earliest; after `LIMITS.nodeGoneMs` when nobody serves its address.
+ * V2. A node that the placement names is given up after `LIMITS.nodeSilentMs` of silence, counted from the moment at the earliest that this
+ *     supervisor listens; after `LIMITS.nodeGoneMs` when nobody serves its address.
  * V3. When all are silent, it is this supervisor that hears nothing: the placement stays, and silence counts from the next word on.
  * V4. Time in which this supervisor was told nothing at all, not even that time passes, is nobody's silence: it stood still itself.
  * V5. What operators have ordered stands in the placement, so that the next leader knows it; and so do the losses of nodes (V6).
@@ -78,6 +78,8 @@ export class Supervisor {
   readonly #nodes = new Map<string, KnownNode>();
   readonly #flapping = new Flapping();
   #heardAt = -Infinity;
+  /** Since when others have been heard without a break (V3). */
+  #listeningSince = -Infinity;
   #toldAt: number | undefined;
   #term: number | undefined;
   #placement: Placement | undefined;
@@ -218,7 +220,7 @@ export class Supervisor {
     if (this.#isDeaf(nowMs)) this.#listenAnew(nowMs);
     for (const node of placement?.nodes ?? []) {
       if (this.#nodes.has(node)) continue;
-      this.#nodes.set(node, { cores: undefined, leaving: false, seenAt: nowMs, heldUntil: -Infinity }); // V2
+      this.#nodes.set(node, { cores: undefined, leaving: false, seenAt: this.#listeningSince, heldUntil: -Infinity }); // V2
     }
     return this.#place(nowMs);
   }
@@ -238,6 +240,7 @@ export class Supervisor {
     this.#toldAt = nowMs;
     if (stoodStillMs <= LIMITS.nodeHeartbeatMs || this.#isDeaf(nowMs)) return;
     for (const known of this.#nodes.values()) known.seenAt += stoodStillMs;
+    this.#listeningSince += stoodStillMs;
   }
 
   /** Whether nobody has been heard for so long that each one's silence says nothing (V3). */
@@ -247,6 +250,7 @@ export class Supervisor {
 
   /** Counts the silence of those that own shards from now on; the others are forgotten until they are heard. */
   #listenAnew(nowMs: number): void {
+    this.#listeningSince = nowMs;
     const placed = new Set(this.#placement?.nodes);
     for (const [node, known] of this.#nodes) {
       if (placed.has(node)) known.seenAt = nowMs;
