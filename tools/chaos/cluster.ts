@@ -179,12 +179,12 @@ export class Member {
     return this.isRunning ? this.#program?.pid : undefined;
   }
 
-  /** The sum of a gauge's values; undefined when it does not answer. */
+  /** The sum of a gauge's values; undefined when it does not answer, or has no such gauge. */
   async metric(name: string): Promise<number | undefined> {
     const text = await this.#get('/metrics', (response) => response.text());
     if (text === undefined) return undefined;
-    const values = text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'));
-    return [...values].reduce((sum, [, value]) => sum + Number(value), 0);
+    const values = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))];
+    return values.length === 0 ? undefined : values.reduce((sum, [, value]) => sum + Number(value), 0);
   }
 
   /** Between it and all servers of a kind. */

@@ -38,16 +38,24 @@ export async function recover(at: {
   await using link = await connectNats(at.natsUrl, { name: NODE });
   const postgres = await connectPostgres(at.postgres.url);
   try {
-    const heads = await readHeads(at.postgres);
+    const heads = new Map<number, ShardHead>();
     const inbox = new ReadInbox(new NatsInbox(link, { names, shards: at.shards }));
     const work = readWork(new NatsWorkQueue(link, { names, replicas: 1 }), heads);
     const cores = new Map<number, Shard>();
     const stop = onTakeover((core) => void cores.set(core.shard, core));
     try {
-      const node = new SchedulerNode(environment(inbox, work.queue, readStore(postgres, heads), at.shards), {
-        isQuarantined: () => false,
-        count: (_shard, _seq, error) => Promise.reject(error instanceof Error ? error : new Error(String(error))),
-      });
+      const node = new SchedulerNode(
+        environment(
+          inbox,
+          work.queue,
+          readStore(postgres, () => readHeads(at.postgres, heads)),
+          at.shards,
+        ),
+        {
+          isQuarantined: () => false,
+          count: (_shard, _seq, error) => Promise.reject(error instanceof Error ? error : new Error(String(error))),
+        },
+      );
       await node.start();
       node.place({ term: 1, version: 1, nodes: [NODE], assignment: new Array<number>(at.shards).fill(0) });
       const deadline = performance.now() + PATIENCE_MS;
@@ -145,9 +153,16 @@ function readWork(
   };
 }
 
-function readStore({ checkpoints }: PostgresLink, heads: ReadonlyMap<number, ShardHead>): CheckpointStore {
+function readStore(
+  { checkpoints }: PostgresLink,
+  readAnew: () => Promise<ReadonlyMap<number, ShardHead>>,
+): CheckpointStore {
   return {
-    takeEpochs: (shards) => Promise.resolve(ok(shards.map((shard) => heads.get(shard) as ShardHead))),
+    // Anew each time: a shard that has moved meanwhile has another epoch in the log, and is tried again.
+    takeEpochs: async (shards) => {
+      const heads = await readAnew();
+      return ok(shards.map((shard) => heads.get(shard) as ShardHead));
+    },
     load: (...args) => checkpoints.load(...args),
     commit: () => Promise.reject(new Error('an onlooker writes no checkpoint')),
     bodies: (refs) => checkpoints.bodies(refs),
@@ -155,22 +170,19 @@ function readStore({ checkpoints }: PostgresLink, heads: ReadonlyMap<number, Sha
   };
 }
 
-/** What `takeEpochs` answers, without taking them. */
-async function readHeads(postgres: {
-  sql(statement: string): Promise<readonly object[]>;
-}): Promise<Map<number, ShardHead>> {
+/** What `takeEpochs` answers, without taking them; into `heads`. */
+async function readHeads(
+  postgres: { sql(statement: string): Promise<readonly object[]> },
+  heads: Map<number, ShardHead>,
+): Promise<ReadonlyMap<number, ShardHead>> {
   const rows = await postgres.sql(
     `SELECT shard, epoch::float8, seq::float8, watermark::float8, gaps, fired::float8, finished::float8, dead::float8, failed::float8,
        cancelled::float8, skipped::float8, withdrawn::float8, missed::float8 FROM belfry.shard`,
   );
-  return new Map(
-    (rows as (Omit<ShardHead, 'gaps' | 'counters'> & ShardHead['counters'] & { readonly gaps: string })[]).map(
-      ({ shard, epoch, seq, watermark, gaps, ...counters }) => [
-        shard,
-        { shard, epoch, seq, watermark, counters, gaps: JSON.parse(gaps) as ShardHead['gaps'] },
-      ],
-    ),
-  );
+  type Row = Omit<ShardHead, 'gaps' | 'counters'> & ShardHead['counters'] & { readonly gaps: string };
+  for (const { shard, epoch, seq, watermark, gaps, ...counters } of rows as Row[])
+    heads.set(shard, { shard, epoch, seq, watermark, counters, gaps: JSON.parse(gaps) as ShardHead['gaps'] });
+  return heads;
 }
 
 function environment(inbox: Inbox, work: WorkQueue, store: CheckpointStore, shards: number): Environment {

@@ -3,7 +3,8 @@ import type { Load } from './load.ts';
 import { recover, type Recovered } from './recovered.ts';
 import { differences } from './state.ts';
 
-const TRIES = 30;
+/** How long shards may go on to change, or to move, before they can be compared. */
+const PATIENCE_MS = 120_000;
 
 interface Live {
   readonly hashes: ReadonlyMap<number, string>;
@@ -20,7 +21,8 @@ export async function recoveryProblems(cluster: Cluster, load: Load): Promise<st
   try {
     // Those that run do so until all shards have been compared.
     await load.stir(4_000 + cluster.filled / 50, () => cluster.runs());
-    for (let tries = 0; tries < TRIES; tries++) {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (performance.now() < deadline) {
       const before = await liveOf(cluster);
       const recovered = await recover({ natsUrl: cluster.natsUrl, postgres: cluster.primary, shards: SHARDS });
       const after = await liveOf(cluster);

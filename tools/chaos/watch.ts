@@ -3,7 +3,16 @@ import { promisify } from 'node:util';
 
 import { LIMITS } from '@belfry/protocol';
 
-import type { Cluster, Member } from './cluster.ts';
+import type { Member } from './cluster.ts';
+
+/** A program, as far as its memory goes. */
+interface Watched {
+  readonly name: string;
+  /** Empty: a worker, which is not watched. */
+  readonly roles: string;
+  /** Undefined while it does not run. */
+  readonly pid: number | undefined;
+}
 
 const SAMPLE_MS = 1_000;
 const MIB = 1024 ** 2;
@@ -20,13 +29,13 @@ export function memoryBound(roles: string, tasks: number): number {
 
 /** The most resident memory that each program of Belfry has had since this was made, in bytes. */
 export class MemoryWatch {
-  readonly #cluster: Cluster;
-  readonly #peaks = new Map<Member, number>();
+  readonly #members: readonly Watched[];
+  readonly #peaks = new Map<Watched, number>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.#timer = setInterval(() => void this.#sample(), SAMPLE_MS);
+  constructor({ members }: { readonly members: readonly Watched[] }) {
+    this.#members = members;
+    this.#timer = setInterval(() => void this.sample(), SAMPLE_MS);
   }
 
   /** Of one program. */
@@ -38,8 +47,8 @@ export class MemoryWatch {
     clearInterval(this.#timer);
   }
 
-  async #sample(): Promise<void> {
-    const programs = this.#cluster.members.filter(({ roles, pid }) => roles !== '' && pid !== undefined);
+  async sample(): Promise<void> {
+    const programs = this.#members.filter(({ roles, pid }) => roles !== '' && pid !== undefined);
     const bytes = await residentBytes(programs.map(({ pid }) => pid as number));
     for (const member of programs) {
       const now = bytes.get(member.pid ?? -1) ?? 0;
@@ -48,18 +57,22 @@ export class MemoryWatch {
   }
 
   /** A sentence for each program that took more than it may. `tasks`: in the whole cluster. */
-  problems(tasks: number): string[] {
+  problems(tasks: number, boundOf = memoryBound): string[] {
     return [...this.#peaks].flatMap(([{ name, roles }, bytes]) => {
-      const bound = memoryBound(roles, tasks);
+      const bound = boundOf(roles, tasks);
       return bytes <= bound ? [] : [`${name} took ${mib(bytes)} of memory, and ${mib(bound)} is its bound`];
     });
   }
 }
 
 /** The ledgers of all owners miss no fire. */
-export async function missedFires(cluster: Cluster): Promise<string[]> {
+export async function missedFires({
+  schedulers,
+}: {
+  readonly schedulers: readonly Pick<Member, 'name' | 'metric'>[];
+}): Promise<string[]> {
   const problems: string[] = [];
-  for (const member of cluster.schedulers) {
+  for (const member of schedulers) {
     const missed = await member.metric('belfry_missed_fires');
     if (missed !== 0) problems.push(`belfry_missed_fires of ${member.name} is ${missed ?? 'not to be had'}`);
   }
