@@ -120,9 +120,8 @@ export class Buckets {
     for (let bucket = 0; bucket < this.#counts.length; bucket++) {
       const count = this.count(bucket);
       const isMarked = ((this.#bits[bucket >>> 5] as number) & (1 << (bucket & 31))) !== 0;
-      check(isMarked === count > 0, `B1: bucket ${bucket} is marked: ${isMarked}`);
-      check(this.#last[bucket] === -1 || count > 0, `B2: bucket ${bucket} counts ${count}`);
-      if (count === 0) continue;
+      if (!isMarked && count === 0 && this.#last[bucket] === -1) continue;
+      check(isMarked && count > 0, `B1: bucket ${bucket} is marked: ${isMarked}, counts ${count}`);
       occupied |= 1 << (bucket >>> LEVEL_SHIFT);
       let held = 0;
       this.each(bucket, (slot) => {

@@ -43,7 +43,8 @@ export interface TimingWheelOptions {
  * W3. Any other bucket of level k that holds slots is a block after the running one, in the running parent block or the one after it.
  * W4. A slot's tick lies in its bucket's block.
  * W5. `#nextTick` is not after the start of any occupied block (W3).
- * W6. `#draining` has a bit for every level above 0 whose coming block's bucket holds more than `FEW`.
+ * W6. `#draining` has a bit for every level above 0 whose coming block's bucket holds more than `FEW`; `#sliceEnd` is not after the
+ *     end of the running slice of any of them.
  */
 export class TimingWheel {
   readonly tickMs: number;
@@ -56,6 +57,7 @@ export class TimingWheel {
   #tick: number;
   #nextTick = Infinity;
   #draining = 0;
+  #sliceEnd = Infinity;
   #size = 0;
 
   constructor({ tickMs, startMs, capacity }: TimingWheelOptions) {
@@ -250,10 +252,12 @@ export class TimingWheel {
 
   /** Moves to a tick at or before the first occupied block. */
   #moveTo(tick: number): void {
-    if (this.#draining !== 0) this.#drain(tick);
+    if (tick >= this.#sliceEnd) this.#drain(tick);
     const crossed = Math.floor(tick / RATIO) !== Math.floor(this.#tick / RATIO);
     this.#tick = tick;
-    if (crossed) this.#draining = this.#comingBlocks();
+    if (!crossed) return;
+    this.#draining = this.#comingBlocks();
+    this.#sliceEnd = this.#draining === 0 ? Infinity : tick + 1;
   }
 
   /** Opens the running tick: every bucket that starts with it. That of level 0 is fired as it is. */
@@ -296,12 +300,14 @@ export class TimingWheel {
   /** Moves the share of the coming blocks' slots that is owed for the slices of blocks that end by `tick`; a chunk at least. */
   #drain(tick: number): void {
     const buckets = this.#buckets;
+    this.#sliceEnd = Infinity;
     for (let levels = this.#draining; levels !== 0; levels &= levels - 1) {
       const level = 31 - Math.clz32(levels & -levels);
       const span = POWERS[level] as number;
       const slice = Math.max(1, span / SLICES);
       const from = Math.floor(this.#tick / slice) * slice;
       const to = Math.floor(tick / slice) * slice;
+      this.#sliceEnd = Math.min(this.#sliceEnd, to + slice);
       if (from === to) continue;
       const block = Math.floor(this.#tick / span) + 1;
       const bucket = level * BUCKETS + (block & (BUCKETS - 1));
@@ -375,6 +381,9 @@ export class TimingWheel {
       const isFew = this.#buckets.count(bucket) <= FEW;
       const drains = (this.#draining & (1 << (bucket >>> LEVEL_SHIFT))) !== 0;
       check(!coming || isFew || drains, `W6: bucket ${bucket} does not drain`);
+      const slice = Math.max(1, span / SLICES);
+      const isDone = !drains || this.#sliceEnd <= (Math.floor(this.#tick / slice) + 1) * slice;
+      check(isDone, `W6: the slice ends at ${this.#sliceEnd}`);
       this.#buckets.each(bucket, (slot) => {
         const tick = this.#tickOf(slot);
         check(this.has(slot), `W1: slot ${slot} in bucket ${bucket}`);
