@@ -58,6 +58,15 @@ describe('what a handler returns', () => {
     expect(itemOf(run)).not.toHaveProperty('result');
   });
 
+  it('is said not to be kept, whatever it throws when it is made a text', () => {
+    const run = newRun();
+    const toJSON = (): never => {
+      throw Object.create(null);
+    };
+    run.succeed({ toJSON });
+    expect(itemOf(run)).toMatchObject({ error: expect.stringContaining('the result was not kept') as string });
+  });
+
   it('is told as it was then, whatever becomes of the object', () => {
     const run = newRun();
     const value = { n: 1 };
@@ -73,6 +82,9 @@ describe('what a handler throws', () => {
     [new TypeError(''), 'TypeError'],
     ['text', 'text'],
     [{ code: 7 }, '{"code":7}'],
+    [Object.assign(new Error(), { message: { status: 502 } }), '{"status":502}'],
+    [Object.assign(new Error(), { message: undefined }), 'undefined'],
+    [7n, '7'],
     [undefined, 'undefined'],
     [cyclic, 'the handler threw something that cannot be shown'],
   ])('%s is told as %s', (thrown, text) => {

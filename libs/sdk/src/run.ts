@@ -3,7 +3,7 @@ import { isObject, LIMITS, type WorkMessage } from '@belfry/protocol';
 import { ABORT_REASONS, type AbortReason } from '@belfry/worker';
 
 import type { Part } from './parcel.ts';
-import { belfryError, FatalError, textOf, type BelfryError } from './errors.ts';
+import { belfryError, FatalError, type BelfryError } from './errors.ts';
 
 /** What a worker keeps of one execution in its hands: the message, and what became of it. */
 export class Run {
@@ -51,7 +51,7 @@ export class Run {
     try {
       text = JSON.stringify(value);
     } catch (error) {
-      this.#say(`the result was not kept: JSON cannot hold it: ${textOf(error)}`);
+      this.#say(`the result was not kept: JSON cannot hold it: ${explain(error)}`);
       return;
     }
     // One character is at most three bytes, so short texts need no count.
@@ -82,8 +82,10 @@ export class Run {
 /** Never throws, whatever a handler has thrown. */
 function explain(error: unknown): string {
   try {
-    if (error instanceof Error) return error.message === '' ? error.name : error.message;
-    return typeof error === 'string' ? error : (JSON.stringify(error) ?? String(error));
+    // A message may be anything: libraries put objects there.
+    const shown: unknown = error instanceof Error ? (error.message === '' ? error.name : error.message) : error;
+    if (typeof shown === 'string') return shown;
+    return typeof shown === 'bigint' ? String(shown) : (JSON.stringify(shown) ?? String(shown));
   } catch {
     return 'the handler threw something that cannot be shown';
   }
