@@ -80,7 +80,7 @@ it('a node whose clock goes wrong gives its shards up and takes no tasks, and is
   expect(wrong.stderr()).toContain('the clock is off');
 });
 
-it('its shards fire again on time, never early, and no fire twice', async () => {
+it('its shards fire again, never early, and no fire twice', async () => {
   const tick = defineTask<number>({ name: 'tick', queue: 'clock' });
   const client = new Belfry({ url: servers.natsUrl, log: SILENT });
   const ran: { readonly execution: string; readonly earlyMs: number }[] = [];
