@@ -23,6 +23,8 @@ export interface CheckedCreate {
   readonly shard: number;
   /** The record as JSON text without `{"c":…,`. */
   readonly tail: string;
+  /** Of the envelopes that may hold the record; a later one may too. */
+  readonly version: 1 | 2;
 }
 
 /** What all creates of one request have in common. */
@@ -33,6 +35,8 @@ export interface CreateContext {
   readonly nowMs: number;
   readonly traceparent: string | undefined;
   readonly shards: number;
+  /** At which records may be written (`LEVELS`). */
+  readonly level: number;
 }
 
 /** In the order of the request; a `WireError` for what is refused here. */
@@ -49,6 +53,8 @@ export function checkCreates(
   const { namespace, commandId, traceparent } = context;
   const trace = traceparent === undefined ? '' : `,"tp":"${traceparent}"`;
   const keys = new Set<string>();
+  /** The version of the envelopes that may hold a create without metadata, as it is written at this level. */
+  const bare = context.level >= 2 ? 2 : 1;
   return values.map((value, index): CheckedCreate | WireError => {
     const path = single ? '' : `items[${index}].`;
     const reading = readTaskSpec(value, path);
@@ -71,8 +77,9 @@ export function checkCreates(
       schedule.open === undefined ? schedule.json : JSON.stringify(schedules.textFor(schedule, id, context.nowMs)),
       targets.jsonOf(namespace, draft, catchUp),
       trace,
+      bare,
     );
-    return { id, shard: shardOf(id, context.shards), tail };
+    return { id, shard: shardOf(id, context.shards), tail, version: draft.metadata === undefined ? bare : 1 };
   });
 }
 
@@ -84,13 +91,15 @@ function recordTail(
   scheduleJson: string,
   targetJson: string,
   trace: string,
+  bare: 1 | 2,
 ): string {
   const key = draft.key === undefined ? '' : `"key":${JSON.stringify(draft.key)},`;
   const payload = draft.payload === undefined ? '"null"' : JSON.stringify(draft.payload);
-  const metadata = draft.metadata === undefined ? '"{}"' : JSON.stringify(draft.metadata);
+  const metadata =
+    draft.metadata === undefined ? (bare === 1 ? ',"d":"{}"' : '') : `,"d":${JSON.stringify(draft.metadata)}`;
   return (
     `"k":"create","m":${hash},"id":"${id}",${key}"s":${scheduleJson},"t":${targetJson},` +
-    `"p":${payload},"d":${metadata}${trace}}`
+    `"p":${payload}${metadata}${trace}}`
   );
 }
 

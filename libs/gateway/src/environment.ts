@@ -67,6 +67,8 @@ export interface GatewayEnvironment {
   readonly tracer?: Tracer;
   /** Why this node's clock cannot be trusted: then tasks are neither created nor updated here. */
   readonly clockTrouble?: () => string | undefined;
+  /** The level at which records may be written now (`LEVELS`). Default: the oldest, which everybody reads. */
+  readonly level?: () => number;
   /** What this machine calls its time-zone data. */
   readonly timeZoneVersion?: string;
   /** Asks the shard's owner. Refused `no_owner`: nobody serves the shard at the moment. */

@@ -1,6 +1,7 @@
 import {
   isLease,
   isName,
+  LEVELS,
   LIMITS,
   STREAMS,
   SENT_AT_HEADER,
@@ -279,7 +280,7 @@ export class Gateway {
   /** Sends what is right to the inbox; the rest is answered at once. @throws Refused when no room is left */
   #submitCreates(
     { items, single }: Items,
-    request: Omit<Parameters<typeof checkCreates>[2], 'shards'> & {
+    request: Omit<Parameters<typeof checkCreates>[2], 'shards' | 'level'> & {
       readonly bytes: number;
       readonly patient?: boolean;
     },
@@ -287,7 +288,8 @@ export class Gateway {
     const { shards } = this.#env;
     this.#requireClock();
     this.#submissions.admit('create', items.length, request.bytes);
-    const checked = checkCreates(items, single, { ...request, shards }, this.#schedules, this.#targets);
+    const level = this.#env.level?.() ?? LEVELS.oldest;
+    const checked = checkCreates(items, single, { ...request, shards, level }, this.#schedules, this.#targets);
     const ids = checked.map((item) => (isRefused(item) ? '' : item.id));
     const answers = this.#submissions
       .creates(checked, request.patient === true)

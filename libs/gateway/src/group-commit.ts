@@ -1,4 +1,4 @@
-import { LIMITS, wireError, type WireError } from '@belfry/protocol';
+import { envelopeHead, LIMITS, wireError, type WireError } from '@belfry/protocol';
 import type { Inbox } from '@belfry/ports';
 
 import type { Clock, GatewayMetrics, Log } from './environment.ts';
@@ -10,6 +10,8 @@ const LONGEST_WAIT_MS = 2_000;
 /** Records of one shard that become one inbox message. */
 interface Envelope {
   readonly shard: number;
+  /** The lowest that can say what it holds. */
+  version: 1 | 2;
   readonly texts: string[];
   readonly batches: Batch[];
   readonly indexes: number[];
@@ -42,7 +44,7 @@ export interface GroupCommitOptions {
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
-  readonly #head: string;
+  readonly #heads: { readonly [version in 1 | 2]: string };
   readonly #overheadBytes: number;
   readonly #open = new Map<number, Envelope>();
   #waiting: Envelope[] = [];
@@ -55,8 +57,8 @@ export class GroupCommit {
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
-    this.#head = `{"v":1,"g":${JSON.stringify(options.gatewayId)},"r":[`;
-    this.#overheadBytes = Buffer.byteLength(this.#head) + 2;
+    this.#heads = { 1: envelopeHead(options.gatewayId, 1), 2: envelopeHead(options.gatewayId, 2) };
+    this.#overheadBytes = Buffer.byteLength(this.#heads[1]) + 2;
   }
 
   get records(): number {
@@ -71,15 +73,19 @@ export class GroupCommit {
     return this.#inFlight;
   }
 
-  /** `text` is one encoded record, for item `index` of `batch`. Whether there is room is for the caller to ask before. */
-  add(shard: number, text: string, batch: Batch, index: number): void {
+  /**
+   * `text` is one encoded record, for item `index` of `batch`; `version` is that of the envelopes that may hold it, and of later ones.
+   * Whether there is room is for the caller to ask before.
+   */
+  add(shard: number, text: string, batch: Batch, index: number, version: 1 | 2 = 1): void {
     const bytes = Buffer.byteLength(text) + 1;
     let envelope = this.#open.get(shard);
     if (envelope === undefined || envelope.bytes + bytes > LIMITS.envelopeBytes) {
-      envelope = { shard, texts: [], batches: [], indexes: [], bytes: this.#overheadBytes, deadlineMs: 0 };
+      envelope = { shard, version, texts: [], batches: [], indexes: [], bytes: this.#overheadBytes, deadlineMs: 0 };
       this.#open.set(shard, envelope); // C3
       this.#waiting.push(envelope);
     }
+    if (version > envelope.version) envelope.version = version;
     envelope.texts.push(text);
     envelope.batches.push(batch);
     envelope.indexes.push(index);
@@ -147,7 +153,10 @@ export class GroupCommit {
     let left = envelopes;
     for (let attempt = 1; ; attempt++) {
       const startedMs = clock.monotonic();
-      const messages = left.map(({ shard, texts }) => ({ shard, body: `${this.#head}${texts.join(',')}]}` }));
+      const messages = left.map(({ shard, texts, version }) => ({
+        shard,
+        body: `${this.#heads[version]}${texts.join(',')}]}`,
+      }));
       const count = (outcome: Parameters<GatewayMetrics['commit']>[0]): void => {
         const records = left.reduce((sum, { texts }) => sum + texts.length, 0);
         metrics.commit(outcome, records, left.length, clock.monotonic() - startedMs);

@@ -76,7 +76,7 @@ export class Submissions {
     });
     items.forEach((item, index) => {
       if (isRefused(item)) batch.refuse(index, item);
-      else this.#commits.add(item.shard, createRecord(item, batch.correlation + index), batch, index);
+      else this.#commits.add(item.shard, createRecord(item, batch.correlation + index), batch, index, item.version);
     });
     return this.#settled('tasks.create', batch);
   }

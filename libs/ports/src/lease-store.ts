@@ -1,3 +1,5 @@
+import { LEVELS } from '@belfry/protocol';
+
 import type { Outcome } from './outcome.ts';
 
 export interface Lease {
@@ -26,12 +28,18 @@ export interface Placement {
   /** `nodes[assignment[shard]]` owns the shard. */
   readonly nodes: readonly string[];
   readonly assignment: readonly number[];
+  /** What may be written (`LEVELS`); absent: the oldest. Whoever does not read it takes no shards. */
+  readonly level?: number;
   /** Nodes that operators have drained; absent: none. */
   readonly drained?: readonly string[];
   /** Shards that operators have moved, and where each is kept; absent: none. */
   readonly pins?: readonly { readonly shard: number; readonly node: string }[];
   /** When nodes were lost of late, ms since 1970, by the clocks of the leaders that saw it; absent: none was. */
   readonly losses?: Readonly<Record<string, readonly number[]>>;
+}
+
+export function levelOf({ level }: Pick<Placement, 'level'>): number {
+  return level ?? LEVELS.oldest;
 }
 
 export interface PlacementStore {

@@ -1,5 +1,7 @@
+export * from './envelope.ts';
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './level.ts';
 export * from './limits.ts';
 export * from './messages.ts';
 export * from './names.ts';

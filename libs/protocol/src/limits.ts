@@ -193,6 +193,8 @@ export const LIMITS = {
   flapMaxHoldMs: 300_000,
   /** How often each process tells of itself, for operators. */
   processHeartbeatMs: 1_000,
+  /** For so long all processes must have read a level before the cluster writes at it. */
+  levelSettleMs: 10_000,
   /** Processes that a supervisor knows of, and nodes that may be drained. */
   processes: 1_000,
   drainedNodes: 1_000,
@@ -270,6 +272,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
       l.flapHoldMs <= l.flapMaxHoldMs && l.flapMaxHoldMs <= l.flapWindowMs,
       'a node that was held back for the longest time is known for it when it comes',
     ],
+    [l.processHeartbeatMs * 5 <= l.levelSettleMs, 'a process that misses some heartbeats is not forgotten by levels'],
     [l.nodeHeartbeatMs * 3 <= l.leaderSilentMs, 'a leader may miss two heartbeats'],
     [l.checkpointRows < l.checkpointBacklogRows, 'a checkpoint starts before reading stops'],
     [l.groupCommitRecords <= l.gatewayPending, 'a group commit fits what may wait'],

@@ -15,6 +15,8 @@ export interface ProcessHeartbeat {
   readonly node: string;
   readonly roles: readonly Role[];
   readonly version: string;
+  /** The highest level that it reads (`LEVELS`); absent: the oldest. */
+  readonly level?: number;
   readonly cores: number;
   /** Name of its machine. */
   readonly host: string;
@@ -62,6 +64,8 @@ export interface ClusterReply {
   /** Of the placement: it grows with each change. */
   readonly version: number;
   readonly shards: number;
+  /** At which the cluster writes: the highest that all processes read, since ten seconds at least. It never goes back. */
+  readonly level: number;
   /** In the order of their names. */
   readonly nodes: readonly NodeView[];
   /** Nodes that are given no shards until their drain is undone; also those that are not there at present. */

@@ -8,7 +8,8 @@ import type { CatchUp } from './target.ts';
  * Every record is applied in order, and carries all that its outcome depends on besides the message's stored timestamp.
  */
 export interface Envelope {
-  readonly v: 1;
+  /** 2: its creates may leave out `d` (`decodeEnvelope` puts it back). */
+  readonly v: 1 | 2;
   /** The gateway that wrote it and gets the answers; empty for an ownership record. */
   readonly g: string;
   readonly r: readonly InboxRecord[];

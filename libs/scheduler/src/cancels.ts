@@ -1,4 +1,4 @@
-import { LIMITS, type InboxRecord } from '@belfry/protocol';
+import { envelopeOf, LIMITS, type InboxRecord } from '@belfry/protocol';
 import type { AttemptRef, InboxAppend, WorkRef } from '@belfry/ports';
 import type { Reply } from '@belfry/shard';
 import { pause, type Environment } from './environment.ts';
@@ -58,7 +58,7 @@ export async function giveBack(
   const messages: InboxAppend[] = [];
   for (let from = 0; from < taken.length; from += LIMITS.batchItems) {
     const r = taken.slice(from, from + LIMITS.batchItems).map(returned);
-    messages.push({ shard, body: JSON.stringify({ v: 1, g: '', r }) });
+    messages.push({ shard, body: envelopeOf(r) });
   }
   for (let attempt = 1; !isGone(); attempt++) {
     const outcome = await env.inbox.append(messages);

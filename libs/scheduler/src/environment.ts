@@ -73,6 +73,8 @@ export interface Environment {
   readonly timers: Timers;
   /** How often shards look at the time, ms. Default 2. */
   readonly tickMs?: number;
+  /** The highest level that it reads (`LEVELS`). Default: the newest. */
+  readonly reads?: number;
   readonly log: Log;
   readonly metrics: SchedulerMetrics;
   readonly tracer: SchedulerTracer;

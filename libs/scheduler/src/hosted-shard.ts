@@ -1,10 +1,8 @@
-import { LIMITS, type Envelope } from '@belfry/protocol';
+import { decodeEnvelope, LIMITS } from '@belfry/protocol';
 import { ActorCell } from '@belfry/actor-runtime';
 import type { Fence, InboxMessage } from '@belfry/ports';
 import type { Execution, Reply, Shard } from '@belfry/shard';
 import type { OpenSpan } from './environment.ts';
-
-const DECODER = new TextDecoder('utf-8', { fatal: true });
 
 /** An attempt that waits to be published. */
 export interface Prepared {
@@ -50,13 +48,14 @@ export class HostedShard {
     onReplies: (replies: Reply[]) => void,
     onCrash: (error: unknown, message: InboxMessage) => void,
     onNewerOwner: () => void,
+    reads?: number,
   ) {
     this.core = core;
     this.fence = fence;
     this.cell = new ActorCell<InboxMessage>({
       capacity: LIMITS.mailboxMessages,
       receive: (message) => {
-        const envelope = decodeEnvelope(message.body);
+        const envelope = decodeEnvelope(message.body, reads);
         const [first] = envelope.r;
         if (first?.k === 'ownership' && first.epoch > core.epoch) onNewerOwner();
         else onReplies(core.apply(message.seq, message.timestamp, envelope));
@@ -77,12 +76,4 @@ export class HostedShard {
     if (at >= 0) this.ready.splice(at, 1);
     return at >= 0;
   }
-}
-
-/** Gateways and owners write envelopes; anything else in an inbox crashes its shard, and is quarantined. */
-export function decodeEnvelope(body: Uint8Array): Envelope {
-  const envelope = JSON.parse(DECODER.decode(body)) as Envelope;
-  if (envelope.v !== 1 || !Array.isArray(envelope.r))
-    throw new Error(`this program reads envelopes of version 1, not ${String(envelope.v)}`);
-  return envelope;
 }

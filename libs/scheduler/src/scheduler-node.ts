@@ -1,4 +1,5 @@
 import {
+  envelopeOf,
   LIMITS,
   parseTaskId,
   subjects,
@@ -24,7 +25,7 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { countCrash, rehearse, takeOver, type Crashes } from './takeover.ts';
+import { countCrash, rehearse, takeOver, type Crashes, type InboxGap } from './takeover.ts';
 import { StreamAudit } from './stream-audit.ts';
 import { Tallies } from './tallies.ts';
 import { taskAnswer } from './task-answer.ts';
@@ -43,6 +44,8 @@ export interface NodeStatus {
   readonly waitingRows: number;
   readonly memoryBytes: number;
   readonly ledger: NodeLedger;
+  /** Of the takeovers of this process: the last one that found messages missing. */
+  readonly inboxGap?: InboxGap;
 }
 
 /** The shards of a node, one by one. */
@@ -84,6 +87,7 @@ export class SchedulerNode {
   #resettle = false;
   #incarnation = 0;
   #prefetchedTo = 0;
+  #inboxGap: InboxGap | undefined;
   #stopTimers: (() => void)[] = [];
   #stopping = false;
   #stopped = false;
@@ -169,6 +173,7 @@ export class SchedulerNode {
       waitingRows: this.#checkpointer.waitingRows(),
       memoryBytes: sum(({ core }) => core.memoryBytes) + this.#bodies.bytes,
       ledger: nodeLedger(hosts),
+      ...(this.#inboxGap === undefined ? {} : { inboxGap: this.#inboxGap }),
     };
   }
 
@@ -235,7 +240,8 @@ export class SchedulerNode {
   async #acquire(shards: readonly number[]): Promise<void> {
     const { env } = { env: this.#env };
     const startedAt = env.clock.monotonic();
-    const { taken, again, faulty } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    const { taken, again, faulty, gap } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    if (gap !== undefined) this.#inboxGap = gap;
     for (const [shard, error] of faulty) this.#rest(shard, error);
     for (const { core, fence, checkpointedSeq } of taken) {
       const host = new HostedShard(
@@ -247,6 +253,7 @@ export class SchedulerNode {
         },
         (error, message) => void this.#onCrash(host, error, message),
         () => this.#lose(host),
+        env.reads,
       );
       host.lastDeltaSeq = host.checkpointedSeq = checkpointedSeq;
       this.#hosted.set(core.shard, host);
@@ -495,7 +502,7 @@ export class SchedulerNode {
     for (let from = 0; from < records.length; from += LIMITS.batchMessages) {
       const messages = records
         .slice(from, from + LIMITS.batchMessages)
-        .map(({ shard, record }) => ({ shard, body: JSON.stringify({ v: 1, g: '', r: [record] }) }));
+        .map(({ shard, record }) => ({ shard, body: envelopeOf([record]) }));
       for (let attempt = 1; ; attempt++) {
         const outcome = await this.#env.inbox.append(messages);
         if (outcome.kind === 'ok') break;

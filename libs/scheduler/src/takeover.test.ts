@@ -1,6 +1,6 @@
 import { refused, retry } from '@belfry/ports';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fire, SHARDS, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+import { fire, SHARDS, T0, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 let cluster: TestCluster;
 beforeEach(() => {
@@ -35,6 +35,32 @@ describe('a takeover', () => {
     expect(calls.lastIndexOf('b work.takeFence')).toBeLessThan(at('store.load'));
     expect(calls.lastIndexOf('b work.surviving')).toBeLessThan(at('inbox.append'));
     expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
+  });
+
+  it('tells which shards miss what, when their checkpoint is older than what the inbox keeps', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.create(0, 'one', 60_000);
+    await cluster.checkpoint();
+    const [before] = owner.scheduler.shards().items;
+    vi.spyOn(cluster.store, 'commit').mockResolvedValue(retry('away'));
+    await cluster.create(0, 'two', 60_000);
+    await cluster.inbox.trim((await cluster.inbox.usage()).lastSeq + 1);
+    const next = await replaced(owner);
+    const { inboxGap } = next.scheduler.status();
+    expect(inboxGap).toMatchObject({ shards: [0], fromSeq: (before?.checkpointSeq ?? 0) + 1, foundMs: T0 });
+    expect(inboxGap?.untilSeq).toBeGreaterThan(inboxGap?.fromSeq ?? Infinity);
+    expect(cluster.logged('the inbox was trimmed past a checkpoint')).toHaveLength(1);
+    expect(await cluster.get(0, 'one')).toMatchObject({ task: { state: 'waiting' } });
+    expect(await cluster.get(0, 'two')).toMatchObject({ error: { code: 'not_found' } });
+  });
+
+  it('finds nothing missing where there is nothing', async () => {
+    const owner = await cluster.startOwner();
+    await cluster.create(0, 'one', 60_000);
+    await cluster.checkpoint();
+    await cluster.inbox.trim((owner.scheduler.shards().items[0]?.checkpointSeq ?? 0) + 1);
+    const next = await replaced(owner);
+    expect(next.scheduler.status().inboxGap).toBeUndefined();
   });
 
   it('takes what is still in the work stream for dispatched, though no checkpoint knows of it', async () => {

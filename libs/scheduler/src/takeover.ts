@@ -1,9 +1,8 @@
 import { NO_FIRES, type ActiveRow, type Fence, type InboxMessage, type ShardHead, type WorkRef } from '@belfry/ports';
-import { LIMITS, type OwnershipRecord } from '@belfry/protocol';
+import { decodeEnvelope, envelopeOf, LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import { Interned, Shard, type Reconciled } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
 import { breathe, pause, type Environment } from './environment.ts';
-import { decodeEnvelope } from './hosted-shard.ts';
 
 export interface TakenShard {
   readonly core: Shard;
@@ -37,6 +36,20 @@ export async function countCrash(
 }
 
 /**
+ * Messages that are in no checkpoint and not in the inbox any more: the store was put back to a state that is older than what the inbox
+ * keeps, or the inbox was lost. What was acknowledged between the two instants may be missing.
+ */
+export interface InboxGap {
+  readonly shards: readonly number[];
+  /** The first sequence that is missing for one of them, and the first that is there. */
+  readonly fromSeq: number;
+  readonly untilSeq: number;
+  /** Up to when the shard that lags most had looked, by its checkpoint, and when it was found; ms since 1970. */
+  readonly sinceMs: number;
+  readonly foundMs: number;
+}
+
+/**
  * What a takeover came to. To be taken over again are shards that crashed in their replay, or whose log names a newer owner; and all
  * when the work stream was lost meanwhile.
  */
@@ -45,6 +58,7 @@ export interface Takeover {
   readonly again: readonly number[];
   /** Shards whose state cannot be loaded, with the reason. */
   readonly faulty: ReadonlyMap<number, unknown>;
+  readonly gap?: InboxGap;
 }
 
 /**
@@ -79,6 +93,7 @@ export async function takeOver(
   ]);
   if (survivors === undefined) return { taken: [], again: shards, faulty: new Map() };
   const { surviving, ends } = survivors;
+  const gap = await gapOf(env, cores, claims);
   const failed = await replay(env, cores, claims, ends, crashes, seen);
   const taken: TakenShard[] = [];
   for (const core of cores.values()) {
@@ -95,7 +110,28 @@ export async function takeOver(
     taken.push({ core, fence, checkpointedSeq: head.seq });
     await breathe(env.timers);
   }
-  return { taken, again: [...failed], faulty };
+  return { taken, again: [...failed], faulty, ...(gap === undefined ? {} : { gap }) };
+}
+
+/** Told in the log too: it is the one way in which something acknowledged is lost. */
+async function gapOf(
+  env: Environment,
+  cores: ReadonlyMap<number, Shard>,
+  claims: ReadonlyMap<number, Claim>,
+): Promise<InboxGap | undefined> {
+  const { firstSeq } = await env.inbox.usage();
+  // A shard without any checkpoint has missed nothing of its own.
+  const behind = [...cores.values()].filter(({ seq }) => seq > 0 && seq + 1 < firstSeq);
+  if (behind.length === 0) return undefined;
+  const gap: InboxGap = {
+    shards: behind.map(({ shard }) => shard).toSorted((a, b) => a - b),
+    fromSeq: Math.min(...behind.map(({ seq }) => seq)) + 1,
+    untilSeq: firstSeq,
+    sinceMs: Math.min(...behind.map(({ shard }) => (claims.get(shard) as Claim).head.watermark)),
+    foundMs: env.clock.now(),
+  };
+  env.log.error('the inbox was trimmed past a checkpoint: what was acknowledged in between is missing', { ...gap });
+  return gap;
 }
 
 /**
@@ -243,16 +279,13 @@ async function replay(
   const shards = [...cores.keys()];
   if (shards.length === 0) return new Set();
   const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
-  const { firstSeq } = await env.inbox.usage();
-  if (first > 1 && firstSeq > first)
-    env.log.error('the inbox was trimmed past a checkpoint', { firstSeq, wanted: first });
   const failed = new Set<number>();
   const over = Promise.withResolvers<void>();
   let open = shards.length;
   const isApplied = async (message: InboxMessage): Promise<boolean> => {
     const { head } = claims.get(message.shard) as Claim;
     try {
-      return applyOne(cores.get(message.shard) as Shard, message, head.epoch, seen);
+      return applyOne(cores.get(message.shard) as Shard, message, head.epoch, seen, env.reads);
     } catch (error) {
       await countCrash(env, crashes, message, error);
       return false;
@@ -290,7 +323,7 @@ async function appendOwnership(
     const part = claims.slice(from, from + LIMITS.batchMessages);
     const messages = part.map(({ head: { shard, epoch } }) => {
       const record: OwnershipRecord = { k: 'ownership', c: 0, epoch, node: env.node, ...more };
-      return { shard, body: JSON.stringify({ v: 1, g: '', r: [record] }) };
+      return { shard, body: envelopeOf([record]) };
     });
     const seqs = await untilOk(env, 'ownership records', () => env.inbox.append(messages));
     part.forEach(({ head }, at) => ends.set(head.shard, seqs[at] as number));
@@ -299,8 +332,14 @@ async function appendOwnership(
 }
 
 /** False when the log names an owner that is newer than this one. */
-function applyOne(core: Shard, message: InboxMessage, epoch: number, seen: Map<number, number>): boolean {
-  const envelope = decodeEnvelope(message.body);
+function applyOne(
+  core: Shard,
+  message: InboxMessage,
+  epoch: number,
+  seen: Map<number, number>,
+  reads: number | undefined,
+): boolean {
+  const envelope = decodeEnvelope(message.body, reads);
   for (const record of envelope.r) {
     if (record.k !== 'ownership' || record.epoch <= epoch) continue;
     // Postgres and the fence are older than the log: our epoch is not the highest.

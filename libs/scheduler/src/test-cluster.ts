@@ -23,7 +23,7 @@ export const T0 = 1_790_000_000_000;
 export const SHARDS = 4;
 /** Silence after which what was lost with the work stream is given back, of workers that do not say their lease. */
 export const LOST_CONTACT_MS = LIMITS.ackWaitMs + LIMITS.lostContactMs;
-const GATEWAY = 'g';
+export const GATEWAY = 'g';
 const TARGET: Target = {
   namespace: 'acme',
   queue: 'mail',

@@ -5,6 +5,7 @@ import { ok, retry } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
 import type { ClockWatch } from './clock-watch.ts';
+import type { LevelWatch } from './level-watch.ts';
 import type { Metrics } from './metrics.ts';
 import type { Platform } from './platform.ts';
 import { gatewayTracer } from './tracing.ts';
@@ -26,11 +27,12 @@ export interface GatewayRole {
 /** Serves the front door: requests and durable publishes. */
 export async function startGateway(options: {
   readonly platform: Platform;
+  readonly level: LevelWatch;
   readonly watch: ClockWatch;
   readonly metrics: Metrics;
   readonly log: Log;
 }): Promise<GatewayRole> {
-  const { platform, watch, metrics, log } = options;
+  const { platform, level, watch, metrics, log } = options;
   const { link, messenger, inbox } = platform;
   const gatewayId = randomBytes(8).toString('hex');
   const rejected = new DurablePublisher(link);
@@ -40,6 +42,7 @@ export async function startGateway(options: {
     inbox,
     queries: platform.postgres.queries,
     clock: watch.clock,
+    level: () => level.writes,
     clockTrouble: () => watch.trouble(),
     timeZoneVersion: process.versions['tz'] ?? 'unknown',
     log,

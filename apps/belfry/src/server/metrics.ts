@@ -143,6 +143,11 @@ export const METRICS = {
     type: 'gauge',
     help: 'Fires that came due and are in none of these accounts, or that the audit found in no place: **it must be 0**; the log tells each.',
   },
+  belfry_inbox_gap_shards: {
+    role: 'scheduler',
+    type: 'gauge',
+    help: 'Shards that were taken over from a checkpoint older than what the inbox keeps: **it must be 0**; `parts.scheduler.inboxGap` of `/healthz` tells from when to when something acknowledged may be missing.',
+  },
   belfry_clock_skew_seconds: {
     role: 'all',
     type: 'gauge',

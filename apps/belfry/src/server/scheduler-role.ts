@@ -1,10 +1,11 @@
 import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { taskView } from '@belfry/gateway';
-import type { Placement } from '@belfry/ports';
-import { LIMITS, subjects } from '@belfry/protocol';
+import { levelOf, type Placement } from '@belfry/ports';
+import { LIMITS, subjects, TooNew } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Hearing } from './hearing.ts';
+import type { LevelWatch } from './level-watch.ts';
 import type { Metrics } from './metrics.ts';
 import { onceATurn } from './once-a-turn.ts';
 import type { Platform } from './platform.ts';
@@ -23,13 +24,14 @@ export interface SchedulerRole {
 /** Hosts shards: follows the placement, and tells the supervisor that it is there. */
 export async function startScheduler(options: {
   readonly platform: Platform;
+  readonly level: LevelWatch;
   readonly watch: ClockWatch;
   readonly hearing: Hearing;
   readonly node: string;
   readonly metrics: Metrics;
   readonly log: Log;
 }): Promise<SchedulerRole> {
-  const { platform, watch, hearing, node, metrics, log } = options;
+  const { platform, level, watch, hearing, node, metrics, log } = options;
   const { messenger } = platform;
   const scheduler = new SchedulerNode(
     {
@@ -44,9 +46,10 @@ export async function startScheduler(options: {
       log,
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),
+      reads: level.reads,
       renderTask: (shard, glance, body) => taskView({ shard, ...glance, ...body }),
     },
-    crashes(platform, log),
+    crashes(platform, level, log),
   );
   await untilSetUp(() => scheduler.start(), {
     timeoutMs: LIMITS.connectMs,
@@ -66,6 +69,7 @@ export async function startScheduler(options: {
   let onPlaced: () => void = () => undefined;
   const follow = (): void => {
     onPlaced();
+    if (level.isOutdated && latest.nodes.includes(node)) return; // it takes nothing more
     scheduler.place(watch.isFit ? latest : { ...latest, nodes: [], assignment: [] });
     if (!watch.isFit || latest.nodes.includes(node)) placed.resolve(); // a node with a wrong clock has what it should: nothing
   };
@@ -81,6 +85,10 @@ export async function startScheduler(options: {
   });
   const placements = await platform.placements.watch((placement) => {
     latest = placement;
+    if (!level.reached(levelOf(placement)) && !leaving) {
+      leaving = true; // the shards are for those that can read what comes
+      beat();
+    }
     follow();
   });
   /** Resolves when the placement does not name this node any more; soon, when it has no other or no supervisor answers. */
@@ -115,12 +123,16 @@ export async function startScheduler(options: {
   };
 }
 
-/** Crashes are counted in Postgres, so that a message that kills its shard is known to the next owner too. */
-function crashes(platform: Platform, log: Log): Crashes {
+/**
+ * Crashes are counted in Postgres, so that a message that kills its shard is known to the next owner too. One that is too new for this
+ * program is no crash: it is for the next owner, who can read it.
+ */
+function crashes(platform: Platform, level: LevelWatch, log: Log): Crashes {
   const quarantined = new Set<string>();
   return {
     isQuarantined: (shard, seq) => quarantined.has(`${shard}/${seq}`),
     count: async (shard, seq, error) => {
+      if (error instanceof TooNew && (await level.isTooNew())) return false;
       const times = await platform.postgres.countCrash(shard, seq, String(error));
       if (times < LIMITS.crashesBeforeQuarantine) return false;
       quarantined.add(`${shard}/${seq}`);
@@ -150,5 +162,6 @@ function gauges(metrics: Metrics, scheduler: SchedulerNode): void {
     const { skipped, withdrawn } = status().ledger;
     return { policy: skipped, command: withdrawn };
   });
+  metrics.gauge('belfry_inbox_gap_shards', () => status().inboxGap?.shards.length ?? 0);
   metrics.gauge('belfry_missed_fires', () => status().ledger.missed);
 }

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
-import { checkLimits, LIMITS, ROLES, subjects, type Role } from '@belfry/protocol';
+import { checkLimits, LIMITS, readLevel, ROLES, subjects, type LevelTooOld, type Role } from '@belfry/protocol';
 import type { Log } from '@belfry/scheduler';
 import { Hearing } from './hearing.ts';
 import { openHttp, type HttpDoor } from './http.ts';
@@ -8,6 +8,7 @@ import { createLog, type LogFormat } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { ProcessClock } from './clock.ts';
 import { ClockWatch } from './clock-watch.ts';
+import { LevelWatch } from './level-watch.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { startGateway, type GatewayRole } from './gateway-role.ts';
 import { startScheduler, type SchedulerRole } from './scheduler-role.ts';
@@ -41,6 +42,8 @@ export interface RunningServer {
   readonly httpPort: number;
   readonly shards: number;
   readonly warnings: readonly string[];
+  /** Resolves when this process does not read what the cluster writes by now: it is to be stopped. */
+  readonly outdated: Promise<LevelTooOld>;
   /** Resolves when this node owns what the placement gives it. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -56,6 +59,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       .replaceAll(/[^A-Za-z0-9_-]/g, '-')
       .slice(0, 40)}-${randomBytes(4).toString('hex')}`;
   const log = options.log ?? createLog(options.logFormat ?? 'json', { node });
+  const reads = readLevel(process.env['BELFRY_LEVEL']);
   const clock = new ProcessClock({ drillFile: process.env['BELFRY_CLOCK_DRILL'] });
   const platform = await openPlatform({
     natsUrl: options.natsUrl,
@@ -69,6 +73,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   });
   if (options.shards !== undefined && options.shards !== platform.shards)
     log.warn(`the installation has ${platform.shards} shards, which cannot be changed: --shards is passed over`);
+  const level = new LevelWatch({
+    placements: platform.placements,
+    installationLevel: () => platform.postgres.level(),
+    reads,
+    log,
+  });
+  const levels = await level.start().catch(async (error: unknown) => {
+    await platform.close();
+    throw error;
+  });
   const metrics = new Metrics();
   const watch = new ClockWatch({ clock, node, platform, metrics, log });
   await watch.start();
@@ -79,15 +93,24 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     deafMs: LIMITS.nodeDeafMs,
   });
   const listening = setInterval(() => void hearing.look(), LIMITS.nodeHeartbeatMs).unref();
-  const roles = await startRoles(options.roles, { platform, watch, hearing, node, metrics, log });
+  const roles = await startRoles(options.roles, { platform, level, watch, hearing, node, metrics, log });
   const { scheduler } = roles;
-  const endPresence = tellPresence({ node, roles: options.roles, version: VERSION, messenger, watch, scheduler, log });
+  const endPresence = tellPresence({
+    node,
+    roles: options.roles,
+    version: VERSION,
+    level: reads,
+    messenger,
+    watch,
+    scheduler,
+    log,
+  });
   let http: HttpDoor;
   try {
     http = await openHttp({
       port: options.httpPort,
       metrics,
-      health: () => health(platform, watch, roles),
+      health: () => health(platform, level, watch, roles),
       ...(options.httpHost === undefined ? {} : { host: options.httpHost }),
     });
   } catch (error) {
@@ -103,11 +126,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     httpPort: http.port,
     shards: platform.shards,
     warnings: platform.warnings,
+    outdated: level.outdated,
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
       watch.stop();
       clearInterval(listening);
-      stopping ??= stopRoles(roles, platform, log, endPresence).then(() => http.close());
+      stopping ??= stopRoles(roles, platform, log, endPresence)
+        .then(() => levels.stop())
+        .then(() => http.close());
       return stopping;
     },
   };
@@ -121,6 +147,7 @@ interface Roles {
 
 interface Surroundings {
   readonly platform: Platform;
+  readonly level: LevelWatch;
   readonly watch: ClockWatch;
   readonly hearing: Hearing;
   readonly node: string;
@@ -152,6 +179,7 @@ async function startRoles(wanted: readonly Role[], surroundings: Surroundings): 
       clock: watch.clock,
       isDeaf: () => hearing.isDeaf,
       log,
+      raiseLevel: (to) => platform.postgres.raiseLevel(to),
       housekeeping: async () => {
         await housekeeping.round();
         // It takes its time, and the lease must not wait for it.
@@ -193,15 +221,21 @@ function isInTime(work: Promise<void>, ms: number): Promise<boolean> {
   return Promise.race([work.then(() => true), late]);
 }
 
-function health(platform: Platform, watch: ClockWatch, roles: Roles): { ok: boolean; parts: Record<string, unknown> } {
+function health(
+  platform: Platform,
+  level: LevelWatch,
+  watch: ClockWatch,
+  roles: Roles,
+): { ok: boolean; parts: Record<string, unknown> } {
   const nats = platform.link.isConnected;
   const postgres = platform.postgres.isHealthy;
   return {
-    ok: nats && postgres && watch.isFit,
+    ok: nats && postgres && watch.isFit && !level.isOutdated,
     parts: {
       nats: nats ? 'connected' : 'away',
       postgres: postgres ? 'connected' : 'away',
       clock: watch.status(),
+      level: { reads: level.reads, writes: level.writes, outdated: level.isOutdated },
       ...(roles.scheduler === undefined ? {} : { scheduler: roles.scheduler.status() }),
       ...(roles.supervisor === undefined
         ? {}
@@ -227,13 +261,16 @@ export async function runServer(
   const log = createLog(format, { node: server.node });
   for (const warning of server.warnings) log.warn(warning);
   const signal = untilSignal();
-  await Promise.race([server.ready(), signal]);
+  const { outdated } = server;
+  await Promise.race([server.ready(), signal, outdated]);
   const { node, shards, httpPort: http } = server;
   if (json) process.stdout.write(`${JSON.stringify({ ready: true, node, roles: options.roles, shards, http })}\n`);
   log.info('belfry is up', { roles: options.roles, shards, http: `http://127.0.0.1:${http}` });
-  log.info('stopping', { signal: await signal });
+  const why = await Promise.race([signal, outdated]);
+  log.info('stopping', typeof why === 'string' ? { signal: why } : { reason: why.code });
   await server.stop();
   await tracing.stop();
+  if (typeof why !== 'string') throw why;
 }
 
 export const DEFAULT_HTTP_PORT = 8080;

@@ -67,6 +67,7 @@ function start(
     clock,
     log,
     isDeaf: () => isDeaf,
+    raiseLevel: () => Promise.resolve(),
     housekeeping: () => Promise.resolve(),
   });
   role.start();

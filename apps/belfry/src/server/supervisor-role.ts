@@ -1,9 +1,23 @@
 import { availableParallelism } from 'node:os';
 import type { Messenger } from '@belfry/actor-runtime';
-import type { Lease, LeaseStore, Placement, PlacementStore, WorkQueue } from '@belfry/ports';
+import {
+  levelOf,
+  type Lease,
+  type LeaseStore,
+  type Placement,
+  type PlacementStore,
+  type WorkQueue,
+} from '@belfry/ports';
 import { isName, isObject, LIMITS, subjects, wireError, type WireError } from '@belfry/protocol';
 import type { Clock, Log } from '@belfry/scheduler';
-import { LeaderWatch, Supervisor, type NodeHeartbeat, type Order, type SupervisorEffect } from '@belfry/supervisor';
+import {
+  LeaderWatch,
+  Levels,
+  Supervisor,
+  type NodeHeartbeat,
+  type Order,
+  type SupervisorEffect,
+} from '@belfry/supervisor';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { OperatorsDesk } from './operators/desk.ts';
 
@@ -26,6 +40,8 @@ export interface SupervisorRoleOptions {
   /** Whether nothing of the broker is heard: one that tells that it leads, and hears nothing, keeps others from leading. */
   readonly isDeaf: () => boolean;
   readonly log: Log;
+  /** Writes down, for programs that start, that this level may be written from now on. */
+  readonly raiseLevel: (level: number) => Promise<void>;
   /** What only a leader does, once a minute: trimming, partitions. */
   readonly housekeeping: () => Promise<void>;
 }
@@ -43,17 +59,21 @@ export interface SupervisorRoleOptions {
  *     asked.
  * Q6. A stand-by asks a silent leader in the same way. A new leader has asked the silent nodes before it writes its first placement, or has
  *     waited for `FIRST_LOOK_MS`: shards are not placed twice after all have been started anew.
+ * Q7. A level is in the placement only after it stands in the installation: whoever meets what was written at it finds it there.
  */
 export class SupervisorRole {
   readonly #options: SupervisorRoleOptions;
   readonly #core: Supervisor;
   readonly #watch = new LeaderWatch();
+  readonly #levels = new Levels();
   #lease: Lease | undefined;
   #trustedUntil = -Infinity;
   #renewAt = 0;
   #housekeepAt = 0;
   #unwritten: Placement | undefined;
   #writing: Promise<void> | undefined;
+  #agreed: number | undefined;
+  #raising: Promise<void> | undefined;
   #busy = false;
   #stopped = false;
   #timers: NodeJS.Timeout[] = [];
@@ -112,6 +132,8 @@ export class SupervisorRole {
     this.#busy = true;
     try {
       await this.#keepLease();
+      // The lease does not wait for the database.
+      this.#raising ??= this.#raiseLevel().finally(() => (this.#raising = undefined));
       await this.#write();
       void this.#leaseKeeper.round(); // it may take long, and the lease of this supervisor must not
       const nowMs = this.#options.clock.monotonic();
@@ -129,6 +151,7 @@ export class SupervisorRole {
   /** Tells the core that time passes, and asks the silent whether they are there. */
   #lookAround(): void {
     const nowMs = this.#options.clock.monotonic();
+    this.#agreed = this.#levels.agreed(nowMs);
     this.#perform(this.#core.step({ kind: 'tick', nowMs }));
     if (this.#core.leads) for (const node of this.#silentNodes(nowMs)) void this.#ping(node);
   }
@@ -163,6 +186,22 @@ export class SupervisorRole {
     } finally {
       this.#pinging.delete(node);
     }
+  }
+
+  /** Q7. What could not be written now is tried again in the next round. Never rejects. */
+  async #raiseLevel(): Promise<void> {
+    const level = this.#agreed;
+    const { placement } = this.#core;
+    if (!this.#core.leads || level === undefined || placement === undefined || level <= levelOf(placement)) return;
+    const { clock, log, raiseLevel } = this.#options;
+    try {
+      await raiseLevel(level);
+    } catch (error) {
+      return log.warn('the level of the cluster could not be written down', { level, error: String(error) });
+    }
+    if (!this.#core.leads) return;
+    log.info('the level of the cluster rises', { level });
+    this.#perform(this.#core.step({ kind: 'level', level, nowMs: clock.monotonic() }));
   }
 
   /** An operator's order: performed and written. Returns why not. */
@@ -293,7 +332,9 @@ export class SupervisorRole {
 
   #onProcess(body: Uint8Array): void {
     const { clock, log } = this.#options;
-    if (!this.#desk.processes.heard(body, clock.monotonic())) log.warn("a process's heartbeat that cannot be read");
+    const beat = this.#desk.processes.heard(body, clock.monotonic());
+    if (beat === undefined) return log.warn("a process's heartbeat that cannot be read");
+    this.#levels.heard(beat.node, beat.level, clock.monotonic());
   }
 
   #onHeartbeat(body: Uint8Array): void {

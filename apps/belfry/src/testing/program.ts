@@ -114,13 +114,16 @@ export interface RunningServer extends AsyncDisposable {
   readonly http: number;
   readonly stderr: () => string;
   kill(signal: NodeJS.Signals): Promise<number | null>;
+  /** Resolves with the exit code when it has ended by itself. */
+  ended(): Promise<number | null>;
 }
 
 export async function startServerProcess(
-  servers: { readonly natsUrl: string; readonly postgresUrl: string },
+  servers: { readonly natsUrl: string; readonly postgresUrl: string; readonly env?: NodeJS.ProcessEnv },
   ...flags: readonly string[]
 ): Promise<RunningServer> {
-  const env = cleanEnvironment({ BELFRY_NATS_URL: servers.natsUrl, BELFRY_POSTGRES_URL: servers.postgresUrl });
+  const { natsUrl, postgresUrl, env: more } = servers;
+  const env = cleanEnvironment({ BELFRY_NATS_URL: natsUrl, BELFRY_POSTGRES_URL: postgresUrl, ...more });
   const program = new Program(['server', '--json', '--http-port', '0', ...flags], env);
   const { http } = await program.firstJson<{ http: number }>((value) => value['ready'] === true);
   return {
@@ -128,6 +131,10 @@ export async function startServerProcess(
     http,
     stderr: () => program.stderr,
     kill: (signal) => program.end(signal),
+    ended: async () => {
+      if (!program.hasEnded) await once(program.child, 'exit');
+      return program.child.exitCode;
+    },
     [Symbol.asyncDispose]: async () => {
       await program.end('SIGTERM');
     },
@@ -161,8 +168,13 @@ export async function healthOf(http: number): Promise<{
   readonly parts: {
     readonly nats: string;
     readonly postgres: string;
-    readonly scheduler?: { readonly owned: readonly number[]; readonly tasks: number };
+    readonly scheduler?: {
+      readonly owned: readonly number[];
+      readonly tasks: number;
+      readonly inboxGap?: { readonly shards: readonly number[]; readonly fromSeq: number; readonly untilSeq: number };
+    };
     readonly supervisor?: { readonly leads: boolean };
+    readonly level: { readonly reads: number; readonly writes: number; readonly outdated: boolean };
     readonly clock: { readonly state: string; readonly standsStillMs: number };
   };
 }> {

@@ -1,5 +1,6 @@
 export { LeaderWatch } from './leader-watch.ts';
 export { LeaseWatch, type LeasedQueue } from './lease-watch.ts';
+export { Levels } from './levels.ts';
 export { placeShards, type PlaceableNode } from './placement.ts';
 export {
   Supervisor,

@@ -1,5 +1,5 @@
 import { LIMITS, wireError, type WireError } from '@belfry/protocol';
-import type { Placement } from '@belfry/ports';
+import { levelOf, type Placement } from '@belfry/ports';
 import { Flapping } from './flapping.ts';
 import { chooseAnother, placeShards, type PlaceableNode } from './placement.ts';
 
@@ -26,6 +26,8 @@ export type SupervisorInput =
       readonly wallMs: number;
     }
   | { readonly kind: 'follows' }
+  /** All processes read this level, and the installation knows it: it may be written from now on. */
+  | { readonly kind: 'level'; readonly level: number; readonly nowMs: number }
   | { readonly kind: 'heartbeat'; readonly beat: NodeHeartbeat; readonly nowMs: number }
   /** Nobody serves the address of this node: its process has ended, or it is cut off. */
   | { readonly kind: 'gone'; readonly node: string; readonly nowMs: number }
@@ -72,6 +74,7 @@ interface KnownNode {
  * V5. What operators have ordered stands in the placement, so that the next leader knows it; and so do the losses of nodes (V6).
  * V6. A node that is lost again and again is held back for longer each time (`Flapping`), and a drained one gets no shards; but shards
  *     are rather with such a node than with none.
+ * V7. The level in the placement never goes back, as long as there is a placement.
  */
 export class Supervisor {
   readonly #shards: number;
@@ -126,6 +129,8 @@ export class Supervisor {
         return [];
       case 'heartbeat':
         return this.#hear(input.beat, input.nowMs);
+      case 'level':
+        return this.#raise(input.level);
       case 'gone': {
         const known = this.#nodes.get(input.node);
         if (this.#term === undefined || known === undefined) return [];
@@ -234,6 +239,14 @@ export class Supervisor {
     return known === undefined || known.leaving !== leaving ? this.#place(nowMs) : [];
   }
 
+  /** V7. */
+  #raise(level: number): SupervisorEffect[] {
+    const before = this.#placement;
+    if (this.#term === undefined || before === undefined || level <= levelOf(before)) return [];
+    this.#placement = { ...before, level };
+    return this.#issue(before.nodes, before.assignment, `all processes read level ${level}`);
+  }
+
   /** V4. */
   #excuse(nowMs: number): void {
     const stoodStillMs = nowMs - (this.#toldAt ?? nowMs);
@@ -307,9 +320,10 @@ export class Supervisor {
   }
 
   #issue(nodes: readonly string[], assignment: readonly number[], why: string): SupervisorEffect[] {
-    const { drained, pins } = this.#placement ?? {};
+    const { drained, level, pins } = this.#placement ?? {};
     const losses = this.#flapping.told(this.#wallOffsetMs);
     const told = {
+      ...(level === undefined ? {} : { level }),
       ...(drained === undefined ? {} : { drained }),
       ...(pins === undefined ? {} : { pins }),
       ...(losses === undefined ? {} : { losses }),
@@ -322,7 +336,7 @@ export class Supervisor {
 
 /** The placement with these orders and no others. */
 function withOrders(
-  { term, version, nodes, assignment }: Placement,
+  { term, version, nodes, assignment, level }: Placement,
   drained: ReadonlySet<string>,
   pins: ReadonlyMap<number, string>,
 ): Placement {
@@ -331,6 +345,7 @@ function withOrders(
     version,
     nodes,
     assignment,
+    ...(level === undefined ? {} : { level }),
     ...(drained.size === 0 ? {} : { drained: [...drained].toSorted() }),
     ...(pins.size === 0
       ? {}

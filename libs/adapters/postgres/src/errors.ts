@@ -39,13 +39,13 @@ export class PostgresUnavailable extends Error {
   }
 }
 
-/** The database was set up by a newer program than this one. */
+/** A newer program than this one has taken something away that this one uses. */
 export class SchemaTooNew extends Error {
   readonly code = 'BELFRY_SCHEMA_TOO_NEW';
 
   constructor(found: number, known: number) {
     super(
-      `the database's schema is version ${found}, and this program knows up to ${known}: it needs a newer Belfry. ` +
+      `the database's schema is version ${found}, which a program that knows up to ${known} cannot use: it needs a newer Belfry. ` +
         'Migrations go forward only.',
     );
     this.name = 'SchemaTooNew';

@@ -61,3 +61,15 @@ export async function nextFirstSeq(session: Session): Promise<number> {
   if (!Number.isSafeInteger(seq + SEQS_OF_INCARNATION)) throw new RangeError('the work stream has no sequences left');
   return seq;
 }
+
+/** The highest level at which this installation may have been written. */
+export async function installationLevel(session: Session): Promise<number> {
+  const { rows } = await session.query<{ level: number }>('SELECT level FROM belfry.installation');
+  if (rows[0] === undefined) throw new Error('this database holds no installation');
+  return rows[0].level;
+}
+
+/** From now on, `level` may be written. It never goes back. */
+export async function raiseLevel(session: Session, level: number): Promise<void> {
+  await session.query('UPDATE belfry.installation SET level = $1 WHERE level < $1', [level]);
+}

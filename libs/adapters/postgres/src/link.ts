@@ -6,7 +6,7 @@ import { LIMITS } from '@belfry/protocol';
 import { PostgresCheckpointStore } from './checkpoint-store.ts';
 import { asError, describeError, isFinalAtStart, isTransient, PostgresUnavailable } from './errors.ts';
 import { placesOf } from './hosts.ts';
-import { ensureInstallation } from './installation.ts';
+import { ensureInstallation, installationLevel, raiseLevel } from './installation.ts';
 import { migrate } from './migrations.ts';
 import { ensurePartitions, type PartitionChanges } from './partitions.ts';
 import { PostgresQueries } from './queries.ts';
@@ -111,6 +111,16 @@ export class PostgresLink implements AsyncDisposable {
 
   recordZoneData(data: StoredZoneData): Promise<void> {
     return this.#maintenance.use((session) => recordZoneData(session, data));
+  }
+
+  /** The highest level at which this installation may have been written. */
+  level(): Promise<number> {
+    return this.#reads.use(installationLevel);
+  }
+
+  /** From now on, `level` may be written. */
+  raiseLevel(level: number): Promise<void> {
+    return this.#writes.use((session) => raiseLevel(session, level));
   }
 
   /** Every message of the inbox up to here is in every shard's checkpoint. */

@@ -1,4 +1,5 @@
 import type { ActiveRow, HistoryRow, LifeRow, LoadedTask, ShardDelta, TaskRow } from '@belfry/ports';
+import { TooNew } from '@belfry/protocol';
 
 import type { CopyBuffer } from './copy-buffer.ts';
 import { packPayload } from './payload.ts';
@@ -15,7 +16,7 @@ function codes<T extends string>(letters: { readonly [K in T]: string }): {
     has: (name): name is T => Object.hasOwn(letters, name),
     name: (letter) => {
       const name = names.get(letter);
-      if (name === undefined) throw new RangeError(`no state is stored as "${letter}"`);
+      if (name === undefined) throw new TooNew('a state', letter, [...names.keys()].join(', '));
       return name;
     },
   };

@@ -1,4 +1,4 @@
-import type { ClusterReply, NodeView, ShardView } from '@belfry/protocol';
+import { LEVELS, type ClusterReply, type NodeView, type ShardView } from '@belfry/protocol';
 
 import type { Cli, CommandResult } from '../cli.ts';
 import { CliError, EXIT } from '../exit.ts';
@@ -24,6 +24,7 @@ export async function cluster(cli: Cli): CommandResult {
     [
       ['leader', `${reply.leader} (term ${reply.term}, placement ${reply.version})`],
       ['shards', String(reply.shards)],
+      ['level', levelLine(reply)],
       ['workers', `${count}, ${running} of ${slots} slots in use`],
       ['drained', reply.drained.length === 0 ? undefined : reply.drained.join(', ')],
       [
@@ -48,6 +49,14 @@ export async function cluster(cli: Cli): CommandResult {
   ];
   const rows = nodes.map((node) => nodeRow(node, epochs.get(node.node)));
   for (const line of table(columns, rows, cli.out.columns, cli.paint)) cli.out.line(line);
+}
+
+/** The level, and who keeps it from rising. */
+function levelLine({ level, nodes }: ClusterReply): string {
+  const reads = nodes.map((node) => node.level ?? LEVELS.oldest);
+  if (Math.max(level, ...reads) === level) return String(level);
+  const holding = nodes.filter((_node, at) => reads[at] === level).map(({ node }) => node);
+  return holding.length === 0 ? `${level}, rising` : `${level}, held by ${holding.join(', ')}`;
 }
 
 function nodeRow(node: NodeView, epoch: number | undefined): string[] {

@@ -47,7 +47,8 @@ function twoNodes(more: Partial<ClusterReply> = {}) {
     term: 5,
     version: 12,
     shards: 3,
-    nodes: [node('n1', { leads: true }), node('n2', { takes: 'drained', clock: { state: 'unfit' } })],
+    level: 1,
+    nodes: [node('n1', { leads: true, level: 2 }), node('n2', { takes: 'drained', clock: { state: 'unfit' } })],
     drained: ['n2'],
     pins: [{ shard: 0, node: 'n1' }],
     assignment: ['n1', 'n2', 'n2'],
@@ -84,6 +85,7 @@ describe('belfry cluster', () => {
     expect(stdout()).toMatchInlineSnapshot(`
       "leader   n1 (term 5, placement 12)
       shards   3
+      level    1, held by n2
       workers  2, 1 of 8 slots in use
       drained  n2
       pinned   0 on n1

@@ -1,8 +1,9 @@
 import type { Messenger } from '@belfry/actor-runtime';
-import type { Placement } from '@belfry/ports';
+import { levelOf, type Placement } from '@belfry/ports';
 import {
   isName,
   isObject,
+  LEVELS,
   subjects,
   wireError,
   type ClusterReply,
@@ -115,6 +116,7 @@ export class OperatorsDesk {
       term,
       version: placement?.version ?? 0,
       shards: this.#options.shards,
+      level: placement === undefined ? LEVELS.oldest : levelOf(placement),
       nodes,
       drained: placement?.drained ?? [],
       pins: placement?.pins ?? [],

@@ -25,6 +25,7 @@ it('says that another process has its name, once a minute, and never that it is 
     tellPresence({
       node: 'n1',
       roles: ['gateway'],
+      level: 2,
       version: '1',
       messenger,
       watch: { clock, glance: () => ({ state: 'calm' }) },

@@ -12,6 +12,7 @@ export interface ProcessPresenceOptions {
   readonly node: string;
   readonly roles: readonly Role[];
   readonly version: string;
+  readonly level: number;
   readonly messenger: Messenger;
   readonly watch: Pick<ClockWatch, 'glance' | 'clock'>;
   readonly log: Pick<Log, 'error'>;
@@ -20,12 +21,13 @@ export interface ProcessPresenceOptions {
 
 /** Tells that this process is there, and answers operators about it; says so where another has its name. Returns what ends that. */
 export function tellPresence(options: ProcessPresenceOptions): () => void {
-  const { node, roles, version, messenger, watch, scheduler, log } = options;
+  const { node, roles, version, level, messenger, watch, scheduler, log } = options;
   const about = {
     v: 1,
     node,
     roles,
     version,
+    level,
     cores: availableParallelism(),
     host: hostname(),
     machine: machineId(),

@@ -1,4 +1,4 @@
-import { isName, isObject, LIMITS, ROLES, type ProcessHeartbeat, type Role } from '@belfry/protocol';
+import { isName, isObject, LEVELS, LIMITS, ROLES, type ProcessHeartbeat, type Role } from '@belfry/protocol';
 
 /** Silence after which a process is no longer shown. */
 const FORGET_MS = 10_000;
@@ -16,14 +16,14 @@ interface KnownProcess {
 export class ProcessTable {
   readonly #processes = new Map<string, KnownProcess>();
 
-  /** False when it is no such heartbeat. */
-  heard(body: Uint8Array, nowMs: number): boolean {
+  /** Undefined when it is no such heartbeat. */
+  heard(body: Uint8Array, nowMs: number): ProcessHeartbeat | undefined {
     const beat = readProcessHeartbeat(body);
-    if (beat === undefined) return false;
+    if (beat === undefined) return undefined;
     if (!this.#processes.has(beat.node) && this.#processes.size >= LIMITS.processes) this.#forget(nowMs); // P1
     if (this.#processes.has(beat.node) || this.#processes.size < LIMITS.processes)
       this.#processes.set(beat.node, { beat, seenAt: nowMs });
-    return true;
+    return beat;
   }
 
   has(node: string): boolean {
@@ -52,7 +52,8 @@ export function readProcessHeartbeat(body: Uint8Array): ProcessHeartbeat | undef
     return undefined;
   }
   if (!isObject(beat) || beat['v'] !== 1 || !isName(beat['node']) || !Array.isArray(beat['roles'])) return undefined;
-  const { clock, roles, pid, machine } = beat;
+  const { clock, level = LEVELS.oldest, roles, pid, machine } = beat;
+  if (!Number.isSafeInteger(level)) return undefined;
   if (!isObject(clock) || !Number.isSafeInteger(pid) || typeof machine !== 'string') return undefined;
   const known = roles.filter((role): role is Role => (ROLES as readonly unknown[]).includes(role));
   return { ...(beat as unknown as ProcessHeartbeat), roles: known };

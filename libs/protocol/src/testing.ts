@@ -1,0 +1,1 @@
+export { GOLDEN } from './golden.ts';
