@@ -23,8 +23,8 @@ describe('an error', () => {
     );
   });
 
-  it('is one line, whatever stands in it', () => {
-    expect(told(new Error('two\nlines \u001b[31m'))).toBe('error failed: two⏎lines ·[31m');
+  it('keeps its lines, and steers no terminal', () => {
+    expect(told(new Error('two\nlines \u001b[31m'))).toBe('error failed: two\nlines ·[31m');
   });
 
   it('is none for who interrupts', () => {

@@ -131,11 +131,12 @@ export function reportOf(error: unknown): ErrorReport {
   return { exit: EXIT.refused, code: 'failed', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** One line: `error <code>: <path>: message`, and the hint on a second one. An interrupt is no error to who made it. */
+/** `error <code>: <path>: message`, most on one line, and the hint below. An interrupt is no error to who made it. */
 export function errorText(report: ErrorReport): string {
   if (report.exit === EXIT.interrupted) return report.message;
   const where = report.path === undefined ? '' : `${report.path}: `;
-  const line = printable(`error ${report.code}: ${where}${report.message}`);
+  const lines = `error ${report.code}: ${where}${report.message}`.split('\n');
+  const line = lines.map(printable).join('\n');
   return report.hint === undefined ? line : `${line}\n${report.hint}`;
 }
 

@@ -33,6 +33,12 @@ describe('a file of tasks', () => {
     await expect(read('{"a":1}\n{"a":}\n')).rejects.toMatchObject({ exit: 1, code: 'malformed', path: 'stdin:2' });
   });
 
+  it('that is none at all is told of on one line', async () => {
+    await expect(read('# A page\n\nof text\n')).rejects.toMatchObject({
+      message: expect.stringMatching(/^not JSON: .*$/),
+    });
+  });
+
   it('is wrong usage when it is not there', async () => {
     const items = readTaskFile('/no/such/file', Readable.from([]));
     await expect(items.next()).rejects.toMatchObject({ exit: 2, message: '/no/such/file: no such file' });

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 import { CliError, EXIT, usageError } from './exit.ts';
+import { printable } from './table.ts';
 import { fileTrouble } from './task-flags.ts';
 
 /** One task as the file states it, unchecked, and where it stands: `tasks.ndjson:4` or `tasks.json[3]`. */
@@ -12,7 +13,7 @@ export interface FileItem {
 }
 
 export function badJson(where: string, error: unknown): CliError {
-  return new CliError(EXIT.refused, 'malformed', `not JSON: ${(error as Error).message}`, { path: where });
+  return new CliError(EXIT.refused, 'malformed', printable(`not JSON: ${(error as Error).message}`), { path: where });
 }
 
 /** Tasks of a whole JSON document: an array, `{"items": […]}`, or one task. */
