@@ -38,7 +38,7 @@ export const STORM: readonly ChaosCase[] = [
     async inject(scene) {
       const { cluster, load, settings } = scene;
       // All are there before it comes.
-      const at = Date.now() + 5_000 + settings.tasks / 3;
+      const at = Date.now() + 5_000 + Math.round(settings.tasks / 3);
       await load.addMany(settings.tasks, { at }, { ms: 0 });
       if (Date.now() > at) scene.blame(`the tasks were not made before their instant: ${Date.now() - at} ms too late`);
       const begun = cluster.begun;
