@@ -265,6 +265,15 @@ describe('explain', () => {
     );
   });
 
+  it('steers no terminal by what a handler said', async () => {
+    const reasons = [{ code: 'failed', text: 'attempt 1 failed: boom\n\u001b[31mred' }];
+    const { cli, stdout } = testCli(
+      client({ ...reply, fires: [{ scheduledAt: ISO(0), local: '', verdict: 'failed', reasons }] }),
+    );
+    await explain(cli, 'report', {});
+    expect(stdout()).toContain('    attempt 1 failed: boom⏎·[31mred\n');
+  });
+
   it('tells why there is no fire, and which are around', async () => {
     const reasons = [{ code: 'not_scheduled', text: 'its schedule has no fire then' }];
     const absence = { reasons, previous: ISO(-1), next: ISO(1) };

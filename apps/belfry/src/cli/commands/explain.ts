@@ -2,6 +2,7 @@ import type { ExplainedFire, ExplainReply, Reason, Verdict } from '@belfry/proto
 
 import type { Cli, CommandResult } from '../cli.ts';
 import { usageError } from '../exit.ts';
+import { printable } from '../table.ts';
 import { instantFlag } from '../task-flags.ts';
 import { taskRef } from '../task-ref.ts';
 import { instant } from '../time.ts';
@@ -93,6 +94,6 @@ const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g;
 function* ofReasons(reasons: readonly Reason[], cli: Cli): IterableIterator<string> {
   for (const { text, at } of reasons) {
     const when = at === undefined ? '' : cli.paint('dim', `${instant(Date.parse(at), cli.clock, true)}  `);
-    yield `    ${when}${text.replaceAll(INSTANT, (told) => instant(Date.parse(told), cli.clock, true))}`;
+    yield `    ${when}${printable(text).replaceAll(INSTANT, (told) => instant(Date.parse(told), cli.clock, true))}`;
   }
 }

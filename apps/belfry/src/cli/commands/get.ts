@@ -31,7 +31,7 @@ export function describeTask(cli: Cli, task: TaskView): string[] {
       ['payload', task.payload === undefined ? undefined : printable(JSON.stringify(task.payload))],
       [
         'retry',
-        `${retry.attempts} attempts, ${duration(retry.initialMs)} × ${retry.factor} up to ${duration(retry.maxMs)}, jitter ${retry.jitter}`,
+        `${retry.attempts} ${retry.attempts === 1 ? 'attempt' : 'attempts'}, ${duration(retry.initialMs)} × ${retry.factor} up to ${duration(retry.maxMs)}, jitter ${retry.jitter}`,
       ],
       ['timeout', duration(task.timeoutMs)],
       ['precision', task.precision],
