@@ -25,7 +25,8 @@ export interface PulledWork {
 /**
  * The work queue in memory, with what tests and the simulator need besides the port: pulling, and losing the stream.
  *
- * M1. `#messages` holds a message at most once, in the order of publishing; an acknowledged or removed one is not in it.
+ * M1. `#messages` holds a message at most once, in the order of publishing; an acknowledged or removed one is not in it. `#waiting` holds
+ *     those of a queue that are in nobody's hands, in the same order.
  * M2. Sequences grow over all incarnations.
  */
 export class MemoryWorkQueue implements WorkQueue {
@@ -34,6 +35,7 @@ export class MemoryWorkQueue implements WorkQueue {
   #nextSeq = 1;
   #bytes = 0;
   readonly #messages = new Map<string, Stored>();
+  readonly #waiting = new Map<string, Map<string, Stored>>();
   readonly #fences = new Map<number, HeldFence>();
   readonly #batches = new Set<string>();
   /** Leases, by consumer. */
@@ -61,8 +63,10 @@ export class MemoryWorkQueue implements WorkQueue {
     return Promise.resolve(this.#fences.get(shard)?.epoch ?? 0);
   }
 
-  takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>> {
-    if ((this.#fences.get(shard)?.epoch ?? 0) >= epoch) return Promise.resolve(refused('fenced'));
+  takeFence(shard: number, epoch: number, before = 0): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
+    const held = this.#fences.get(shard)?.epoch ?? 0;
+    if (held >= epoch) return Promise.resolve(refused('fenced'));
+    if (held < before) return Promise.resolve(refused('lost'));
     const seq = this.#nextSeq++;
     this.#fences.set(shard, { epoch, seq });
     return Promise.resolve(ok({ shard, epoch, seq, incarnation: this.#incarnation }));
@@ -116,11 +120,12 @@ export class MemoryWorkQueue implements WorkQueue {
   pull(namespace: string, queue: string, count: number): PulledWork[] {
     if (!this.#consumers.has(`${namespace}=${queue}`)) throw new Error(`no consumer for ${namespace}=${queue}`);
     const pulled: PulledWork[] = [];
-    for (const [key, stored] of this.#messages) {
+    const waiting = this.#waiting.get(`${namespace}=${queue}`) ?? new Map<string, Stored>();
+    for (const [key, stored] of waiting) {
       if (pulled.length === count) break;
       const { ref, item } = stored;
-      if (stored.inHands || ref.namespace !== namespace || ref.queue !== queue) continue;
       stored.inHands = true;
+      waiting.delete(key);
       const body = typeof item.body === 'string' ? item.body : new TextDecoder().decode(item.body);
       const ack = (): Promise<void> => Promise.resolve(void this.#delete(key));
       pulled.push({ ref, body, traceparent: item.traceparent, ack });
@@ -132,7 +137,7 @@ export class MemoryWorkQueue implements WorkQueue {
   lose(): void {
     this.#incarnation = 0;
     this.#bytes = 0;
-    for (const memory of [this.#messages, this.#fences, this.#batches, this.#consumers]) memory.clear();
+    for (const memory of [this.#messages, this.#waiting, this.#fences, this.#batches, this.#consumers]) memory.clear();
   }
 
   #publish(
@@ -157,14 +162,25 @@ export class MemoryWorkQueue implements WorkQueue {
     this.#batches.add(batchId);
     this.#nextSeq += items.length;
     this.#bytes += bytes;
-    for (const [key, one] of stored) this.#messages.set(key, one);
+    for (const [key, one] of stored) {
+      this.#messages.set(key, one);
+      this.#waitingOf(one).set(key, one);
+    }
     return ok(undefined);
+  }
+
+  #waitingOf({ ref: { namespace, queue } }: Stored): Map<string, Stored> {
+    const name = `${namespace}=${queue}`;
+    let waiting = this.#waiting.get(name);
+    if (waiting === undefined) this.#waiting.set(name, (waiting = new Map<string, Stored>()));
+    return waiting;
   }
 
   #delete(key: string): boolean {
     const stored = this.#messages.get(key);
     if (stored === undefined) return false;
     this.#bytes -= stored.bytes;
+    this.#waitingOf(stored).delete(key);
     return this.#messages.delete(key);
   }
 }

@@ -105,6 +105,16 @@ export function workQueueConformance(
         expect(await queue.fencedEpoch(7)).toBe(4);
       });
 
+      it('are not taken over one that was seen, and went with the stream', async () => {
+        await take(5, 3);
+        expect(await queue.takeFence(5, 4, 3)).toMatchObject({ kind: 'ok' });
+        await harness.lose();
+        await queue.ensure(harness.firstSeq);
+        expect(await queue.takeFence(5, 5, 4)).toEqual({ kind: 'refused', reason: 'lost' });
+        expect(await queue.fencedEpoch(5)).toBe(0);
+        expect(await queue.takeFence(5, 5, 0)).toMatchObject({ kind: 'ok' });
+      });
+
       it('let one of many win, the highest epoch in the end', async () => {
         const claims = Array.from({ length: 10 }, (_, i) => (i % 2 === 0 ? queue : harness.other).takeFence(9, i + 1));
         const outcomes = await Promise.all(claims);

@@ -40,8 +40,11 @@ export interface WorkQueue {
   incarnation(): Promise<number>;
   /** The highest epoch in the shard's fence; 0 when there is none. */
   fencedEpoch(shard: number): Promise<number>;
-  /** Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one. */
-  takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>>;
+  /**
+   * Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one, and `lost` if it holds one below `before`, which
+   * was seen there (0: none): the stream was lost since.
+   */
+  takeFence(shard: number, epoch: number, before?: number): Promise<Outcome<Fence, 'fenced' | 'lost'>>;
   /**
    * Publishes all items or none. `batchId` makes a repetition after `retry` safe: the same id and items again are the same batch.
    * Refused: `fenced` when a newer owner holds the fence; `lost` when the stream is gone or another incarnation; `full`;

@@ -209,20 +209,29 @@ async function claim(
       { lost: true },
     ); // R4
     await inGroups(heads, 64, async (head) => {
-      const fence = await untilFenced(env, head.shard, head.epoch);
-      if (fence === undefined)
-        env.log.warn('another node fenced a shard first, taking the next epoch', { shard: head.shard });
+      const fence = await untilFenced(env, head, fenced.get(head.shard) as number);
+      if (typeof fence === 'string')
+        env.log.warn(
+          fence === 'lost'
+            ? 'the fences were lost with the work stream, taking the next epoch' // R4
+            : 'another node fenced a shard first, taking the next epoch',
+          { shard: head.shard },
+        );
       else claims.set(head.shard, { head, fence, fencedBefore: fenced.get(head.shard) as number });
     });
   }
   return claims;
 }
 
-async function untilFenced(env: Environment, shard: number, epoch: number): Promise<Fence | undefined> {
+async function untilFenced(
+  env: Environment,
+  { shard, epoch }: ShardHead,
+  before: number,
+): Promise<Fence | 'fenced' | 'lost'> {
   for (let attempt = 1; ; attempt++) {
-    const outcome = await env.work.takeFence(shard, epoch);
+    const outcome = await env.work.takeFence(shard, epoch, before);
     if (outcome.kind === 'ok') return outcome.value;
-    if (outcome.kind === 'refused') return undefined;
+    if (outcome.kind === 'refused') return outcome.reason;
     env.log.warn('a fence cannot be taken, trying again', { shard, error: outcome.error.message });
     await pause(env.timers, attempt);
   }

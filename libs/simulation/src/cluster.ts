@@ -102,7 +102,8 @@ export class Cluster {
   #startWorker(at: number): void {
     const process = new Process(`w${at}-${this.#names++}`, this.time);
     const queues = Array.from({ length: this.#plan.queues }, (_, queue) => `q${queue}`);
-    const options = { namespace: NAMESPACE, queues, capacity: this.#plan.capacity };
+    const isOlder = this.#plan.mixed && this.#random.chance(0.5);
+    const options = { namespace: NAMESPACE, queues, capacity: this.#plan.capacity, isOlder };
     const worker = new WorkerHost(process, this.#services, this.network, this.#doors, this.model, options);
     this.#workers[at] = worker;
     this.#go(worker.start());
@@ -218,6 +219,13 @@ export class Cluster {
         return void this.time.after(step.forMs, () => (this.network.storeFailures = 0));
       case 'lose work stream':
         return this.#services.work.lose();
+      case 'restart broker': {
+        const lost = this.#services.crashBroker();
+        if (lost > 0)
+          this.network.happened.set('unsynced lost', (this.network.happened.get('unsynced lost') ?? 0) + lost);
+        this.network.isBrokerDown = true;
+        return void this.time.after(step.downMs, () => (this.network.isBrokerDown = false));
+      }
       case 'bad weather':
         this.network.weather = step;
         return void this.time.after(step.forMs, () => (this.network.weather = CALM));
@@ -237,6 +245,7 @@ export class Cluster {
     this.network.weather = CALM;
     this.network.storeSlownessMs = 0;
     this.network.storeFailures = 0;
+    this.network.isBrokerDown = false;
     for (const { process } of [...this.#nodes, ...this.#workers, ...this.#gateways, ...this.#supervisors]) {
       process.heal();
       process.stepClock(-process.offsetMs);

@@ -9,9 +9,11 @@ export interface Scale {
   readonly faultsMs: number;
   /** Roughly how many executions a second. */
   readonly rate: number;
+  /** Workers of the version before stand beside those of this one in some of the clusters. */
+  readonly mixed?: boolean;
 }
 
-export const DEFAULT_SCALE: Scale = { faultsMs: 10 * MINUTE_MS, rate: 3 };
+export const DEFAULT_SCALE: Scale = { faultsMs: 10 * MINUTE_MS, rate: 5 };
 
 type Distribute<T> = T extends unknown ? Omit<T, 'atMs'> : never;
 type Fault = Distribute<PlanStep>;
@@ -27,7 +29,8 @@ export function makePlan(seed: number, scale: Scale = DEFAULT_SCALE): Plan {
     workers: random.pick([2, 3, 4]),
     capacity: random.pick([8, 16, 32]),
     queues: random.pick([1, 1, 2]),
-    tickMs: random.pick([20, 50, 100]),
+    tickMs: random.pick([50, 100]),
+    mixed: scale.mixed === true && random.chance(0.4),
   };
   const steps = [...workload(random, scale, size.queues), ...faults(random, scale, size)];
   steps.sort((a, b) => a.atMs - b.atMs);
@@ -36,29 +39,45 @@ export function makePlan(seed: number, scale: Scale = DEFAULT_SCALE): Plan {
 
 // — Workload
 
-/** 30 % one-time, 50 % of an interval, 20 % cron; created in all sizes of batches, some updated, some cancelled. */
+/**
+ * 30 % one-time, 50 % of an interval, 20 % cron; created in all sizes of batches, some due all at once, some updated, some cancelled: at any
+ * time, or in a race with the create or with the first fire.
+ */
 function workload(random: Random, { faultsMs, rate }: Scale, queues: number): PlanStep[] {
   const steps: PlanStep[] = [];
   let fires = 0;
   for (let number = 0; fires < (rate * faultsMs) / 1_000;) {
     const atMs = random.below(Math.max(1, faultsMs - MINUTE_MS));
     const count = random.chance(0.05) ? random.between(20, 100) : random.between(1, 5);
+    const burst = count >= 20 && random.chance(0.5) ? makeTask(random, atMs, queues).schedule : undefined;
     const tasks = [];
     for (let item = 0; item < count; item++) {
-      const task = makeTask(random, atMs, queues);
-      fires += task.schedule.kind === 'at' ? 1 : task.schedule.fires;
+      const made = makeTask(random, atMs, queues);
+      const task = burst === undefined ? made : { ...made, schedule: burst, takesMs: Math.min(made.takesMs, 3_000) };
+      const { schedule } = task;
+      fires += schedule.kind === 'at' ? 1 : schedule.fires;
       tasks.push({ number: number++, task });
       if (random.chance(0.08))
-        steps.push({ kind: 'cancel', number: number - 1, atMs: atMs + random.below(2 * MINUTE_MS) });
+        steps.push({ kind: 'cancel', number: number - 1, atMs: changeAt(random, atMs, schedule) });
       if (random.chance(0.1)) {
-        const updateAtMs = atMs + random.below(2 * MINUTE_MS);
-        const schedule = random.chance(0.5) ? makeSchedule(random, updateAtMs, task.schedule.kind) : undefined;
-        steps.push({ kind: 'update', number: number - 1, atMs: updateAtMs, schedule, takesMs: random.below(2_000) });
+        const updateAtMs = changeAt(random, atMs, schedule);
+        const changed = random.chance(0.5) ? makeSchedule(random, updateAtMs, schedule.kind) : undefined;
+        const takesMs = random.below(2_000);
+        steps.push({ kind: 'update', number: number - 1, atMs: updateAtMs, schedule: changed, takesMs });
       }
     }
     steps.push({ kind: 'create', atMs, tasks });
   }
   return steps;
+}
+
+/** When a task that is created at `atMs` is updated or cancelled. */
+function changeAt(random: Random, atMs: number, schedule: SimSchedule): number {
+  const firstMs = schedule.kind === 'at' ? schedule.atMs : schedule.startMs;
+  const share = random.next();
+  if (share < 0.2) return atMs + random.below(50);
+  if (share < 0.4) return Math.max(atMs, firstMs - 50 + random.below(100));
+  return atMs + random.below(2 * MINUTE_MS);
 }
 
 function makeTask(random: Random, nowMs: number, queues: number): SimTask {
@@ -187,6 +206,7 @@ const FAULTS: Readonly<Record<string, (random: Random, size: Size) => Fault>> = 
   slowStore: (random) => ({ kind: 'slow store', byMs: random.pick([50, 500, 3_000]), forMs: duration(random) }),
   failingStore: (random) => ({ kind: 'failing store', share: random.pick([0.2, 0.5, 1]), forMs: duration(random) }),
   loseWorkStream: () => ({ kind: 'lose work stream' }),
+  restartBroker: (random) => ({ kind: 'restart broker', downMs: random.pick([20, 500, 3_000, 15_000]) }),
   badWeather: (random) => ({
     kind: 'bad weather',
     loss: random.pick([0, 0.02, 0.2]),

@@ -70,6 +70,8 @@ interface Runs {
   excuses: number;
   lastAt: number;
   lastWorker: string;
+  /** The longest that a worker of them relies on. */
+  leaseMs: number;
 }
 
 /**
@@ -96,8 +98,8 @@ export class Model implements Observer, Witness {
   readonly #told = new Set<string>();
   /** When each scheduler last heard that an execution runs. */
   readonly #heard = new Map<string, Map<Process, number>>();
-  /** Attempts that a scheduler has given back, and whether it had heard nothing of them for the time of a lease by then. */
-  readonly #givenUp = new Map<string, boolean>();
+  /** Attempts that a scheduler has given back, and for how long it had heard nothing of them by then, ms. */
+  readonly #givenUp = new Map<string, number>();
   /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
   #unsaved = new Map<string, number>();
   #forgotten = new Set<string>();
@@ -198,8 +200,7 @@ export class Model implements Observer, Witness {
   #givesUp(execution: string, attempt: number, by: Process): void {
     const key = `${execution}.${attempt}`;
     const since = Math.max(this.#schedulers.get(by) ?? 0, this.#heard.get(execution)?.get(by) ?? 0);
-    const isSilent = this.#now - since >= LIMITS.workLeaseMs;
-    this.#givenUp.set(key, isSilent || this.#givenUp.get(key) === true);
+    this.#givenUp.set(key, Math.max(this.#now - since, this.#givenUp.get(key) ?? 0));
   }
 
   appended(messages: readonly InboxAppend[], timestamp: number): void {
@@ -287,8 +288,10 @@ export class Model implements Observer, Witness {
     return { task, scheduledAt: fire.scheduledAt };
   }
 
-  leaseExpired({ attempts }: WorkRef): void {
+  leaseExpired({ attempts }: WorkRef, leaseMs: number, reliedOnMs: number): void {
     for (const { execution } of attempts) {
+      if (leaseMs < reliedOnMs)
+        this.#broken('lease', `${execution} was leased for ${leaseMs} ms to a worker that relies on ${reliedOnMs} ms`);
       this.#runsOf(execution).excuses++;
       this.#trace(`lease expired ${execution}`);
     }
@@ -390,7 +393,7 @@ export class Model implements Observer, Witness {
     }
   }
 
-  started(message: WorkMessage, attempt: number, worker: Process): void {
+  started(message: WorkMessage, attempt: number, worker: Process, leaseMs: number): void {
     const { execution } = message;
     const { task, scheduledAt } = this.#fire(execution);
     this.executions++;
@@ -410,6 +413,7 @@ export class Model implements Observer, Witness {
     runs.started++;
     runs.lastAt = this.#now;
     runs.lastWorker = worker.name;
+    runs.leaseMs = Math.max(runs.leaseMs, leaseMs);
     this.#trace(`start ${key} ${worker.name} ${this.#now - scheduledAt}`);
   }
 
@@ -440,7 +444,7 @@ export class Model implements Observer, Witness {
   #runsOf(execution: string): Runs {
     let runs = this.#runs.get(execution);
     if (runs === undefined) {
-      runs = { started: 0, ended: new Set(), excuses: 0, lastAt: 0, lastWorker: '' };
+      runs = { started: 0, ended: new Set(), excuses: 0, lastAt: 0, lastWorker: '', leaseMs: LIMITS.workLeaseMs };
       this.#runs.set(execution, runs);
     }
     return runs;
@@ -451,7 +455,7 @@ export class Model implements Observer, Witness {
     const runs = this.#runsOf(execution);
     runs.excuses++;
     if (!this.#attempts.has(`${execution}.${attempt}`)) return;
-    if (this.#givenUp.get(`${execution}.${attempt}`) === true) return;
+    if ((this.#givenUp.get(`${execution}.${attempt}`) ?? 0) >= runs.leaseMs) return;
     this.#broken('given back', `${execution}.${attempt} was given back, and runs on ${runs.lastWorker}`);
   }
 

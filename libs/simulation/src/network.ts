@@ -44,6 +44,8 @@ export class Network {
   /** Added to each way to and from the store, and the share of commits that fail. */
   storeSlownessMs = 0;
   storeFailures = 0;
+  /** Everything but the store answers nobody. */
+  isBrokerDown = false;
   /** What happened, by kind. */
   readonly happened = new Map<string, number>();
   readonly #time: VirtualTime;
@@ -54,15 +56,20 @@ export class Network {
     this.#random = random;
   }
 
+  /** Whether nothing passes between a process and a service. */
+  isOff(process: Process, service: Service, direction: Exclude<Direction, 'both'>): boolean {
+    return (this.isBrokerDown && service !== 'store') || process.isCut(service, direction);
+  }
+
   /** One way, without an answer; may be lost, doubled and overtaken. `from` undefined: it comes from a service. */
   send(from: Process | undefined, to: Process, run: () => void): void {
-    if (from?.isCut('messages', 'out') === true) return this.#count('cut off');
+    if (this.isBrokerDown || from?.isCut('messages', 'out') === true) return this.#count('cut off');
     if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
     const copies = this.#random.chance(this.weather.duplication) ? 2 : 1;
     if (copies === 2) this.#count('message doubled');
     for (let copy = 0; copy < copies; copy++) {
       this.#time.after(this.#latency(), () => {
-        if (to.isCut('messages', 'in')) this.#count('cut off');
+        if (this.isOff(to, 'messages', 'in')) this.#count('cut off');
         else to.happen(run);
       });
     }
@@ -71,14 +78,14 @@ export class Network {
   /** From a service to a process over its connection; false when it is cut off, or it is lost. `arrive` finds the process alive and going. */
   deliver(service: Service, to: Process, arrive: () => void): void {
     this.#time.after(this.#latency(), () => {
-      if (to.isCut(service, 'in')) this.#count('cut off');
+      if (this.isOff(to, service, 'in')) this.#count('cut off');
       else to.happen(arrive);
     });
   }
 
   /** From a process to a service, without an answer: an acknowledgement. */
   tell(from: Process, service: Service, arrive: () => void): void {
-    if (from.isCut(service, 'out')) return this.#count('cut off');
+    if (this.isOff(from, service, 'out')) return this.#count('cut off');
     if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
     this.#time.at(this.#arrival(from, service), arrive);
   }
@@ -90,7 +97,7 @@ export class Network {
       const givesUp = (unsent: boolean): void =>
         void this.#time.after(TIMEOUTS_MS[service], () => from.happen(() => reject(new NoAnswer(service, unsent))));
       const isLost = (direction: Exclude<Direction, 'both'>): boolean => {
-        if (from.isCut(service, direction)) this.#count('cut off');
+        if (this.isOff(from, service, direction)) this.#count('cut off');
         else if (this.#random.chance(this.weather.loss))
           this.#count(direction === 'out' ? 'request lost' : 'answer lost');
         else return false;
@@ -98,14 +105,17 @@ export class Network {
       };
       if (isLost('out')) return givesUp(this.#random.chance(0.5));
       this.#time.at(this.#arrival(from, service), () => {
-        if (this.#failsAt(service)) return givesUp(false);
+        if (this.#failsAt(service) || (this.isBrokerDown && service !== 'store')) return givesUp(false);
         const answer = (settle: () => void): void => {
           if (isLost('in')) return givesUp(false);
           this.#time.after(this.#latency() + this.#slowness(service), () => from.happen(settle));
         };
         act().then(
           (value) => answer(() => resolve(value)),
-          (error: unknown) => answer(() => reject(error instanceof Error ? error : new Error(String(error)))),
+          (error: unknown) =>
+            error instanceof NoAnswer
+              ? givesUp(false)
+              : answer(() => reject(error instanceof Error ? error : new Error(String(error)))),
         );
       });
     });

@@ -55,6 +55,8 @@ export type PlanStep = { readonly atMs: number } & (
   | { readonly kind: 'slow store'; readonly byMs: number; readonly forMs: number }
   | { readonly kind: 'failing store'; readonly share: number; readonly forMs: number }
   | { readonly kind: 'lose work stream' }
+  /** The only broker dies: its memory is gone, and what it had not yet synced. */
+  | { readonly kind: 'restart broker'; readonly downMs: number }
   | {
       readonly kind: 'bad weather';
       readonly loss: number;
@@ -76,6 +78,8 @@ export interface Plan {
   readonly capacity: number;
   readonly queues: number;
   readonly tickMs: number;
+  /** Some workers are of the version before: they know nothing of leases of their own, nor of parcels. */
+  readonly mixed: boolean;
   /** When the faults end, and what is under way must come to its end. */
   readonly calmAtMs: number;
   readonly steps: readonly PlanStep[];

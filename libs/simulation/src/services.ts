@@ -54,6 +54,12 @@ export class Services {
     return { info: write('info'), warn: write('warn'), error: write('error') };
   }
 
+  /** The broker dies, with the work stream in its memory and what it has not synced. Returns how many appends that are. */
+  crashBroker(): number {
+    this.work.lose();
+    return this.inbox.crash();
+  }
+
   leases(process: Process): LeaseStore {
     const leases = this.#leases;
     const network = this.#network;
@@ -79,7 +85,7 @@ export class Services {
   #watch(process: Process, onPlacement: (placement: Placement) => void): Promise<{ stop(): Promise<void> }> {
     let latest: Placement | undefined;
     const arrive = (): void => {
-      if (process.isCut('leases', 'in')) return void this.#time.after(WATCH_AGAIN_MS, arrive);
+      if (this.#network.isOff(process, 'leases', 'in')) return void this.#time.after(WATCH_AGAIN_MS, arrive);
       const placement = latest;
       latest = undefined;
       if (placement !== undefined) process.happen(() => onPlacement(placement));

@@ -1,6 +1,6 @@
-import type { Inbox, InboxMessage, InboxReading } from '@belfry/ports';
+import type { Inbox, InboxAppend, InboxMessage, InboxReading } from '@belfry/ports';
 import { MemoryInbox } from '@belfry/ports/testing';
-import type { Network } from './network.ts';
+import { NoAnswer, type Network } from './network.ts';
 import type { Observer } from './observer.ts';
 import { T0, type Process } from './process.ts';
 import type { Random } from './random.ts';
@@ -9,14 +9,26 @@ import type { VirtualTime } from './virtual-time.ts';
 /** Messages on their way to one reader before the stream waits. */
 const ON_THE_WAY = 512;
 const TRY_AGAIN_MS = 250;
+/** How long a sync takes: appends that come meanwhile wait for the next one. */
+const SYNC_MS = 2;
 
-/** The inbox as a service: the one in memory, behind the network. What it has acknowledged, it keeps. */
+interface Unsynced {
+  readonly store: () => void;
+  readonly lose: () => void;
+}
+
+/**
+ * The inbox as a service: the one in memory, behind the network.
+ *
+ * I1. What is acknowledged is synced, and is kept. What is not synced when the broker dies is in no inbox, and nobody has read it.
+ */
 export class SimInbox {
   readonly stored: MemoryInbox;
   readonly #time: VirtualTime;
   readonly #network: Network;
   readonly #random: Random;
   readonly #observer: Observer;
+  #unsynced: Unsynced[] = [];
 
   constructor(time: VirtualTime, network: Network, random: Random, observer: Observer) {
     this.#time = time;
@@ -33,12 +45,7 @@ export class SimInbox {
     return {
       append: (messages) => {
         this.#observer.appending(messages, process);
-        return network.outcome(process, 'inbox', async () => {
-          const timestamp = T0 + this.#time.nowMs;
-          const outcome = await stored.append(messages);
-          if (outcome.kind === 'ok') this.#observer.appended(messages, timestamp);
-          return outcome;
-        });
+        return network.outcome(process, 'inbox', () => this.#append(messages));
       },
       usage: () => network.ask(process, 'inbox', () => stored.usage()),
       trim: (seq) => network.ask(process, 'inbox', () => stored.trim(seq)),
@@ -61,14 +68,46 @@ export class SimInbox {
     };
   }
 
+  /** The broker dies. */
+  crash(): number {
+    const lost = this.#unsynced;
+    this.#unsynced = [];
+    for (const { lose } of lost) lose(); // I1
+    return lost.length;
+  }
+
+  #append(messages: readonly InboxAppend[]): ReturnType<Inbox['append']> {
+    return new Promise((resolve, reject) => {
+      const store = (): void => {
+        const timestamp = T0 + this.#time.nowMs;
+        this.stored
+          .append(messages)
+          .then((outcome) => {
+            if (outcome.kind === 'ok') this.#observer.appended(messages, timestamp);
+            resolve(outcome);
+          })
+          .catch(reject);
+      };
+      this.#unsynced.push({ store, lose: () => reject(new NoAnswer('inbox', false)) });
+      if (this.#unsynced.length === 1) this.#time.after(SYNC_MS, () => this.#sync());
+    });
+  }
+
+  #sync(): void {
+    const synced = this.#unsynced;
+    this.#unsynced = [];
+    for (const { store } of synced) store();
+  }
+
   async #read(process: Process, shards: readonly number[], fromSeq: number, handOut: HandOut): Promise<InboxReading> {
+    const network = this.#network;
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined); // whoever cares awaits it
     let scheduled = false;
     const arrive = (): void => {
       scheduled = false;
       if (handOut.stopped || !handOut.hasBegun) return;
-      if (process.isCut('inbox', 'in')) {
+      if (network.isOff(process, 'inbox', 'in')) {
         if (this.#random.chance(0.1)) over.reject(new Error('the connection is gone'));
         else schedule(TRY_AGAIN_MS);
       } else process.happen(() => void handOut.drain().catch(over.reject));

@@ -11,6 +11,7 @@ interface Ear {
   readonly handler: Handler;
 }
 
+const NOBODY: ReadonlyMap<Process, readonly Ear[]> = new Map();
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
@@ -19,6 +20,8 @@ export class SimMessages {
   readonly #network: Network;
   readonly #ears = new Set<Ear>();
   #bySubject = new Map<string, readonly Ear[]>();
+  /** One connection a process: what arrives there is for all of its listeners. */
+  #listeners = new Map<string, ReadonlyMap<Process, readonly Ear[]>>();
 
   constructor(network: Network) {
     this.#network = network;
@@ -29,11 +32,9 @@ export class SimMessages {
     return {
       tell: (subject, body) => {
         const bytes = typeof body === 'string' ? ENCODER.encode(body) : body;
-        // One connection a process: what arrives there is for all of its listeners.
-        const listening = this.#earsOf(subject).filter(({ isServing }) => !isServing);
-        for (const to of new Set(listening.map((ear) => ear.process)))
+        for (const [to, ears] of this.#listenersOf(subject))
           this.#network.send(process, to, () => {
-            for (const ear of listening) if (ear.process === to && this.#has(ear)) ear.handler(bytes, subject);
+            for (const ear of ears) if (this.#has(ear)) ear.handler(bytes, subject);
           });
       },
       ask: (subject, body, timeoutMs) => this.#ask(process, subject, ENCODER.encode(body), timeoutMs),
@@ -45,7 +46,7 @@ export class SimMessages {
   /** The broker has noticed that a process is gone. */
   leave(process: Process): void {
     for (const ear of [...this.#ears]) if (ear.process === process) this.#ears.delete(ear);
-    this.#bySubject.clear();
+    this.#forgetSubjects();
   }
 
   #ask(from: Process, subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
@@ -67,15 +68,32 @@ export class SimMessages {
 
   #add(ear: Ear): () => void {
     this.#ears.add(ear);
-    this.#bySubject.clear();
+    this.#forgetSubjects();
     return () => {
       this.#ears.delete(ear);
-      this.#bySubject.clear();
+      this.#forgetSubjects();
     };
   }
 
   #has(ear: Ear): boolean {
     return this.#ears.has(ear);
+  }
+
+  #forgetSubjects(): void {
+    this.#bySubject.clear();
+    this.#listeners.clear();
+  }
+
+  #listenersOf(subject: string): ReadonlyMap<Process, readonly Ear[]> {
+    if (isOnce(subject)) return NOBODY;
+    const known = this.#listeners.get(subject);
+    if (known !== undefined) return known;
+    const listeners = Map.groupBy(
+      this.#earsOf(subject).filter(({ isServing }) => !isServing),
+      ({ process }) => process,
+    );
+    this.#listeners.set(subject, listeners);
+    return listeners;
   }
 
   #earsOf(subject: string): readonly Ear[] {
@@ -86,10 +104,14 @@ export class SimMessages {
       ({ pattern }) =>
         pattern.length === tokens.length && pattern.every((token, at) => token === '*' || token === tokens[at]),
     );
-    // Events name their tasks: those subjects don't come again.
-    if (ears.length > 0 || !subject.includes('.events.')) this.#bySubject.set(subject, ears);
+    if (!isOnce(subject)) this.#bySubject.set(subject, ears);
     return ears;
   }
+}
+
+/** Events name their tasks: such a subject does not come again, and no process of the simulated cluster listens to events. */
+function isOnce(subject: string): boolean {
+  return subject.includes('.events.');
 }
 
 export function textOf(body: Uint8Array): string {

@@ -6,6 +6,9 @@ import type { Observer } from './observer.ts';
 import type { Process } from './process.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
+const NOTICED_MS = 3;
+const TELL_AGAIN_MS = 1_000;
+
 /** A message as a worker gets it. */
 export interface Delivery {
   readonly key: string;
@@ -21,6 +24,12 @@ export interface Puller {
   readonly queue: string;
   /** Executions that it may have in its hands, and less than a message more. */
   window: number;
+  /** For how long its worker relies on what it has. */
+  readonly leaseMs: number;
+  /** Its consumer is there: after the loss of the stream, once it has subscribed again. */
+  isBound: boolean;
+  /** What its worker has asked for last: it may not have arrived. */
+  wanted: number;
   readonly receive: (delivery: Delivery) => void;
   /** Its consumer is gone with the stream. */
   readonly onGone: () => void;
@@ -32,6 +41,8 @@ interface Hand {
   readonly puller: Puller;
   deliveries: number;
   deadlineMs: number;
+  /** For how long it was leased, or its lease extended, last. */
+  leaseMs: number;
 }
 
 /**
@@ -39,6 +50,7 @@ interface Hand {
  *
  * W1. A message is with one worker until its lease has run out; then it is delivered again, to whomever.
  * W2. What is removed, acknowledged or lost with the stream is delivered to nobody.
+ * W3. `#held` counts the executions of each puller in `#hands`.
  */
 export class SimWork {
   readonly stored = new MemoryWorkQueue();
@@ -47,6 +59,7 @@ export class SimWork {
   readonly #observer: Observer;
   readonly #pullers: Puller[] = [];
   readonly #hands = new Map<string, Hand>();
+  readonly #held = new Map<Puller, number>();
   /** By `<namespace>.<queue>`: messages whose leases have run out. */
   readonly #again = new Map<string, Hand[]>();
   /** Those that were published: a repetition adds nothing. */
@@ -73,10 +86,10 @@ export class SimWork {
       },
       incarnation: () => ask(() => stored.incarnation()),
       fencedEpoch: (shard) => ask(() => stored.fencedEpoch(shard)),
-      takeFence: (shard, epoch) =>
+      takeFence: (shard, epoch, before) =>
         this.#network.outcome(process, 'work', async () => {
           if ((await stored.incarnation()) === 0) return retry('there is no stream');
-          const outcome = await stored.takeFence(shard, epoch);
+          const outcome = await stored.takeFence(shard, epoch, before);
           if (outcome.kind === 'ok') this.#observer.fenceTaken(outcome.value);
           return outcome;
         }),
@@ -121,7 +134,7 @@ export class SimWork {
   async acknowledge(key: string): Promise<void> {
     const hand = this.#hands.get(key);
     if (hand === undefined) return; // W2
-    this.#hands.delete(key);
+    this.#drop(hand);
     this.#observer.acknowledged(hand.work.ref);
     await hand.work.ack();
     this.#pump();
@@ -130,17 +143,32 @@ export class SimWork {
   /** Whoever has it, or had it before: the broker does not ask which delivery it was. */
   extend(key: string): void {
     const hand = this.#hands.get(key);
-    if (hand !== undefined) hand.deadlineMs = this.#deadline(hand.puller);
+    if (hand === undefined) return;
+    hand.leaseMs = this.#leaseOf(hand.puller);
+    hand.deadlineMs = this.#time.nowMs + hand.leaseMs;
   }
 
   /** The stream vanishes, with all that is in it. */
   lose(): void {
     this.stored.lose();
     this.#hands.clear();
+    this.#held.clear();
     this.#again.clear();
     this.#batches.clear();
     this.#observer.workStreamLost();
-    for (const { process, onGone } of this.#pullers) this.#network.deliver('work', process, onGone);
+    for (const puller of this.#pullers) {
+      puller.isBound = false;
+      this.#tellGone(puller);
+    }
+  }
+
+  /** Its connection tells a worker that its consumer is gone, as soon as there is one. */
+  #tellGone(puller: Puller, afterMs = NOTICED_MS): void {
+    this.#time.after(afterMs, () => {
+      if (!this.#pullers.includes(puller)) return;
+      if (this.#network.isOff(puller.process, 'work', 'in')) this.#tellGone(puller, TELL_AGAIN_MS);
+      else puller.process.happen(puller.onGone);
+    });
   }
 
   // — Deliveries
@@ -158,30 +186,38 @@ export class SimWork {
   }
 
   #fill(puller: Puller): void {
-    let room = puller.window;
-    for (const hand of this.#hands.values()) if (hand.puller === puller) room -= hand.work.ref.attempts.length;
-    while (room > 0) {
+    while (puller.isBound && (this.#held.get(puller) ?? 0) < puller.window) {
       const hand = this.#next(puller);
       if (hand === undefined) return;
-      room -= hand.work.ref.attempts.length;
-      this.#hands.set(hand.key, hand);
+      this.#take(hand);
       this.#watch(hand);
       const { key, work, deliveries } = hand;
       this.#network.deliver('work', puller.process, () => puller.receive({ key, work, deliveries }));
     }
   }
 
-  #next(puller: Puller): Hand | undefined {
-    const deadlineMs = this.#deadline(puller);
-    const again = this.#again.get(`${puller.namespace}.${puller.queue}`)?.shift();
-    if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, deadlineMs };
-    const [work] = this.#pullNew(puller);
-    if (work === undefined) return undefined;
-    return { key: keyOf(work.ref), work, puller, deliveries: 1, deadlineMs };
+  #take(hand: Hand): void {
+    this.#hands.set(hand.key, hand);
+    this.#held.set(hand.puller, (this.#held.get(hand.puller) ?? 0) + hand.work.ref.attempts.length); // W3
   }
 
-  #deadline({ namespace, queue }: Puller): number {
-    return this.#time.nowMs + (this.stored.leaseOf(namespace, queue) ?? LIMITS.ackWaitMs);
+  #drop(hand: Hand | undefined): void {
+    if (hand === undefined || !this.#hands.delete(hand.key)) return;
+    this.#held.set(hand.puller, (this.#held.get(hand.puller) ?? 0) - hand.work.ref.attempts.length); // W3
+  }
+
+  #next(puller: Puller): Hand | undefined {
+    const leaseMs = this.#leaseOf(puller);
+    const deadlineMs = this.#time.nowMs + leaseMs;
+    const again = this.#again.get(`${puller.namespace}.${puller.queue}`)?.shift();
+    if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, deadlineMs, leaseMs };
+    const [work] = this.#pullNew(puller);
+    if (work === undefined) return undefined;
+    return { key: keyOf(work.ref), work, puller, deliveries: 1, deadlineMs, leaseMs };
+  }
+
+  #leaseOf({ namespace, queue }: Puller): number {
+    return this.stored.leaseOf(namespace, queue) ?? LIMITS.ackWaitMs;
   }
 
   #pullNew({ namespace, queue }: Puller): readonly PulledWork[] {
@@ -196,10 +232,10 @@ export class SimWork {
     this.#time.at(hand.deadlineMs, () => {
       if (this.#hands.get(hand.key) !== hand) return;
       if (this.#time.nowMs < hand.deadlineMs) return this.#watch(hand);
-      this.#hands.delete(hand.key);
+      this.#drop(hand);
       const queue = `${hand.puller.namespace}.${hand.puller.queue}`;
       this.#again.set(queue, [...(this.#again.get(queue) ?? []), hand]); // W1
-      this.#observer.leaseExpired(hand.work.ref);
+      this.#observer.leaseExpired(hand.work.ref, hand.leaseMs, hand.puller.leaseMs);
       this.#pump();
     });
   }
@@ -207,12 +243,13 @@ export class SimWork {
   async #remove(refs: readonly WorkRef[]): Promise<number> {
     for (const ref of refs) {
       const key = keyOf(ref);
-      this.#hands.delete(key);
+      this.#drop(this.#hands.get(key));
       for (const [queue, hands] of this.#again)
-        this.#again.set(
-          queue,
-          hands.filter((hand) => hand.key !== key),
-        ); // W2
+        if (hands.some((hand) => hand.key === key))
+          this.#again.set(
+            queue,
+            hands.filter((hand) => hand.key !== key),
+          ); // W2
     }
     const removed = await this.stored.remove(refs);
     this.#pump();

@@ -1,6 +1,6 @@
-import type { Lease, LeaseStore, Placement, PlacementStore } from '@belfry/ports';
+import type { Lease, LeaseStore, Placement, PlacementStore, WorkQueue } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
-import { LeaderWatch, Supervisor, type NodeHeartbeat } from '@belfry/supervisor';
+import { LeaderWatch, LeaseWatch, Supervisor, type NodeHeartbeat } from '@belfry/supervisor';
 import type { Process } from './process.ts';
 import type { Services } from './services.ts';
 import { textOf } from './sim-messages.ts';
@@ -8,6 +8,7 @@ import { textOf } from './sim-messages.ts';
 const LEASE = 'supervisor';
 const TICK_MS = 250;
 const STAND_BY_MS = 500;
+const LEASES_MS = 5_000;
 
 /** A supervisor's process: the production core and leader's watch, in a shell like the program's. */
 export class SupervisorHost {
@@ -16,7 +17,11 @@ export class SupervisorHost {
   readonly #watch = new LeaderWatch();
   readonly #leases: LeaseStore;
   readonly #placements: PlacementStore;
+  readonly #work: WorkQueue;
   #lease: Lease | undefined;
+  /** While it leads: sees to the leases of the queues. */
+  #leaseWatch: LeaseWatch | undefined;
+  #looks = false;
   #trustedUntil = -Infinity;
   #renewAt = 0;
   #unwritten: Placement | undefined;
@@ -27,12 +32,17 @@ export class SupervisorHost {
     this.#core = new Supervisor(services.shards);
     this.#leases = services.leases(process);
     this.#placements = services.placements(process);
+    this.#work = services.work.of(process);
     const messenger = services.messages.of(process);
     messenger.listen(subjects.nodeHeartbeat, (body) => this.#onHeartbeat(body));
     messenger.listen(subjects.leaderHeartbeat, (body) => {
       const { term } = JSON.parse(textOf(body)) as { term: number };
       this.#watch.leads(term, this.#now);
     });
+    messenger.listen(subjects.workers('*', 'heartbeat'), (body, subject) =>
+      this.#leaseWatch?.heard(subject.split('.')[2] ?? '', JSON.parse(textOf(body)), this.#now),
+    );
+    process.every(LEASES_MS, () => void this.#lookAtLeases());
     process.every(TICK_MS, () => void this.#round());
     process.every(LIMITS.nodeHeartbeatMs, () => {
       if (this.#lease === undefined || this.#now >= this.#trustedUntil) return;
@@ -66,8 +76,9 @@ export class SupervisorHost {
     if (this.#lease === undefined || this.#core.leads) return;
     const { term } = this.#lease;
     const placement = await this.#placements.read();
-    if (this.#lease?.term === term)
-      this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: this.#now, wallMs: this.#now }));
+    if (this.#lease?.term !== term) return;
+    this.#leaseWatch = new LeaseWatch(this.#now);
+    this.#perform(this.#core.step({ kind: 'leads', term, placement, nowMs: this.#now, wallMs: this.#now }));
   }
 
   async #acquire(nowMs: number): Promise<void> {
@@ -101,7 +112,25 @@ export class SupervisorHost {
   #follow(): void {
     this.#lease = undefined;
     this.#unwritten = undefined;
+    this.#leaseWatch = undefined;
     this.#core.step({ kind: 'follows' });
+  }
+
+  /** As the program's keeper of leases does; what cannot be done is done in the next round. */
+  async #lookAtLeases(): Promise<void> {
+    const watch = this.#leaseWatch;
+    if (watch === undefined || this.#looks) return;
+    this.#looks = true;
+    try {
+      for (const change of watch.look(await this.#work.leases(), this.#now)) {
+        if (this.#leaseWatch !== watch) return; // another leads
+        await this.#work.setLease(change);
+      }
+    } catch {
+      // The next round tries again.
+    } finally {
+      this.#looks = false;
+    }
   }
 
   #onHeartbeat(body: Uint8Array): void {

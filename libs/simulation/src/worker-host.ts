@@ -36,7 +36,7 @@ export interface Behaviour {
 
 /** What workers do, as it happens. */
 export interface Witness {
-  started(message: WorkMessage, attempt: number, worker: Process): void;
+  started(message: WorkMessage, attempt: number, worker: Process, leaseMs: number): void;
   /** A handler ended, or its worker ended it. */
   ended(execution: string, attempt: number, outcome: Outcome): void;
   /** A worker was told that its result is taken. */
@@ -64,6 +64,8 @@ export class WorkerHost {
   readonly #witness: Witness;
   readonly #namespace: string;
   readonly #queues: readonly string[];
+  /** Of the version before: it says nothing of its lease and of parcels. */
+  readonly #isOlder: boolean;
   readonly #core: WorkerCore<Run>;
   readonly #pullers = new Map<string, Puller>();
   #stopTicks: (() => void) | undefined;
@@ -76,7 +78,12 @@ export class WorkerHost {
     network: Network,
     doors: Doors,
     witness: Witness,
-    options: { readonly namespace: string; readonly queues: readonly string[]; readonly capacity: number },
+    options: {
+      readonly namespace: string;
+      readonly queues: readonly string[];
+      readonly capacity: number;
+      readonly isOlder: boolean;
+    },
   ) {
     this.process = process;
     this.#services = services;
@@ -85,6 +92,7 @@ export class WorkerHost {
     this.#witness = witness;
     this.#namespace = options.namespace;
     this.#queues = options.queues;
+    this.#isOlder = options.isOlder;
     this.#core = new WorkerCore({ capacity: options.capacity, queues: options.queues, graceMs: GRACE_MS });
   }
 
@@ -107,7 +115,7 @@ export class WorkerHost {
 
   async #subscribe(queue: string): Promise<SubscribeReply> {
     for (;;) {
-      const body = JSON.stringify({ queue, leaseMs: LIMITS.workLeaseMs });
+      const body = JSON.stringify(this.#isOlder ? { queue } : { queue, leaseMs: LIMITS.workLeaseMs });
       const reply = (await this.#request('workers.subscribe', body)) as Reply<SubscribeReply> | undefined;
       if (reply !== undefined && !('error' in reply)) return reply;
       await new Promise<void>((resolve) => this.process.after(SUBSCRIBE_AGAIN_MS, resolve));
@@ -119,9 +127,16 @@ export class WorkerHost {
       process: this.process,
       namespace: this.#namespace,
       queue,
+      leaseMs: this.#leaseMs,
       window: 0,
+      wanted: 0,
+      isBound: true,
       receive: (delivery) => this.#receive(queue, delivery),
-      onGone: () => void this.#subscribe(queue).then(() => this.#services.work.setWindow(puller, puller.window)),
+      onGone: () =>
+        void this.#subscribe(queue).then(() => {
+          puller.isBound = true;
+          this.#askForMore(puller);
+        }),
     };
     this.#pullers.set(queue, puller);
     this.#services.work.pull(puller);
@@ -148,6 +163,11 @@ export class WorkerHost {
       this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
     }
     this.#endTurn();
+  }
+
+  /** For how long it relies on what it holds. */
+  get #leaseMs(): number {
+    return this.#isOlder ? LIMITS.ackWaitMs : LIMITS.workLeaseMs;
   }
 
   #step(input: WorkerInput<Run>): void {
@@ -177,7 +197,8 @@ export class WorkerHost {
       case 'window': {
         const puller = this.#pullers.get(effect.queue);
         if (puller === undefined) return;
-        return this.#network.tell(this.process, 'work', () => this.#services.work.setWindow(puller, effect.size));
+        puller.wanted = effect.size;
+        return this.#askForMore(puller);
       }
       case 'run':
         return this.#run(effect.holding);
@@ -206,11 +227,16 @@ export class WorkerHost {
     }
   }
 
+  #askForMore(puller: Puller): void {
+    const { wanted } = puller;
+    this.#network.tell(this.process, 'work', () => this.#services.work.setWindow(puller, wanted));
+  }
+
   #run(holding: Holding<Run>): void {
     const { work: run, attempt } = holding;
     const { takesMs, failures } = run.message.payload as unknown as Behaviour;
     run.startedAt = this.process.wall();
-    this.#witness.started(run.message, attempt, this.process);
+    this.#witness.started(run.message, attempt, this.process, this.#leaseMs);
     run.cancel = this.process.after(takesMs, () => this.#end(holding, attempt <= failures ? 'failed' : 'succeeded'));
   }
 
@@ -269,14 +295,15 @@ export class WorkerHost {
   }
 
   #beat(): void {
+    // As a client of the broker pulls anew when what it has asked for does not come.
+    for (const puller of this.#pullers.values()) if (puller.window !== puller.wanted) this.#askForMore(puller);
     const running = this.#core.running();
     const beat = {
       worker: this.process.name,
       queues: this.#queues,
       capacity: this.#core.capacity,
       running,
-      parcel: PARCEL,
-      leaseMs: LIMITS.workLeaseMs,
+      ...(this.#isOlder ? {} : { parcel: PARCEL, leaseMs: LIMITS.workLeaseMs }),
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
     this.#services.messages.of(this.process).tell(subjects.workers(this.#namespace, 'heartbeat'), JSON.stringify(beat));

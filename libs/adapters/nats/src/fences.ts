@@ -49,8 +49,8 @@ export class Fences {
     return { kind: 'unknown', error: got.error };
   }
 
-  /** The sequence of the shard's fence, once it is ours. */
-  async take(shard: number, epoch: number): Promise<Outcome<number, 'fenced'>> {
+  /** The sequence of the shard's fence, once it is ours. Refused `lost` where the one with epoch `before` is gone (0: there was none). */
+  async take(shard: number, epoch: number, before: number): Promise<Outcome<number, 'fenced' | 'lost'>> {
     let error = new Error('the fence changes too fast');
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const held = await this.read(shard);
@@ -58,6 +58,7 @@ export class Fences {
       if (held.kind === 'held' && held.epoch >= epoch) {
         return held.epoch === epoch && held.by === this.#by ? ok(held.seq) : refused('fenced'); // F1
       }
+      if ((held.kind === 'held' ? held.epoch : 0) < before) return refused('lost');
       const headers = new HeaderBlock().add(HEADERS.expectedSubjectSequence, held.kind === 'held' ? held.seq : 0); // F1
       const body = JSON.stringify({ epoch, by: this.#by });
       const ack = await this.#publisher.publish({ subject: this.#subject(shard), headers, body });

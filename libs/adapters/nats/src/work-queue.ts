@@ -99,11 +99,11 @@ export class NatsWorkQueue implements WorkQueue {
     return fence.kind === 'held' ? fence.epoch : 0;
   }
 
-  async takeFence(shard: number, epoch: number): Promise<Outcome<Fence, 'fenced'>> {
+  async takeFence(shard: number, epoch: number, before = 0): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
     const info = await streamInfo(this.#link, this.#stream);
     if (info.kind !== 'ok') return retry(info.error);
     const incarnation = Math.max(1, info.value.config.first_seq ?? 1);
-    const taken = await this.#fences.take(shard, epoch);
+    const taken = await this.#fences.take(shard, epoch, before);
     return taken.kind === 'ok' ? ok({ shard, epoch, seq: taken.value, incarnation }) : taken;
   }
 
