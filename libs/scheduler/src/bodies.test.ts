@@ -46,6 +46,23 @@ const cancel = (shard: number, name: string): Promise<Answer> =>
 const payloads = (): unknown[] => cluster.pull().map(({ body }) => (JSON.parse(body) as { payload: unknown }).payload);
 
 describe('a body that comes late', () => {
+  it('is not dispatched when a worker has told the result meanwhile', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await cluster.create(0, 'far', DUE_MS);
+    await cluster.checkpoint();
+    first.kill();
+    await cluster.startOwner('b');
+    const held = holdBodies();
+    await cluster.worker('w', 2);
+    await cluster.pass(DUE_MS);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+    held.letThrough();
+    await cluster.settle();
+    await cluster.seconds(1);
+    expect(cluster.pull()).toEqual([]);
+    expect(cluster.history()).toEqual([`${execution} succeeded 1`]);
+  });
+
   it('is waited for by its own fire alone, which counts as dispatched meanwhile', async () => {
     const node = await takenOver('far');
     const held = holdBodies();

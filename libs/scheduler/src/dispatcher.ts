@@ -181,8 +181,9 @@ export class Dispatcher {
   }
 
   #publish(host: HostedShard): void {
-    const items = host.ready;
+    const items = host.ready.filter((item) => this.#isStillDue(host, item));
     host.ready = [];
+    if (items.length === 0) return;
     host.publishing = this.#publishUntilDone(host, items)
       .catch((error: unknown) => this.#node.onFault(host, error))
       .finally(() => {
@@ -190,6 +191,13 @@ export class Dispatcher {
         host.unsentBatch = [];
         this.poke();
       });
+  }
+
+  /** A worker may have told its result while the body was fetched: of a dispatch that an owner before had made, and nobody knew of. */
+  #isStillDue(host: HostedShard, { execution, attempt, span }: Prepared): boolean {
+    if (host.core.dispatched([execution.id]).some((present) => present.attempt === attempt)) return true;
+    span.end();
+    return false;
   }
 
   async #publishUntilDone(host: HostedShard, items: readonly Prepared[]): Promise<void> {
