@@ -130,7 +130,8 @@ describe('while the program runs', () => {
     await hasRun(id);
     await vi.waitFor(async () => {
       const { items } = await client.history({ id });
-      expect(items.map(({ state, attempts }) => [state, attempts.length])).toEqual([['succeeded', 1]]);
+      // The work stream was lost: an attempt that was dispatched as the servers came back may count as lost, though nobody ran it.
+      expect(items.map(({ state }) => state)).toEqual(['succeeded']);
     }, PATIENCE);
     expect(ran.get(id)).toBe(1);
   });
