@@ -197,10 +197,13 @@ export class SupervisorRole {
     try {
       await raiseLevel(level);
     } catch (error) {
-      return log.warn('the level of the cluster could not be written down', { level, error: String(error) });
+      return log.warn('the level of the cluster could not be written down', {
+        clusterLevel: level,
+        error: String(error),
+      });
     }
     if (!this.#core.leads) return;
-    log.info('the level of the cluster rises', { level });
+    log.info('the level of the cluster rises', { clusterLevel: level });
     this.#perform(this.#core.step({ kind: 'level', level, nowMs: clock.monotonic() }));
   }
 
