@@ -1,4 +1,5 @@
-import { SHARDS, type Cluster, type Member } from './cluster.ts';
+import { SHARDS, type Cluster } from './cluster.ts';
+import type { Member } from './member.ts';
 import type { Load } from './load.ts';
 import { recover, type Recovered } from './recovered.ts';
 import { differences } from './state.ts';

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 
 import { LIMITS } from '@belfry/protocol';
 
-import type { Member } from './cluster.ts';
+import type { Member } from './member.ts';
 
 /** A program, as far as its memory goes. */
 interface Watched {

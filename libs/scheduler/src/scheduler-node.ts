@@ -1,17 +1,7 @@
-import {
-  envelopeOf,
-  LIMITS,
-  parseTaskId,
-  subjects,
-  wireError,
-  type ResultRecord,
-  type ShardsReply,
-  type ShardView,
-} from '@belfry/protocol';
+import { LIMITS, parseTaskId, subjects, wireError, type ShardsReply, type ShardView } from '@belfry/protocol';
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply } from '@belfry/shard';
-import { Adrift } from './adrift.ts';
 import { askOwners, handOverGroups } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
@@ -26,10 +16,10 @@ import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
 import { countCrash, rehearse, takeOver, type Crashes, type InboxGap } from './takeover.ts';
-import { StreamAudit } from './stream-audit.ts';
 import { Tallies } from './tallies.ts';
 import { taskAnswer } from './task-answer.ts';
 import { Turns } from './turns.ts';
+import { WorkStream } from './work-stream.ts';
 
 const DEFAULT_TICK_MS = 2;
 
@@ -67,14 +57,11 @@ export class SchedulerNode {
   readonly #dispatcher: Dispatcher;
   readonly #reader: InboxReader;
   readonly #replies: ReplyOutbox;
-  readonly #adrift = new Adrift();
-  readonly #audit: StreamAudit;
+  readonly #stream: WorkStream;
   readonly #turns: Turns;
   readonly #departures: Departures;
   readonly #completeness: Completeness;
   readonly #tallies: Tallies;
-  /** Of the work stream that was lost: what was not in it. */
-  #unsent: ReadonlySet<string> = new Set();
   readonly #crashes: Crashes;
   readonly #supervision = new Map<number, Supervision>();
   /** Shards that are not loaded again yet, since they crash. */
@@ -85,7 +72,6 @@ export class SchedulerNode {
   #working: Promise<void> = Promise.resolve();
   #settling = false;
   #resettle = false;
-  #incarnation = 0;
   #prefetchedTo = 0;
   #inboxGap: InboxGap | undefined;
   #stopTimers: (() => void)[] = [];
@@ -99,7 +85,17 @@ export class SchedulerNode {
     this.#bodies = new Bodies(env.store, env.log, env.timers);
     this.#replies = new ReplyOutbox(env.messenger, env.timers);
     this.#turns = new Turns(env.clock);
-    this.#audit = new StreamAudit(env.work, env.log, (host) => this.#setAdrift(host, new Set()));
+    this.#stream = new WorkStream(env, this.#demand, {
+      hosted: () => this.#hosted,
+      forget: async (hosts) => {
+        await this.#checkpointer.write();
+        for (const host of hosts) this.#forget(host);
+      },
+      takeOver: async () => {
+        await this.#working;
+        await this.settle();
+      },
+    });
     this.#completeness = new Completeness(env.log);
     this.#tallies = new Tallies(env, () => this.#hosted.values());
     const node = {
@@ -108,7 +104,7 @@ export class SchedulerNode {
       readSeq: () => this.#reader.seq,
       onFenced: (host: HostedShard) => this.#lose(host),
       onFault: (host: HostedShard, error: unknown) => this.#onFault(host, error),
-      onStreamLost: () => this.#streamLost(),
+      onStreamLost: () => this.#stream.lost(),
     };
     this.#departures = new Departures(env, (hosts) => this.#handOver(hosts));
     this.#checkpointer = new Checkpointer(env, this.#bodies, node);
@@ -121,7 +117,7 @@ export class SchedulerNode {
 
   async start(): Promise<void> {
     const env = this.#env;
-    this.#incarnation = await env.work.ensure(() => env.store.nextFirstSeq());
+    await this.#stream.start();
     this.#stopListening.push(
       env.messenger.listen(subjects.workers('*', 'heartbeat'), (body, subject) => this.#onHeartbeat(body, subject)),
     );
@@ -129,7 +125,7 @@ export class SchedulerNode {
     this.#stopTimers = [
       env.timers.every(env.tickMs ?? DEFAULT_TICK_MS, () => this.#tick()),
       env.timers.every(1_000, () => this.#everySecond()),
-      env.timers.every(2_000, () => void this.#checkStream()),
+      env.timers.every(2_000, () => void this.#stream.check()),
     ];
   }
 
@@ -206,6 +202,7 @@ export class SchedulerNode {
     await this.#departures.awaitSuccessors(this.#hosted);
     this.#stopped = true;
     this.#dispatcher.stopped = true;
+    this.#stream.stop();
     for (const stop of [...this.#stopTimers, ...this.#stopListening]) stop();
     await this.#release([...this.#hosted.values()]);
     await this.#checkpointer.stop();
@@ -238,7 +235,7 @@ export class SchedulerNode {
   }
 
   async #acquire(shards: readonly number[]): Promise<void> {
-    const { env } = { env: this.#env };
+    const env = this.#env;
     const startedAt = env.clock.monotonic();
     const { taken, again, faulty, gap } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
     if (gap !== undefined) this.#inboxGap = gap;
@@ -260,7 +257,7 @@ export class SchedulerNode {
       host.unserve = env.messenger.serve(subjects.shard(core.shard, '*'), (body, subject) =>
         this.#serve(host, body, subject),
       );
-      this.#setAdrift(host, this.#unsent);
+      this.#stream.taken(host);
     }
     await this.#reader.read();
     const durationMs = Math.round(env.clock.monotonic() - startedAt);
@@ -371,59 +368,6 @@ export class SchedulerNode {
     });
   }
 
-  // — The work stream
-
-  async #checkStream(): Promise<void> {
-    try {
-      const incarnation = await this.#env.work.incarnation();
-      if (incarnation !== this.#incarnation) this.#streamLost();
-    } catch (error) {
-      this.#env.log.warn('the work stream cannot be asked', { error: String(error) });
-    }
-  }
-
-  /** Losing the work stream is a takeover of every shard. */
-  #streamLost(): void {
-    if (this.#incarnation === 0 || this.#stopped) return;
-    this.#incarnation = 0;
-    this.#env.log.warn('the work stream was lost: taking all shards over again');
-    const hosts = [...this.#hosted.values()];
-    for (const host of hosts) host.leaving = true;
-    this.#unsent = new Set(hosts.flatMap((host) => host.unsent()));
-    void this.#afterLoss(hosts);
-  }
-
-  async #afterLoss(hosts: readonly HostedShard[]): Promise<void> {
-    // The stream no longer tells what was dispatched since the last checkpoint: without this one, it would be dispatched again.
-    await this.#checkpointer.write();
-    for (const host of hosts) this.#forget(host);
-    // A takeover under way may be waiting for the stream.
-    for (let attempt = 1; this.#incarnation === 0 && !this.#stopped; attempt++) {
-      try {
-        this.#incarnation = await this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
-        for (const queue of this.#demand.queues()) {
-          const [namespace, name] = queue.split('.') as [string, string];
-          await this.#env.work.ensureConsumer(
-            namespace,
-            name,
-            this.#demand.leaseMs(queue, this.#env.clock.monotonic()),
-          );
-        }
-      } catch (error) {
-        if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
-        await pause(this.#env.timers, attempt);
-      }
-    }
-    await this.#working;
-    await this.settle();
-    this.#unsent = new Set();
-  }
-
-  #setAdrift({ core }: HostedShard, unsent: ReadonlySet<string>): void {
-    const nowMs = this.#env.clock.monotonic();
-    this.#adrift.add(core, nowMs, unsent, (queue) => this.#demand.leaseMs(queue, nowMs));
-  }
-
   // — Messages
 
   #onHeartbeat(body: Uint8Array, subject: string): void {
@@ -436,7 +380,7 @@ export class SchedulerNode {
     const nowMs = this.#env.clock.monotonic();
     const running = this.#demand.heartbeat(subject.split('.')[2] as string, beat, nowMs);
     if (running === undefined) return this.#env.log.warn('a heartbeat that cannot be read', { subject });
-    this.#adrift.reported(running, nowMs);
+    this.#stream.reported(running, nowMs);
     this.#dispatcher.poke();
   }
 
@@ -484,8 +428,7 @@ export class SchedulerNode {
     this.#demand.expire(nowMs);
     void this.#dispatcher.checkInbox();
     this.#prefetch();
-    void this.#giveBack(this.#adrift.expire(nowMs, (core) => this.#hosted.get(core.shard)?.core === core));
-    if (this.#incarnation > 0) void this.#audit.round([...this.#hosted.values()]);
+    this.#stream.everySecond(nowMs);
     if (this.#missing().length > 0) void this.settle();
   }
 
@@ -495,19 +438,6 @@ export class SchedulerNode {
     this.#prefetchedTo = to;
     for (const host of this.#hosted.values()) {
       this.#guard(host, () => host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id)));
-    }
-  }
-
-  async #giveBack(records: readonly { readonly shard: number; readonly record: ResultRecord }[]): Promise<void> {
-    for (let from = 0; from < records.length; from += LIMITS.batchMessages) {
-      const messages = records
-        .slice(from, from + LIMITS.batchMessages)
-        .map(({ shard, record }) => ({ shard, body: envelopeOf([record]) }));
-      for (let attempt = 1; ; attempt++) {
-        const outcome = await this.#env.inbox.append(messages);
-        if (outcome.kind === 'ok') break;
-        await pause(this.#env.timers, attempt);
-      }
     }
   }
 }

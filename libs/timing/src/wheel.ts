@@ -268,32 +268,24 @@ export class TimingWheel {
       if (block !== Math.floor(block)) break;
       const bucket = level * BUCKETS + (block & (BUCKETS - 1));
       const count = buckets.count(bucket);
-      if (count === 0) continue;
-      if (count <= FEW && count <= this.#soon.room) this.#moveToSoon(bucket, count);
-      else this.#cascade(bucket, count);
+      if (count > 0) this.#cascade(bucket, count, count <= FEW && count <= this.#soon.room);
     }
     this.#nextTick = this.#firstOccupied();
   }
 
-  #moveToSoon(bucket: number, count: number): void {
+  /** Takes so many slots out of a bucket, to where they belong by now: to lower levels, or past them to the soonest. */
+  #cascade(bucket: number, count: number, skipsLevels = false): void {
     const buckets = this.#buckets;
     let looked = 0;
     for (let left = count; left > 0; left--) {
       if (looked-- <= 0) looked = buckets.look(bucket) - 1;
       const slot = buckets.pop(bucket);
-      this.lists.setPlace(slot, SOON);
-      this.#soon.add(slot, this.#tickOf(slot));
-    }
-  }
-
-  /** Moves so many slots of a bucket to where they belong by now. */
-  #cascade(bucket: number, count: number): void {
-    const buckets = this.#buckets;
-    let looked = 0;
-    for (let left = count; left > 0; left--) {
-      if (looked-- <= 0) looked = buckets.look(bucket) - 1;
-      const slot = buckets.pop(bucket);
-      this.#place(slot, this.#tickOf(slot));
+      const tick = this.#tickOf(slot);
+      if (!skipsLevels) this.#place(slot, tick);
+      else {
+        this.lists.setPlace(slot, SOON);
+        this.#soon.add(slot, tick);
+      }
     }
   }
 

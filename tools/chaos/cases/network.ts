@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { LIMITS } from '@belfry/protocol';
 
-import type { Member } from '../cluster.ts';
+import type { Member } from '../member.ts';
 import type { Fault } from '../proxy.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase } from '../scene.ts';

@@ -1,0 +1,131 @@
+import { envelopeOf, LIMITS, type ResultRecord } from '@belfry/protocol';
+
+import { Adrift } from './adrift.ts';
+import type { Demand } from './demand.ts';
+import { pause, type Environment } from './environment.ts';
+import type { HostedShard } from './hosted-shard.ts';
+import { StreamAudit } from './stream-audit.ts';
+
+/** What the work stream needs of its node. */
+export interface StreamUser {
+  readonly hosted: () => ReadonlyMap<number, HostedShard>;
+  /** Writes everything that has changed, as far as the store is there, then forgets these shards. */
+  readonly forget: (hosts: readonly HostedShard[]) => Promise<void>;
+  /** Takes over what the node shall own. Resolves when that has been tried, also where a takeover was under way. */
+  readonly takeOver: () => Promise<void>;
+}
+
+/**
+ * The work stream as a node knows it: which one it is, its loss, and the executions that have no message in it.
+ *
+ * W1. Losing the stream is a takeover of every shard: what was dispatched since its last checkpoint is written before it is forgotten, since
+ *     the stream no longer tells it.
+ * W2. An execution that is known to have been in no stream is given back at once; one that a worker may run when no worker has spoken for it
+ *     for as long as it may rely on its lease (`Adrift`).
+ */
+export class WorkStream {
+  readonly #env: Environment;
+  readonly #demand: Demand;
+  readonly #node: StreamUser;
+  readonly #adrift = new Adrift();
+  readonly #audit: StreamAudit;
+  /** Of the stream that was lost: what was not in it. */
+  #unsent: ReadonlySet<string> = new Set();
+  /** 0 while none is known. */
+  #incarnation = 0;
+  #stopped = false;
+
+  constructor(env: Environment, demand: Demand, node: StreamUser) {
+    this.#env = env;
+    this.#demand = demand;
+    this.#node = node;
+    this.#audit = new StreamAudit(env.work, env.log, (host) => this.#setAdrift(host, new Set()));
+  }
+
+  async start(): Promise<void> {
+    this.#incarnation = await this.#ensure();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** A shard was taken over: what it has dispatched, and the stream does not hold, is adrift (W2). */
+  taken(host: HostedShard): void {
+    this.#setAdrift(host, this.#unsent);
+  }
+
+  /** A worker says that it runs these executions. */
+  reported(executions: readonly string[], nowMs: number): void {
+    this.#adrift.reported(executions, nowMs);
+  }
+
+  /** Looks whether it is still the same stream. Never rejects. */
+  async check(): Promise<void> {
+    try {
+      const incarnation = await this.#env.work.incarnation();
+      if (incarnation !== this.#incarnation) this.lost();
+    } catch (error) {
+      this.#env.log.warn('the work stream cannot be asked', { error: String(error) });
+    }
+  }
+
+  everySecond(nowMs: number): void {
+    const hosted = this.#node.hosted();
+    void this.#giveBack(this.#adrift.expire(nowMs, (core) => hosted.get(core.shard)?.core === core));
+    if (this.#incarnation > 0) void this.#audit.round([...hosted.values()]);
+  }
+
+  /** W1. */
+  lost(): void {
+    if (this.#incarnation === 0 || this.#stopped) return;
+    this.#incarnation = 0;
+    this.#env.log.warn('the work stream was lost: taking all shards over again');
+    const hosts = [...this.#node.hosted().values()];
+    for (const host of hosts) host.leaving = true;
+    this.#unsent = new Set(hosts.flatMap((host) => host.unsent()));
+    void this.#afterLoss(hosts);
+  }
+
+  async #afterLoss(hosts: readonly HostedShard[]): Promise<void> {
+    await this.#node.forget(hosts);
+    // A takeover under way may be waiting for the stream.
+    for (let attempt = 1; this.#incarnation === 0 && !this.#stopped; attempt++) {
+      try {
+        this.#incarnation = await this.#ensure();
+        for (const queue of this.#demand.queues()) {
+          const [namespace, name] = queue.split('.') as [string, string];
+          const leaseMs = this.#demand.leaseMs(queue, this.#env.clock.monotonic());
+          await this.#env.work.ensureConsumer(namespace, name, leaseMs);
+        }
+      } catch (error) {
+        if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
+        await pause(this.#env.timers, attempt);
+      }
+    }
+    await this.#node.takeOver();
+    this.#unsent = new Set();
+  }
+
+  #ensure(): Promise<number> {
+    return this.#env.work.ensure(() => this.#env.store.nextFirstSeq());
+  }
+
+  #setAdrift({ core }: HostedShard, unsent: ReadonlySet<string>): void {
+    const nowMs = this.#env.clock.monotonic();
+    this.#adrift.add(core, nowMs, unsent, (queue) => this.#demand.leaseMs(queue, nowMs));
+  }
+
+  async #giveBack(records: readonly { readonly shard: number; readonly record: ResultRecord }[]): Promise<void> {
+    for (let from = 0; from < records.length; from += LIMITS.batchMessages) {
+      const messages = records
+        .slice(from, from + LIMITS.batchMessages)
+        .map(({ shard, record }) => ({ shard, body: envelopeOf([record]) }));
+      for (let attempt = 1; ; attempt++) {
+        const outcome = await this.#env.inbox.append(messages);
+        if (outcome.kind === 'ok') break;
+        await pause(this.#env.timers, attempt);
+      }
+    }
+  }
+}

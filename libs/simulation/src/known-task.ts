@@ -1,0 +1,66 @@
+import type { SimSchedule } from './plan.ts';
+
+export interface Version {
+  readonly number: number;
+  readonly kind: SimSchedule['kind'];
+  /** Of its schedule, ms since 1970. */
+  readonly fires: readonly number[];
+  /** ms since 1970; undefined while it is in no inbox. */
+  storedAt: number | undefined;
+  ackedAt: number | undefined;
+  /** Its task had ended before. */
+  refused: boolean;
+}
+
+/** What is known of one task from outside: what clients asked for, and what services stored. */
+export interface KnownTask {
+  readonly id: string;
+  readonly versions: Version[];
+  /** Every fire that any of its schedules has. */
+  readonly allowed: Set<number>;
+  /** Fires that are over, as checkpointed. */
+  readonly over: Set<number>;
+  cancelStoredAt: number | undefined;
+  cancelAckedAt: number | undefined;
+  running: ReadonlySet<string>;
+}
+
+/** A fire that must run, and since when nothing stands in its way; both ms since 1970. */
+export interface Missing {
+  readonly fire: number;
+  readonly dueAt: number;
+}
+
+/**
+ * Fires of a task that is not cancelled that must run, and are not over. An update that was refused at last, since the task had ended, may
+ * have been applied before: its first answer was lost. So either will do.
+ */
+export function missingFires(task: KnownTask): Missing[] {
+  if (task.cancelStoredAt !== undefined) return [];
+  const stored = task.versions.filter(({ storedAt }) => storedAt !== undefined);
+  stored.sort((a, b) => (a.storedAt as number) - (b.storedAt as number));
+  const missing = missingOf(task, stored);
+  if (missing.length === 0 || stored.every(({ refused }) => !refused)) return missing;
+  const others = missingOf(
+    task,
+    stored.filter(({ refused }) => !refused),
+  );
+  return others.length < missing.length ? others : missing;
+}
+
+function missingOf(task: KnownTask, versions: readonly Version[]): Missing[] {
+  const last = versions.at(-1) as Version;
+  if (last.kind === 'at') {
+    // It moves with an update, unless it was dispatched before: one of them must have run.
+    const isOver = versions.some(({ fires }) => fires.some((fire) => task.over.has(fire)));
+    return isOver ? [] : last.fires.map((fire) => ({ fire, dueAt: Math.max(fire, last.storedAt as number) }));
+  }
+  const missing: Missing[] = [];
+  versions.forEach(({ fires, storedAt }, at) => {
+    const from = storedAt as number;
+    const until = versions[at + 1]?.storedAt ?? Infinity;
+    for (const fire of fires)
+      if (fire > from && fire <= until && !task.over.has(fire)) missing.push({ fire, dueAt: fire });
+  });
+  return missing;
+}
