@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { account, historyProblems, type Evidence, type Run } from './check.ts';
+import { account, historyProblems, lateUntil, type Evidence, type Run } from './check.ts';
 import { RunBook } from './run-log.ts';
 
 const TASK = 'a'.repeat(32);
@@ -85,6 +85,27 @@ describe('the account of a run', () => {
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [] }] })).toEqual(['cancelled']);
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 5_000, running: [] }] })).toEqual([]);
     expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [execution] }] })).toEqual([]);
+  });
+});
+
+describe('the last late instant', () => {
+  const fires = [fire(1_000), fire(2_000), fire(20_000)];
+
+  it('is that of the last fire that began late, and the beginning when none did', () => {
+    expect(lateUntil({ fires, runs: [run(1_000, 2_001), run(2_000, 3_002)] }, 500, 10_000)).toBe(2_000);
+    expect(lateUntil({ fires, runs: [run(1_000, 2_000), run(2_000, 3_000)] }, 500, 10_000)).toBe(500);
+  });
+
+  it('counts from the first attempt: a retry is later by its own wait', () => {
+    const runs = [run(1_000, 1_000), run(2_000, 2_000), run(2_000, 9_000, { attempt: 2 })];
+    expect(lateUntil({ fires, runs }, 500, 10_000)).toBe(500);
+    expect(lateUntil({ fires, runs: runs.toReversed() }, 500, 10_000)).toBe(500);
+  });
+
+  it('leaves out what is due later than asked for', () => {
+    const runs = [run(1_000, 1_000), run(2_000, 2_000), run(20_000, 29_000)];
+    expect(lateUntil({ fires, runs }, 500, 10_000)).toBe(500);
+    expect(lateUntil({ fires, runs }, 500, 20_000)).toBe(20_000);
   });
 });
 

@@ -103,6 +103,16 @@ export function account(evidence: Evidence): Account {
   return { fires: evidence.fires.length, runs: evidence.runs.length, late, worstMs, again, findings };
 }
 
+/** The last instant from `fromMs` to `toMs` whose fire began late, at its first attempt; `fromMs` when none did. */
+export function lateUntil({ fires, runs }: Pick<Evidence, 'fires' | 'runs'>, fromMs: number, toMs: number): number {
+  const begun = new Map<string, number>();
+  for (const { execution, startMs } of runs) begun.set(execution, Math.min(startMs, begun.get(execution) ?? Infinity));
+  const late = fires.filter(
+    ({ execution, scheduledAt }) => scheduledAt <= toMs && (begun.get(execution) ?? Infinity) - scheduledAt > LATE_MS,
+  );
+  return late.reduce((last, { scheduledAt }) => Math.max(last, scheduledAt), fromMs);
+}
+
 /** A second run needs a first whose worker was gone before its result was sure. */
 function isExcused(first: Run, second: Run, absences: readonly Absence[]): boolean {
   const settledMs = first.endMs === undefined ? Infinity : first.endMs + RESULT_MS;

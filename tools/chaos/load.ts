@@ -2,9 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { Belfry, type ScheduleSpec } from '@belfry/sdk';
 
-import { LATE_MS, type Cancel, type Fire, type Run } from './check.ts';
+import type { Cancel, Fire, Run } from './check.ts';
 
 export const QUEUE = 'chaos';
+/** Has few slots of its own: they can be filled while the load goes on. */
+export const NARROW = { queue: 'chaos-narrow', slots: 20 } as const;
 /** Tasks that are made with one call. */
 const AT_ONCE = 50_000;
 /** Tasks of each kind. */
@@ -150,15 +152,6 @@ export class Load {
   haveRun(runs: readonly Run[], scheduledAt: number): boolean {
     const begun = new Set(runs.map(({ execution }) => execution));
     return this.fires.every((fire) => fire.scheduledAt !== scheduledAt || begun.has(fire.execution));
-  }
-
-  /** The last instant from `fromMs` on whose fire began late; `fromMs` when none did. */
-  lateUntil(runs: readonly Run[], fromMs: number): number {
-    const begun = new Map(runs.map(({ execution, startMs }) => [execution, startMs]));
-    const late = this.fires.filter(
-      ({ execution, scheduledAt }) => (begun.get(execution) ?? Infinity) - scheduledAt > LATE_MS,
-    );
-    return late.reduce((last, { scheduledAt }) => Math.max(last, scheduledAt), fromMs);
   }
 
   /** How an execution ended, as the history has it; undefined while it has not. */

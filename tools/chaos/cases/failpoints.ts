@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Load } from '../load.ts';
+import { NARROW, type Load } from '../load.ts';
 import type { ChaosCase } from '../scene.ts';
 
 const PLACES = {
@@ -33,10 +33,10 @@ function failpoint(point: keyof typeof PLACES, when: 'before' | 'after'): ChaosC
   };
 }
 
-/** More than the workers can hold, so that some wait in the work stream; these are taken back when they are cancelled. */
+/** More than a queue's workers can hold, so that some wait in the work stream; these are taken back when they are cancelled. */
 async function cancelQueued(load: Load): Promise<void> {
   const at = Date.now() + 1_000;
-  await load.addMany(1_000, { at }, { ms: 5_000 });
+  await load.addMany(5 * NARROW.slots, { at, queue: NARROW.queue }, { ms: 5_000 });
   await delay(at + 1_000 - Date.now());
   await load.cancelMany(at);
 }
