@@ -1,4 +1,6 @@
+import type { Column } from './columns.ts';
 import { BUCKET_HEADER, CHUNK, type SlotLists } from './slot-lists.ts';
+import type { ColumnReader } from './snapshot.ts';
 
 /** Buckets per level. */
 export const BUCKETS = 128;
@@ -19,9 +21,9 @@ export class Buckets {
   /** What `look` has read; means nothing. */
   looked = 0;
   readonly #lists: SlotLists;
-  readonly #last: Int32Array;
-  readonly #counts: Int32Array;
-  readonly #bits: Int32Array;
+  readonly #last: Int32Array<ArrayBuffer>;
+  readonly #counts: Int32Array<ArrayBuffer>;
+  readonly #bits: Int32Array<ArrayBuffer>;
 
   constructor(lists: SlotLists, levels: number) {
     this.#lists = lists;
@@ -111,6 +113,17 @@ export class Buckets {
       left = bits[base + word] as number;
     }
     return -1;
+  }
+
+  columns(): Column[] {
+    return [this.#last, this.#counts, this.#bits];
+  }
+
+  /** Takes over the buckets of others, whose chunks the lists have. */
+  load(columns: ColumnReader): void {
+    for (const column of [this.#last, this.#counts, this.#bits]) columns.into(column);
+    this.occupied = 0;
+    for (const [word, bits] of this.#bits.entries()) if (bits !== 0) this.occupied |= 1 << Math.floor(word / WORDS);
   }
 
   /** Throws where B1, B2 or L2 does not hold. */

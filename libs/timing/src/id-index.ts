@@ -1,3 +1,6 @@
+import type { Column } from './columns.ts';
+import type { ColumnReader } from './snapshot.ts';
+
 const EMPTY = 0xffff_ffff;
 const SEGMENTS = 64;
 const FIRST_SIZE = 16;
@@ -24,15 +27,12 @@ export interface IdTable {
  */
 export class IdIndex {
   readonly #table: IdTable;
-  readonly #segments: Uint32Array[];
+  readonly #segments: Uint32Array<ArrayBuffer>[];
   readonly #counts = new Uint32Array(SEGMENTS);
 
-  /** @param expected ids to make room for at first */
-  constructor(table: IdTable, expected: number) {
+  constructor(table: IdTable) {
     this.#table = table;
-    // A segment gets a little more or less than its share.
-    const size = Math.max(FIRST_SIZE, Math.ceil((expected / SEGMENTS / FULLEST) * 1.1));
-    this.#segments = Array.from({ length: SEGMENTS }, () => new Uint32Array(size).fill(EMPTY));
+    this.#segments = Array.from({ length: SEGMENTS }, () => new Uint32Array(FIRST_SIZE).fill(EMPTY));
   }
 
   get memoryBytes(): number {
@@ -96,6 +96,20 @@ export class IdIndex {
     }
     segment[hole] = EMPTY;
     this.#counts[d & (SEGMENTS - 1)] = (this.#counts[d & (SEGMENTS - 1)] as number) - 1;
+  }
+
+  columns(): Column[] {
+    return [this.#counts, ...this.#segments];
+  }
+
+  /** Takes over the index of another, whose ids are in the column. */
+  load(columns: ColumnReader): void {
+    columns.into(this.#counts);
+    for (let at = 0; at < SEGMENTS; at++) {
+      const segment = new Uint32Array(columns.byteLength / 4);
+      columns.into(segment);
+      this.#segments[at] = segment;
+    }
   }
 
   /** The most neighbouring places that are all taken: what a search may have to look through. */

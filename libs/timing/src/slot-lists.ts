@@ -1,4 +1,5 @@
-import { grownColumn, newColumn } from './columns.ts';
+import { grownColumn, newColumn, type Column } from './columns.ts';
+import type { ColumnReader } from './snapshot.ts';
 
 /** Words of a chunk: one cache line, so that an entry, its owner and its neighbours cost one miss. */
 export const CHUNK = 16;
@@ -10,6 +11,8 @@ const LIST_HEADER = 3;
 const FREE = 0;
 /** The place of a slot that waits in `SoonTimers`. */
 export const SOON = 1;
+/** In place of the owner of a chunk that nobody has. */
+const NOBODY = -(2 ** 31);
 /** An entry whose slot was taken out of the middle of a list. */
 const GONE = -1;
 const FIRST_CHUNKS = 4;
@@ -17,6 +20,8 @@ const FIRST_CHUNKS = 4;
 const LARGEST_STEP = 1_024;
 /** Address space for so many chunks is reserved: 128 MiB a wheel, for 29 million slots in full ones. Beyond, growth copies. */
 const MOST_CHUNKS = 2 ** 21;
+
+type Row7 = readonly [number, number, number, number, number, number, number];
 
 /** A first-in, first-out list of slots; its entries live in the `SlotLists` it is used with. Change it through them only. */
 export class SlotList {
@@ -104,6 +109,7 @@ export class SlotLists {
   }
 
   giveChunk(chunk: number): void {
+    this.entries[chunk] = NOBODY;
     this.entries[chunk + 1] = this.#freeChunk;
     this.#freeChunk = chunk;
   }
@@ -158,6 +164,35 @@ export class SlotLists {
     const slot = list.head;
     if (slot >= 0) this.remove(list, slot);
     return slot;
+  }
+
+  /** What `load` needs but the records of slots, which are a column of whoever gives out the slots; a list of its own is told for it. */
+  columns({ head, size, tail, number }: SlotList): Column[] {
+    const words = Int32Array.of(this.#chunks, this.#freeChunk, this.#lists, head, size, tail, number);
+    return [words, this.entries.subarray(0, this.#chunks * CHUNK)];
+  }
+
+  /** Takes over the chunks and `list` of others, and of their other lists nothing: their slots are free. Records have been copied. */
+  load(columns: ColumnReader, list: SlotList): void {
+    const words = new Int32Array(7);
+    columns.into(words);
+    const [chunks, freeChunk, lists, head, size, tail, number] = words as unknown as Row7;
+    this.#chunks = chunks;
+    this.#freeChunk = freeChunk;
+    this.#lists = lists;
+    Object.assign(list, { head, size, tail, number });
+    if (chunks * CHUNK > this.entries.length) this.entries = grownColumn(this.entries, CHUNK * 4, chunks, MOST_CHUNKS);
+    columns.into(this.entries);
+    const { entries } = this;
+    for (let chunk = 0; chunk < chunks * CHUNK; chunk += CHUNK) {
+      const owner = entries[chunk] as number;
+      if (owner >= 0 || owner === NOBODY || owner === ~number) continue;
+      for (let at = chunk + LIST_HEADER; at < chunk + CHUNK; at++) {
+        const slot = entries[at] as number;
+        if (slot >= 0 && this.placeOf(slot) === at) this.setFree(slot);
+      }
+      this.giveChunk(chunk);
+    }
   }
 
   #listChunk(list: SlotList, before: number): number {

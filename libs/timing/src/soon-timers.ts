@@ -1,3 +1,6 @@
+import type { Column } from './columns.ts';
+import type { ColumnReader } from './snapshot.ts';
+
 /** Room for so many; a wheel hands over no more than `Buckets` with few slots. */
 const ROOM = 96;
 
@@ -62,6 +65,16 @@ export class SoonTimers {
     this.#slots.copyWithin(at, at + 1, this.size);
     this.#ticks.copyWithin(at, at + 1, this.size);
     this.size--;
+  }
+
+  columns(): Column[] {
+    return [Int32Array.of(this.size), this.#ticks, this.#slots];
+  }
+
+  load(columns: ColumnReader): void {
+    const size = new Int32Array(1);
+    for (const column of [size, this.#ticks, this.#slots]) columns.into(column);
+    this.size = size[0] as number;
   }
 
   /** Throws where N1 does not hold, or a tick is not what `tickOf` says. */

@@ -1,5 +1,6 @@
-import { grownColumn, newColumn } from './columns.ts';
+import { grownColumn, newColumn, type Column } from './columns.ts';
 import { IdIndex } from './id-index.ts';
+import { ColumnReader, encodeColumns } from './snapshot.ts';
 import { TimingWheel } from './wheel.ts';
 
 /** `state` of a slot that is not in use; other states are the caller's words. */
@@ -7,11 +8,6 @@ export const STATE_FREE = 0;
 const FIRST_CAPACITY = 64;
 /** Ends the chain of free slots. */
 const NO_SLOT = 0xffff_ffff;
-const FORMAT = 0x3254_4c42;
-const HEADER_BYTES = 16;
-/** So many slots are looked at ahead. */
-const LOAD_STEP = 64;
-const SNAPSHOT_BYTES_PER_SLOT = 36;
 
 export interface TimerTableOptions {
   /** Resolution of the wheel, ms. */
@@ -37,13 +33,13 @@ export class TimerTable {
   size = 0;
   /** What was read ahead: kept for the reads not to be left out. */
   #looked = 0;
-  #index: IdIndex;
+  readonly #index: IdIndex;
   #used = 0;
   #free = NO_SLOT;
 
   constructor({ tickMs, startMs }: TimerTableOptions) {
     this.wheel = new TimingWheel({ tickMs, startMs, capacity: FIRST_CAPACITY });
-    this.#index = new IdIndex(this, 0);
+    this.#index = new IdIndex(this);
   }
 
   get capacity(): number {
@@ -157,48 +153,27 @@ export class TimerTable {
 
   /** Everything but the lists of callers, as bytes for `load`. */
   encode(): Uint8Array<ArrayBuffer> {
-    const used = this.#used;
-    // Not set to 0 first.
-    const { buffer } = Buffer.allocUnsafeSlow(HEADER_BYTES + used * SNAPSHOT_BYTES_PER_SLOT);
-    const bytes = new Uint8Array(buffer);
-    new Uint32Array(buffer, 0, 4).set([FORMAT, used, this.size, this.#free]);
-    let at = HEADER_BYTES;
-    for (const column of this.#snapshotColumns(used)) {
-      bytes.set(new Uint8Array(column.buffer, 0, column.byteLength), at);
-      at += column.byteLength;
-    }
-    return bytes;
+    const words = Uint32Array.of(this.#used, this.size, this.#free);
+    return encodeColumns([words, ...this.#slotColumns(this.#used), ...this.wheel.columns(), ...this.#index.columns()]);
   }
 
   /**
-   * Fills an empty table with what `encode` gave: armed timers are armed again, on this table's clock; what was queued in a list is in
-   * none. Throws for bytes that are not whole.
+   * Fills an empty table with what `encode` gave. Its wheel goes on at the instant where that one stood, and what was queued in a list
+   * is in none. Throws for bytes that are not whole.
    */
   load(bytes: Uint8Array<ArrayBuffer>): void {
-    const header = bytes.byteLength >= HEADER_BYTES ? new Uint32Array(bytes.slice(0, HEADER_BYTES).buffer) : [];
-    const [format, used = 0, size = 0, free = NO_SLOT] = header;
-    if (format !== FORMAT || bytes.byteLength !== HEADER_BYTES + used * SNAPSHOT_BYTES_PER_SLOT || size > used)
-      throw new RangeError('these bytes are not a whole snapshot of timers');
+    const columns = new ColumnReader(bytes);
     if (this.#used > 0) throw new Error('the table is not empty');
+    const words = new Uint32Array(3);
+    columns.into(words);
+    const [used, size, free] = words as unknown as readonly [number, number, number];
     if (used > this.capacity) this.#growTo(used);
-    let at = HEADER_BYTES;
-    for (const column of this.#snapshotColumns(used)) {
-      new Uint8Array(column.buffer).set(bytes.subarray(at, at + column.byteLength));
-      at += column.byteLength;
-    }
     this.#used = used;
     this.size = size;
     this.#free = free;
-    this.#index = new IdIndex(this, size);
-    const { ids, state, wheel } = this;
-    for (let from = 0; from < used; from += LOAD_STEP) {
-      const to = Math.min(used, from + LOAD_STEP);
-      for (let slot = from; slot < to; slot++) this.lookWord(ids[slot * 4 + 3] as number);
-      for (let slot = from; slot < to; slot++) {
-        if (state[slot] !== STATE_FREE) this.#index.add(slot);
-        wheel.restore(slot);
-      }
-    }
+    for (const column of this.#slotColumns(used)) columns.into(column);
+    this.wheel.load(columns);
+    this.#index.load(columns);
   }
 
   /** Throws where T1, T2, or an invariant of index or wheel does not hold. */
@@ -235,13 +210,12 @@ export class TimerTable {
     this.onGrow(capacity);
   }
 
-  #snapshotColumns(used: number) {
+  #slotColumns(used: number): Column[] {
+    const { ids, scheduleHigh, state, flags } = this;
     return [
-      { buffer: this.wheel.lists.due.buffer, byteLength: used * 16 },
-      { buffer: this.ids.buffer, byteLength: used * 16 },
-      { buffer: this.scheduleHigh.buffer, byteLength: used * 2 },
-      { buffer: this.state.buffer, byteLength: used },
-      { buffer: this.flags.buffer, byteLength: used },
+      this.wheel.lists.due.subarray(0, used * 2),
+      ids.subarray(0, used * 4),
+      ...[scheduleHigh, state, flags].map((column) => column.subarray(0, used)),
     ];
   }
 }

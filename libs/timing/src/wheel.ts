@@ -1,6 +1,7 @@
 import { BUCKETS, Buckets, LEVEL_SHIFT } from './buckets.ts';
-import { grownCapacity } from './columns.ts';
+import { grownCapacity, type Column } from './columns.ts';
 import { CHUNK, SlotList, SlotLists, SOON } from './slot-lists.ts';
+import type { ColumnReader } from './snapshot.ts';
 import { SoonTimers } from './soon-timers.ts';
 
 /** Half of a level's buckets: the ratio between levels. */
@@ -116,11 +117,31 @@ export class TimingWheel {
     this.#place(slot, Math.ceil(dueMs / this.tickMs));
   }
 
-  /** For a slot whose record was just copied from another wheel's: arms it if it was armed there (W1). */
-  restore(slot: number): void {
-    this.lists.setFree(slot);
-    const due = this.lists.due[slot * 2] as number;
-    if (due >= 0) this.insert(slot, due);
+  /** What another wheel needs to go on where this one stands, but for the records of slots (`SlotLists.columns`). */
+  columns(): Column[] {
+    const words = Float64Array.of(this.#tick, this.#nextTick, this.#draining, this.#sliceEnd, this.#size);
+    return [words, ...this.lists.columns(this.#dueList), ...this.#buckets.columns(), ...this.#soon.columns()];
+  }
+
+  /** Becomes the wheel whose columns these are, of the same resolution, at the instant where it stood. Slots' records have been copied. */
+  load(columns: ColumnReader): void {
+    const words = new Float64Array(5);
+    columns.into(words);
+    const [tick, nextTick, draining, sliceEnd, size] = words as unknown as readonly [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    this.#tick = tick;
+    this.#nextTick = nextTick;
+    this.#draining = draining;
+    this.#sliceEnd = sliceEnd;
+    this.#size = size;
+    this.lists.load(columns, this.#dueList);
+    this.#buckets.load(columns);
+    this.#soon.load(columns);
   }
 
   /** Returns whether the slot was armed. */

@@ -85,23 +85,40 @@ interface Worst {
   what: string;
 }
 
-/** Watches ticks: the worst by the wall clock (others' work and pauses included) and by the thread's own CPU time. */
+/**
+ * Watches ticks: the worst by the wall clock (others' work and pauses included), and by what a tick took by both clocks, this and the
+ * thread's CPU time: on some machines the latter stands still and then leaps by tens of milliseconds.
+ */
 class Ticks {
   readonly wall: Worst = { ms: 0, what: '' };
-  readonly cpu: Worst = { ms: 0, what: '' };
+  readonly own: Worst = { ms: 0, what: '' };
   fired = 0;
 
-  run(fleet: Fleet, nowMs: number, where: string): void {
+  run(fleet: Pick<Fleet, 'tick'>, nowMs: number, where: string): void {
     const wall = performance.now();
     const cpu = cpuMs();
     const fired = fleet.tick(nowMs);
     const cpuTook = cpuMs() - cpu;
     const wallTook = performance.now() - wall;
+    const ownTook = Math.min(cpuTook, wallTook);
     this.fired += fired;
     const what = (): string => `${where}, ${new Date(nowMs).toISOString()}, ${fired} fired`;
     if (wallTook > this.wall.ms) Object.assign(this.wall, { ms: wallTook, what: what() });
-    if (cpuTook > this.cpu.ms) Object.assign(this.cpu, { ms: cpuTook, what: what() });
+    if (ownTook > this.own.ms) Object.assign(this.own, { ms: ownTook, what: what() });
   }
+}
+
+/** What the machine itself makes of ticks that do next to nothing: no figure of a worst tick can be better than this. */
+function machinesOwn(seconds: number): Figure {
+  const ticks = new Ticks();
+  const untilMs = performance.now() + seconds * 1_000;
+  let kept: object[] = [];
+  const tick = (): number => {
+    kept = Array.from({ length: 100 }, (_, index) => ({ index }));
+    return kept.length;
+  };
+  while (performance.now() < untilMs) ticks.run({ tick }, 0, 'nothing');
+  return figure(`worst tick of ${seconds} s of nothing, by both clocks`, ticks.own.ms, 'ms');
 }
 
 function yearFigures(fleet: Fleet, startMs: number, quick: boolean, say: Say): Figure[] {
@@ -130,8 +147,9 @@ function yearFigures(fleet: Fleet, startMs: number, quick: boolean, say: Say): F
   const rate = (ticks.fired - fired) / (before.cpuMs + after.cpuMs) / 1_000;
   return [
     figure('fires + reschedules, each timer once a year', rate, 'M/s', { atLeast: 2 }),
-    figure(`worst tick of the year, thread's CPU (${ticks.cpu.what})`, ticks.cpu.ms, 'ms', { atMost: 10 }),
+    figure(`worst tick of the year, by both clocks (${ticks.own.what})`, ticks.own.ms, 'ms', { atMost: 10 }),
     figure(`worst tick of the year, wall clock (${ticks.wall.what})`, ticks.wall.ms, 'ms'),
+    machinesOwn(quick ? 1 : 60),
   ];
 }
 
@@ -145,7 +163,7 @@ function busyFigure(fleet: Fleet, say: Say): Figure {
   const { cpuMs: took } = timed(() => {
     for (let now = startMs; now < startMs + intervalMs;) ticks.run(fleet, (now += TICK_MS), 'busy');
   });
-  say(`busy: ${ticks.fired.toLocaleString('en')} fires, worst tick ${ticks.cpu.ms} ms of CPU`);
+  say(`busy: ${ticks.fired.toLocaleString('en')} fires, worst tick ${ticks.own.ms} ms by both clocks`);
   const each = (intervalMs / 1_000).toPrecision(2);
   return figure(`fires + reschedules, each timer every ${each} s or more`, ticks.fired / took / 1_000, 'M/s', {
     atLeast: 2,
