@@ -322,6 +322,18 @@ describe('a fire without an execution', () => {
     expect(codes({ nowMs: later, live: live(later + HOUR) })).toEqual(['unknown', 'history_gone']);
   });
 
+  it('was skipped where very many were due when its schedule changed', () => {
+    const secondly = `e1000@${NOON - 100 * HOUR}`;
+    const changed = (atMs: number) => ({
+      life: [life('rescheduled', atMs, secondly)],
+      task: task({ effectiveFrom: atMs }),
+    });
+    const longAfter = NOON + LIMITS.dueAtChange * 1_000;
+    const later = { nowMs: longAfter + HOUR, toMs: NOON, live: live(longAfter + 2 * HOUR) };
+    expect(codes({ ...later, facts: changed(longAfter) })).toEqual(['skipped', 'crowded_out']);
+    expect(codes({ ...later, facts: changed(NOON + 60_000) })).toEqual(['missed', 'missed']);
+  });
+
   it('is missed where nothing tells of it', () => {
     expect(told()).toEqual([
       'missed',

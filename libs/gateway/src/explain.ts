@@ -11,6 +11,7 @@ import {
   type Target,
   type Verdict,
 } from '@belfry/protocol';
+import { latestSpan } from '@belfry/timing';
 
 import { sourceOf } from './calendars.ts';
 import { explainAbsence, scheduleNotes } from './explain-absence.ts';
@@ -143,6 +144,8 @@ class FireExplainer {
   readonly #target: Target | undefined;
   /** The first fire that its shard has not dispatched; Infinity for none. */
   readonly #pointerMs: number;
+  /** After which instant a schedule's waiting fires ran on when it changed. */
+  readonly #keptAfter = new Map<Period, number>();
 
   constructor(input: ExplainInput, fires: Fires, runs: ReadonlyMap<number, ExecutionView>) {
     this.#input = input;
@@ -190,6 +193,12 @@ class FireExplainer {
     const gap = this.#spanOf(dueMs);
     if (gap !== undefined && period !== undefined && this.#isSkipped(atMs, period, gap))
       return say('skipped', skippedReason(gap, shard, this.#policyOf(period)?.policy));
+    if (period !== undefined && this.#isCrowdedOut(atMs, period))
+      return say('skipped', {
+        code: 'crowded_out',
+        text: `more than ${LIMITS.dueAtChange} fires were due and not dispatched when the task got another schedule: the latest ran on`,
+        at: iso(period.toMs),
+      });
     if (period !== undefined && this.#mayBeWithdrawn(atMs, period)) return say('withdrawn', withdrawn(period));
     const unknown = this.#whyUnknown(dueMs, period, gap);
     if (unknown !== undefined) return say('unknown', unknown);
@@ -217,6 +226,18 @@ class FireExplainer {
     const overtakes = (runMs: number): boolean =>
       runMs > atMs && runMs <= toMs && this.#fires.after(period, runMs - 1) === runMs;
     return end === 'cancelled' && ![...this.#runs.keys()].some(overtakes);
+  }
+
+  /** As its shard decides when a schedule changes. */
+  #isCrowdedOut(atMs: number, period: Period): boolean {
+    if (period.end !== 'rescheduled' || period.schedule?.kind === 'at') return false;
+    let keptAfter = this.#keptAfter.get(period);
+    if (keptAfter === undefined) {
+      const next = (afterMs: number): number => this.#fires.after(period, afterMs);
+      keptAfter = latestSpan(next, period.fromMs, period.toMs, LIMITS.dueAtChange);
+      this.#keptAfter.set(period, keptAfter);
+    }
+    return atMs <= keptAfter;
   }
 
   #whyUnknown(dueMs: number, period: Period | undefined, gap: UnwatchedRow | undefined): Reason | undefined {

@@ -2,7 +2,7 @@ import { LIMITS, wireError, type Answer, type CalendarRecord } from '@belfry/pro
 import type { CalendarRow } from '@belfry/ports';
 import { parseCalendar } from '@belfry/timing';
 import { qualifiedName } from './known-calendars.ts';
-import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
+import { armUnlessUnderWay, enqueueAtChange } from './proofs.ts';
 import { withdraw } from './skips.ts';
 import type { ShardState } from './state.ts';
 import { TASK_ENDED, TASK_FREE } from './task-table.ts';
@@ -49,7 +49,7 @@ function whyNot(state: ShardState, { ns, d }: CalendarRecord, isNew: boolean): A
 function change(state: ShardState, row: CalendarRow, timestamp: number): number {
   const slots = slotsNaming(state, qualifiedName(row.namespace, row.name));
   for (const slot of slots) {
-    enqueueDue(state, slot, timestamp, timestamp);
+    enqueueAtChange(state, slot, timestamp);
     withdraw(state, slot, timestamp, undefined);
   }
   state.calendars.set(row);

@@ -1,3 +1,4 @@
+import { LIMITS } from '@belfry/protocol';
 import { describe, expect, it } from 'vitest';
 import { fire, keyed, T0, target, TestShard } from './test-world.ts';
 
@@ -156,6 +157,25 @@ describe('update', () => {
     expect(shard.dispatch()).toEqual([`${fire(id, 100)}.1`, `${fire(id, 200)}.1`, `${fire(id, 300)}.1`]);
     shard.pass(650);
     expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);
+  });
+
+  it('skips the oldest of very many due fires when its schedule changes', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e1000@${T0}` });
+    shard.pass(1_000); // its first fire waits for a worker, and the others behind it
+    const most = LIMITS.dueAtChange;
+    // Watched all the while: what waits has not been missed.
+    for (let step = 0; step < 3 * most; step += 50) shard.pass(50_000);
+    shard.update(id, { s: `e100000000@${T0}` });
+    const kept = 2 ** Math.floor(Math.log2(most));
+    const lastMs = T0 + 1_000 + 3 * most * 1_000;
+    const ran: string[] = [];
+    for (let some = shard.dispatch(); some.length > 0; some = shard.dispatch()) ran.push(...some);
+    expect(ran).toHaveLength(kept);
+    expect(ran[0]).toBe(`${fire(id, lastMs - T0 - (kept - 1) * 1_000)}.1`);
+    expect(ran.at(-1)).toBe(`${fire(id, lastMs - T0)}.1`);
+    expect(shard.core.counters.skipped).toBe(3 * most + 1 - kept);
+    expect(shard.core.imbalance).toBe(0);
   });
 
   it('makes a recurring task one-time, and back', async () => {

@@ -11,7 +11,7 @@ import {
 import { sameButSlot, withSlot } from '@belfry/timing';
 import { refuseUnknown } from './calendars.ts';
 import type { Execution } from './execution.ts';
-import { armUnlessUnderWay, enqueueDue } from './proofs.ts';
+import { armUnlessUnderWay, enqueueAtChange } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { withdraw } from './skips.ts';
 import { idHash, NEVER_MS, type ShardState } from './state.ts';
@@ -184,7 +184,7 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
  */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
-  if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp, timestamp);
+  if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp);
   withdraw(state, slot, timestamp, undefined);
   state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);

@@ -1,4 +1,5 @@
 import { executionId, LIMITS, parseExecutionId } from '@belfry/protocol';
+import { latestSpan } from '@belfry/timing';
 import { doubtOf } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { isExecution, markDispatched, over, unknown } from './results.ts';
@@ -59,8 +60,26 @@ function proveComing(
   return execution;
 }
 
+/**
+ * Before a task's schedule changes: makes pending executions of its due fires, of a very long queue the latest only. All of them are opened
+ * in one step, in which the shard does nothing else.
+ */
+export function enqueueAtChange(state: ShardState, slot: number, timestamp: number): void {
+  const pointer = state.pointerOf(slot);
+  const next = state.firesOf(slot);
+  const afterMs = latestSpan(next, pointer, timestamp, LIMITS.dueAtChange);
+  if (afterMs >= pointer) {
+    expectProven(state, slot);
+    state.disarm(slot);
+    const firstMs = next(afterMs);
+    skip(state, slot, pointer, firstMs, timestamp);
+    state.arm(slot, firstMs);
+  }
+  enqueueDue(state, slot, timestamp, timestamp);
+}
+
 /** Makes pending executions of those of a task's coming fires up to `untilMs` that its policy keeps at `nowMs`. */
-export function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number): void {
+function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number): void {
   for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
     const kept = keptFrom(state, slot, pointer, nowMs);
     expectProven(state, slot);
