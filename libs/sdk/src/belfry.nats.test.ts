@@ -89,6 +89,16 @@ describe('schedule', () => {
     expect(new Set(creates().map(({ commandId }) => commandId)).size).toBe(1);
   });
 
+  it('asks again with the same command id when the gateway that got it does not answer', async () => {
+    await using impatient = new Belfry({ url, namespace: gateway.namespace, timeoutMs: 8_000, log: memoryLog().log });
+    gateway.answers.set('tasks.create', ({ items }: CreateRequest) =>
+      creates().length === 1 ? new Promise(() => undefined) : { items: items.map(created) },
+    );
+    expect(await impatient.schedule({ at: 1, queue: 'q', handler: 'h' })).toMatchObject({ id, status: 'created' });
+    expect(creates()).toHaveLength(2);
+    expect(new Set(creates().map(({ commandId }) => commandId)).size).toBe(1);
+  });
+
   it('gives up when its time is up, with what it was told last', async () => {
     await using impatient = new Belfry({ url, namespace: gateway.namespace, timeoutMs: 2_000, log: memoryLog().log });
     gateway.answers.set('tasks.create', () => {

@@ -38,7 +38,7 @@ import { eventStream } from './event-stream.ts';
 import { executionPages, taskPages, type Pages } from './pages.ts';
 import { IngestPublisher } from './publisher.ts';
 import { listRejected, type RejectedTask } from './rejected.ts';
-import { Requester, type RequesterOptions } from './requester.ts';
+import { Requester, type RequesterOptions, type RequestSettings } from './requester.ts';
 import { validatePayload } from './schema.ts';
 import { SendTime } from './send-time.ts';
 import {
@@ -166,12 +166,12 @@ export class Belfry implements AsyncDisposable {
 
   /** The task fires no more. Executions that workers have already run on, and are named in the reply. */
   async cancel(ref: TaskRef): Promise<CancelReply> {
-    return await this.#tasks('cancel', { ...refOf(ref), commandId: randomUUID() });
+    return await this.#tasks('cancel', { ...refOf(ref), commandId: randomUUID() }, { repeatable: true });
   }
 
   /** The task as its shard knows it now. Throws `not_found`. */
   async get(ref: TaskRef): Promise<TaskView> {
-    return await this.#tasks('get', refOf(ref));
+    return await this.#tasks('get', refOf(ref), { repeatable: true });
   }
 
   /** Tasks, newest first: awaited, a page; iterated, all. As of the last checkpoint (`asOf`). */
@@ -233,13 +233,14 @@ export class Belfry implements AsyncDisposable {
   /** A request that may be answered with a warning. */
   async #define<T extends Warned>(op: TaskOp, body: object, again?: (reply: T) => boolean): Promise<T> {
     const headers = (): { readonly [name: string]: string } => this.#sendTime.headers();
-    const reply = await this.#requester.request<T>(subjects.tasks(this.namespace, op), body, again, headers);
+    const settings = { headers, repeatable: true, ...(again === undefined ? {} : { again }) };
+    const reply = await this.#requester.request<T>(subjects.tasks(this.namespace, op), body, settings);
     this.#sendTime.onReply(reply);
     return reply;
   }
 
-  async #tasks<T extends object>(op: TaskOp, body: object): Promise<T> {
-    return await this.#requester.request<T>(subjects.tasks(this.namespace, op), body);
+  async #tasks<T extends object>(op: TaskOp, body: object, settings: RequestSettings<T> = {}): Promise<T> {
+    return await this.#requester.request<T>(subjects.tasks(this.namespace, op), body, settings);
   }
 }
 

@@ -3,12 +3,27 @@ import { isObject, LIMITS, type Reply, type WireError } from '@belfry/protocol';
 
 import type { Connection } from './connection.ts';
 import { BelfryError, belfryError, ConnectionError, textOf } from './errors.ts';
+import { firstAnswer } from './first-answer.ts';
 import { activeTraceHeaders } from './trace-context.ts';
 
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2_000;
 /** A gateway answers in `answerMs`; what comes on top is for the way. */
 const ANSWER_MS = LIMITS.answerMs + 2_000;
+/**
+ * After which silence the same is asked again, of another gateway perhaps: the one that got it may be cut off, stand still, or never have
+ * heard it. Few times, as a shard without an owner is silent too, and everything that is asked of it waits in the gateways and stands in the inbox.
+ */
+export const ASK_AGAIN_MS: readonly number[] = [LIMITS.askMs, 2 * LIMITS.askMs];
+
+export interface RequestSettings<T> {
+  /** Says of a good answer that it isn't good enough yet; when time is up it is returned all the same. */
+  readonly again?: (answer: T) => boolean;
+  /** Read for each attempt. */
+  readonly headers?: () => { readonly [name: string]: string };
+  /** Cheap, and the same when it is done twice: it is asked again while the first answer may still come. */
+  readonly repeatable?: boolean;
+}
 
 export interface RequesterOptions {
   /** How long one call may take, retries included. Default 30,000. */
@@ -18,6 +33,13 @@ export interface RequesterOptions {
 /** Whether the same request again, with the same command id, may go better. */
 export function isWorthRetrying(error: Pick<WireError, 'code'>): boolean {
   return error.code === 'unavailable' || error.code === 'overloaded' || error.code === 'clock_skew';
+}
+
+interface Question {
+  readonly subject: string;
+  readonly body: unknown;
+  readonly headers: () => { readonly [name: string]: string };
+  readonly pausesMs: readonly number[];
 }
 
 /**
@@ -34,22 +56,18 @@ export class Requester {
   }
 
   /**
-   * `body` is any value, or JSON text that is encoded already. `again` says of a good answer that it isn't good enough yet; when time
-   * is up it is returned all the same. `headers` are read for each attempt.
+   * `body` is any value, or JSON text that is encoded already.
    * @throws BelfryError
    */
-  async request<T extends object>(
-    subject: string,
-    body: unknown,
-    again?: (answer: T) => boolean,
-    headers?: () => { readonly [name: string]: string },
-  ): Promise<T> {
+  async request<T extends object>(subject: string, body: unknown, settings: RequestSettings<T> = {}): Promise<T> {
+    const { again, headers, repeatable = false } = settings;
     const deadline = performance.now() + this.#timeoutMs;
     const trace = activeTraceHeaders();
     const sent = (): { readonly [name: string]: string } => ({ ...trace, ...headers?.() });
+    const pausesMs = repeatable ? ASK_AGAIN_MS : [];
     let told: BelfryError | undefined;
     for (let attempt = 0; ; attempt++) {
-      const result = await this.#once<T>(subject, body, sent, deadline);
+      const result = await this.#once<T>({ subject, body, headers: sent, pausesMs }, deadline);
       const pauseMs = Math.min(FIRST_RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS) * (0.75 + Math.random() / 2);
       const last = performance.now() + pauseMs >= deadline || this.#connection.isClosed;
       if ('answer' in result) {
@@ -64,17 +82,17 @@ export class Requester {
   }
 
   async #once<T extends object>(
-    subject: string,
-    body: unknown,
-    headersNow: () => { readonly [name: string]: string },
+    { subject, body, headers, pausesMs }: Question,
     deadline: number,
   ): Promise<{ readonly answer: T } | { readonly failure: BelfryError; readonly answered: boolean }> {
     const link = await this.#connection.link();
     if (!(await link.whenConnected(Math.max(0, deadline - performance.now())))) {
       return { failure: new ConnectionError(this.#connection.isClosed ? 'closed' : 'not connected'), answered: false };
     }
-    const timeoutMs = Math.max(1, Math.min(ANSWER_MS, deadline - performance.now()));
-    const outcome = await this.#send<Reply<T>>(link, subject, body, { timeoutMs, headers: headersNow() });
+    const endMs = Math.min(performance.now() + ANSWER_MS, deadline);
+    const ask = (): ReturnType<typeof requestJson<Reply<T>>> =>
+      this.#send(link, subject, body, { timeoutMs: Math.max(1, endMs - performance.now()), headers: headers() });
+    const outcome = await firstAnswer(ask, pausesMs);
     switch (outcome.kind) {
       case 'ok':
         if (!isObject(outcome.value))

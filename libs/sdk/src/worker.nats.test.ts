@@ -165,6 +165,19 @@ describe('results', () => {
     await expect.poll(() => gateway.unsettled(QUEUE)).toEqual({ waiting: 0, held: 0 });
   });
 
+  it('are told again when the gateway that got them keeps them without an answer', async () => {
+    const sent: unknown[] = [];
+    gateway.onFinish = (items) => {
+      sent.push(items);
+      return sent.length === 1 ? new Promise(() => undefined) : { items: items.map(() => ({ ok: true })) };
+    };
+    await startWorker([define('h').handler(() => ({ n: 1 }))]);
+    await gateway.dispatch(QUEUE, [{ handler: 'h' }]);
+    await expect.poll(() => sent.length, { timeout: 8_000 }).toBe(2); // long before the first request is given up
+    expect(sent[1]).toEqual(sent[0]);
+    await expect.poll(() => gateway.unsettled(QUEUE)).toEqual({ waiting: 0, held: 0 });
+  });
+
   it('that are over already are acknowledged', async () => {
     gateway.onFinish = (items) => ({
       items: items.map(() => ({ error: { code: 'execution_over', message: 'over' } })),

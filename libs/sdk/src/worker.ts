@@ -30,7 +30,8 @@ import { Connection, type ConnectionOptions } from './connection.ts';
 import { requireName, type Handler } from './define-task.ts';
 import { BelfryError, belfryError } from './errors.ts';
 import { execute, handlersByQueue, type Handlers } from './execute.ts';
-import { Requester } from './requester.ts';
+import { firstAnswer } from './first-answer.ts';
+import { ASK_AGAIN_MS, Requester } from './requester.ts';
 import { finishBody, itemBytes, verdictsOf } from './results.ts';
 import { Part, partsOf, wholeOf } from './parcel.ts';
 import { readWorkMessages, Run } from './run.ts';
@@ -41,6 +42,11 @@ const DEFAULT_STOP_TIMEOUT_MS = 30_000;
 const GRACE_MS = 5_000;
 /** A gateway answers within `LIMITS.answerMs`; what comes on top is for the way. */
 const ANSWER_MS = LIMITS.answerMs + 2_000;
+/**
+ * As `ASK_AGAIN_MS`, of results. More often: few requests are in flight, so that a gateway which keeps them without an answer would keep all
+ * results back, and with them the executions that are dispatched for each that is over.
+ */
+const FINISH_AGAIN_MS = new Array<number>(5).fill(LIMITS.askMs);
 /**
  * How long the broker remembers what we asked for. What it gives to us while we stand still, or are cut off, waits for the end of a lease: so
  * this is short, and the price is a request in so many seconds of an idle worker.
@@ -328,12 +334,15 @@ export class Worker implements AsyncDisposable {
   async #finish(holdings: readonly Holding<Run>[]): Promise<void> {
     const subject = subjects.executions(this.namespace, 'finish');
     const traceparent = holdings.length === 1 ? holdings[0]?.work.traceparent : undefined;
-    const outcome = await requestText<Reply<{ readonly items: readonly FinishResult[] }>>(
-      this.#link as NatsLink,
-      subject,
-      finishBody(holdings, this.id),
-      { timeoutMs: ANSWER_MS, ...(traceparent === undefined ? {} : { headers: { traceparent } }) },
-    );
+    const body = finishBody(holdings, this.id);
+    const headers = traceparent === undefined ? {} : { headers: { traceparent } };
+    const endMs = performance.now() + ANSWER_MS;
+    const ask = (): ReturnType<typeof requestText<Reply<{ readonly items: readonly FinishResult[] }>>> =>
+      requestText(this.#link as NatsLink, subject, body, {
+        timeoutMs: Math.max(1, endMs - performance.now()),
+        ...headers,
+      });
+    const outcome = await firstAnswer(ask, FINISH_AGAIN_MS);
     const verdicts = outcome.kind === 'ok' ? verdictsOf(outcome.value, holdings.length) : undefined;
     if (verdicts === undefined) {
       const error = outcome.kind === 'retry' ? outcome.error.message : 'an answer of another shape';
@@ -346,12 +355,12 @@ export class Worker implements AsyncDisposable {
     const { execution, attempt, deliveries } = holding;
     const parcel = holding.work.delivery instanceof Part ? { parcel: true } : {};
     const request: RedeliveredRequest = { execution, attempt, worker: this.id, deliveries, ...parcel };
-    const outcome = await requestJson<Reply<RedeliveredReply>>(
-      this.#link as NatsLink,
-      subjects.executions(this.namespace, 'redelivered'),
-      request,
-      { timeoutMs: ANSWER_MS },
-    );
+    const endMs = performance.now() + ANSWER_MS;
+    const ask = (): ReturnType<typeof requestJson<Reply<RedeliveredReply>>> =>
+      requestJson(this.#link as NatsLink, subjects.executions(this.namespace, 'redelivered'), request, {
+        timeoutMs: Math.max(1, endMs - performance.now()),
+      });
+    const outcome = await firstAnswer(ask, ASK_AGAIN_MS);
     const answer = outcome.kind === 'ok' ? answerOf(outcome.value) : 'retry';
     this.#step({ kind: 'answered', holding, answer });
   }

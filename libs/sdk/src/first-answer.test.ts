@@ -1,0 +1,66 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { firstAnswer } from './first-answer.ts';
+
+interface Outcome {
+  readonly kind: 'ok' | 'retry';
+  readonly from: number;
+}
+
+describe('firstAnswer', () => {
+  let asked: PromiseWithResolvers<Outcome>[];
+  const ask = (): Promise<Outcome> => {
+    const question = Promise.withResolvers<Outcome>();
+    asked.push(question);
+    return question.promise;
+  };
+  const answer = (from: number, kind: Outcome['kind']): void => asked[from]?.resolve({ kind, from });
+
+  beforeEach(() => {
+    asked = [];
+    vi.useFakeTimers();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it('asks once when the answer comes in time', async () => {
+    const first = firstAnswer(ask, [10, 20]);
+    answer(0, 'ok');
+    expect(await first).toEqual({ kind: 'ok', from: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+    expect(asked).toHaveLength(1);
+  });
+
+  it('asks again in silence, as often as there are pauses, and takes whichever answer comes first', async () => {
+    const first = firstAnswer(ask, [10, 20]);
+    await vi.advanceTimersByTimeAsync(9);
+    expect(asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(asked).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(asked).toHaveLength(3);
+    answer(1, 'ok');
+    expect(await first).toEqual({ kind: 'ok', from: 1 });
+  });
+
+  it('waits for the other questions when one comes to nothing', async () => {
+    const first = firstAnswer(ask, [10]);
+    await vi.advanceTimersByTimeAsync(10);
+    answer(1, 'retry');
+    await vi.advanceTimersByTimeAsync(0);
+    answer(0, 'ok');
+    expect(await first).toEqual({ kind: 'ok', from: 0 });
+  });
+
+  it('ends when no question is open: whoever asked decides what comes next', async () => {
+    const first = firstAnswer(ask, [10]);
+    answer(0, 'retry');
+    expect(await first).toEqual({ kind: 'retry', from: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('rejects when a question cannot be asked', async () => {
+    const first = firstAnswer(() => Promise.reject(new RangeError('too large')), [10]);
+    await expect(first).rejects.toThrow('too large');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
