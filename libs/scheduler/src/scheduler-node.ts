@@ -264,6 +264,12 @@ export class SchedulerNode {
     env.metrics.takeover(taken.length, durationMs);
     env.log.info('shards taken over', { shards: taken.length, durationMs, tasks: this.status().tasks });
     this.#tick();
+    // What the regular look ahead has passed over; behind what is due already, which the tick has asked for.
+    const nowMs = env.clock.now();
+    for (const { core } of taken) {
+      const host = this.#hosted.get(core.shard);
+      if (host?.core === core) this.#prefetchOf(host, nowMs, this.#prefetchedTo);
+    }
     if (again.length > 0) {
       await pause(env.timers, 3);
       this.#resettle = true;
@@ -436,8 +442,10 @@ export class SchedulerNode {
     const to = this.#env.clock.now() + LIMITS.payloadAheadMs;
     const from = Math.max(this.#prefetchedTo, to - LIMITS.payloadAheadMs);
     this.#prefetchedTo = to;
-    for (const host of this.#hosted.values()) {
-      this.#guard(host, () => host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id)));
-    }
+    for (const host of this.#hosted.values()) this.#prefetchOf(host, from, to);
+  }
+
+  #prefetchOf(host: HostedShard, from: number, to: number): void {
+    this.#guard(host, () => host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id)));
   }
 }

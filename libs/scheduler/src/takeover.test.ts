@@ -37,6 +37,27 @@ describe('a takeover', () => {
     expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
   });
 
+  it('fetches the bodies of what will be due soon', async () => {
+    const owner = await cluster.startOwner('a');
+    await cluster.create(0, 'due', 1_000);
+    const soon = await cluster.create(1, 'soon', 4_000);
+    await cluster.create(2, 'later', 600_000);
+    await cluster.checkpoint();
+    const next = await cluster.start('b');
+    await cluster.seconds(1); // it has looked ahead, without these shards
+    owner.kill();
+    const fetches = vi.spyOn(cluster.store, 'bodies');
+    cluster.tellPlacement([next, next, next, next]);
+    await cluster.until(() => next.owned.length === 4, 'it is taken over');
+    await cluster.settle();
+    const asked = (): number[] => fetches.mock.calls.flatMap(([refs]) => refs.map(({ shard }) => shard));
+    expect(asked()).toEqual([1]);
+    await cluster.worker('w', 10);
+    await cluster.pass(4_000);
+    expect(await cluster.inStream()).toContain(`${soon}.1`);
+    expect(asked()).toEqual([1, 0]);
+  });
+
   it('tells which shards miss what, when their checkpoint is older than what the inbox keeps', async () => {
     const owner = await cluster.startOwner();
     await cluster.create(0, 'one', 60_000);
