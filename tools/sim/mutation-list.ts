@@ -98,7 +98,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'what workers say of what is adrift is not heard',
     file: `${SCHEDULER}/adrift.ts`,
-    find: 'if (entry !== undefined) entry.until = nowMs + entry.waitMs;',
+    find: 'if (entry !== undefined) entry.until = this.#silentAt(entry.queue, nowMs);',
     replace: '',
   },
   {

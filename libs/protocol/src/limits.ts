@@ -171,6 +171,8 @@ export const LIMITS = {
   workLeaseMaxMs: 3_600_000,
   /** The lease of a worker that does not say which. */
   ackWaitMs: 30_000,
+  /** How long a worker's lease counts after it was last told: one that stood still, or was cut off, takes work as soon as it is back. */
+  leaseKeptMs: 300_000,
   /** How long, on top of its lease, an execution without a sign of life stays with its worker after the work stream was lost. */
   lostContactMs: 2_000,
   /** A worker's heartbeat interval, and the silence after which its slots don't count. */
@@ -293,6 +295,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.nodeHeartbeatMs * 3 <= l.clockSourceMs, "a peer's clock counts though two heartbeats are missed"],
     [l.clockUnfitMs <= l.clientSkewMs, 'a gateway that warns a client of its clock is itself less far off'],
     [l.workerSilentMs < l.workLeaseMinMs, 'a silent worker is noticed before its lease ends'],
+    [l.ackWaitMs < l.leaseKeptMs, 'a worker that was silent past its lease finds it as it was'],
     [
       l.workLeaseMinMs <= l.workLeaseMs && l.workLeaseMs <= l.workLeaseMaxMs && l.ackWaitMs <= l.workLeaseMaxMs,
       'a lease that nobody chose is one that may be chosen',

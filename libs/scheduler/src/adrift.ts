@@ -4,28 +4,38 @@ import type { Shard } from '@belfry/shard';
 interface Waiting {
   readonly core: Shard;
   readonly namespace: string;
-  /** Silence after which it is given back. */
-  readonly waitMs: number;
+  readonly queue: string;
   until: number;
 }
 
 /**
  * Executions whose work messages were lost with the work stream. As long as a worker reports one, it runs there; when nobody has spoken
- * for it for as long as a worker may rely on its lease, and `LIMITS.lostContactMs` on top, it is given back, and dispatched again.
+ * for it for as long as a worker may rely on its lease, and `LIMITS.lostContactMs` on top, it is given back, and dispatched again. How long
+ * that is, is asked whenever it is reported: who does so may have been heard of since, and rely on more than was known before.
  */
 export class Adrift {
+  readonly #leaseOf: (queue: string, nowMs: number) => number;
   readonly #deadlines = new Map<string, Waiting>();
   /** When `expire` was last called. */
   #lookedAt = Infinity;
 
-  /** What is `unsent` for certain is given back at once. `leaseOf`: the longest lease of the workers of a queue, ms. */
-  add(core: Shard, nowMs: number, unsent: ReadonlySet<string>, leaseOf: (queue: string) => number): void {
+  /** `leaseOf`: the longest lease that a worker of a queue may rely on, ms. */
+  constructor(leaseOf: (queue: string, nowMs: number) => number) {
+    this.#leaseOf = leaseOf;
+  }
+
+  /** What is `unsent` for certain is given back at once. */
+  add(core: Shard, nowMs: number, unsent: ReadonlySet<string>): void {
     for (const { id, namespace, queue } of core.adrift()) {
       if (this.#deadlines.get(id)?.core === core) continue; // its time runs already
-      const waitMs = leaseOf(queue) + LIMITS.lostContactMs;
-      const until = unsent.has(id) ? nowMs : nowMs + waitMs;
-      this.#deadlines.set(id, { core, namespace, waitMs, until });
+      const until = unsent.has(id) ? nowMs : this.#silentAt(queue, nowMs);
+      this.#deadlines.set(id, { core, namespace, queue, until });
     }
+  }
+
+  /** When whoever has it, and is not heard from now on, relies on it no more. */
+  #silentAt(queue: string, nowMs: number): number {
+    return nowMs + this.#leaseOf(queue, nowMs) + LIMITS.lostContactMs;
   }
 
   /** A worker says that it runs these. */
@@ -33,7 +43,7 @@ export class Adrift {
     if (this.#deadlines.size === 0) return;
     for (const id of executions) {
       const entry = this.#deadlines.get(id);
-      if (entry !== undefined) entry.until = nowMs + entry.waitMs;
+      if (entry !== undefined) entry.until = this.#silentAt(entry.queue, nowMs);
     }
   }
 

@@ -69,6 +69,23 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
+  it('waits for as long as a worker relies on its lease that it has heard of only since', async () => {
+    await cluster.startOwner();
+    await cluster.worker('other', 10, [], ['mail'], { leaseMs: LIMITS.workLeaseMs });
+    await cluster.seconds(LIMITS.ackWaitMs / 1_000 + 2);
+    const execution = await runningOne({ leaseMs: LIMITS.workLeaseMs });
+    await cluster.checkpoint();
+    cluster.silence('w');
+    await lose();
+    await cluster.worker('unheard', 10, [execution]); // it was cut off from this node
+    await cluster.seconds(1);
+    cluster.silence('unheard');
+    await cluster.seconds(LIMITS.ackWaitMs / 1_000 - 1);
+    expect(await cluster.inStream()).toEqual([]);
+    await cluster.seconds(5);
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
   it('does not run again what was dispatched since the last checkpoint', async () => {
     await cluster.startOwner();
     const execution = await runningOne();

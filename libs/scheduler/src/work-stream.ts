@@ -27,7 +27,7 @@ export class WorkStream {
   readonly #env: Environment;
   readonly #demand: Demand;
   readonly #node: StreamUser;
-  readonly #adrift = new Adrift();
+  readonly #adrift: Adrift;
   readonly #audit: StreamAudit;
   /** Of the stream that was lost: what was not in it. */
   #unsent: ReadonlySet<string> = new Set();
@@ -38,6 +38,7 @@ export class WorkStream {
   constructor(env: Environment, demand: Demand, node: StreamUser) {
     this.#env = env;
     this.#demand = demand;
+    this.#adrift = new Adrift((queue, nowMs) => demand.leaseMs(queue, nowMs));
     this.#node = node;
     this.#audit = new StreamAudit(env.work, env.log, (host) => this.#setAdrift(host, new Set()));
   }
@@ -112,8 +113,7 @@ export class WorkStream {
   }
 
   #setAdrift({ core }: HostedShard, unsent: ReadonlySet<string>): void {
-    const nowMs = this.#env.clock.monotonic();
-    this.#adrift.add(core, nowMs, unsent, (queue) => this.#demand.leaseMs(queue, nowMs));
+    this.#adrift.add(core, this.#env.clock.monotonic(), unsent);
   }
 
   async #giveBack(records: readonly { readonly shard: number; readonly record: ResultRecord }[]): Promise<void> {

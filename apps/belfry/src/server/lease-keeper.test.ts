@@ -4,6 +4,9 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { LeaseKeeper } from './lease-keeper.ts';
 
+/** Seconds for which a lease is watched before it is shortened. */
+const KEPT = LIMITS.leaseKeptMs / 1_000;
+
 let now: number;
 let work: MemoryWorkQueue;
 let keeper: LeaseKeeper;
@@ -29,27 +32,27 @@ async function pass(seconds: number, leaseMs?: number): Promise<void> {
 describe('the keeper of leases', () => {
   it('shortens a queue’s when all that is heard relies on less, and lengthens it for one that relies on more', async () => {
     keeper.begin();
-    await pass(60, LIMITS.workLeaseMs);
+    await pass(KEPT + 20, LIMITS.workLeaseMs);
     expect(work.leaseOf('acme', 'mail')).toBe(LIMITS.workLeaseMs);
     await pass(6);
     expect(work.leaseOf('acme', 'mail')).toBe(LIMITS.ackWaitMs);
   });
 
   it('changes nothing while another leads, and begins anew when it leads again', async () => {
-    await pass(60, LIMITS.workLeaseMs);
+    await pass(KEPT + 20, LIMITS.workLeaseMs);
     keeper.begin();
-    await pass(20, LIMITS.workLeaseMs);
+    await pass(KEPT - 10, LIMITS.workLeaseMs);
     keeper.end();
-    await pass(60, LIMITS.workLeaseMs);
+    await pass(KEPT + 20, LIMITS.workLeaseMs);
     keeper.begin();
-    await pass(20, LIMITS.workLeaseMs);
+    await pass(KEPT - 10, LIMITS.workLeaseMs);
     expect(work.leaseOf('acme', 'mail')).toBe(LIMITS.ackWaitMs);
   });
 
   it('tells that the broker cannot be asked, and tries again', async () => {
     vi.spyOn(work, 'leases').mockRejectedValueOnce(new Error('away'));
     keeper.begin();
-    await pass(60, LIMITS.workLeaseMs);
+    await pass(KEPT + 20, LIMITS.workLeaseMs);
     expect(log.warn).toHaveBeenCalledOnce();
     expect(work.leaseOf('acme', 'mail')).toBe(LIMITS.workLeaseMs);
   });

@@ -6,14 +6,17 @@ import { QueueLeases } from './queue-leases.ts';
 const LATER = LIMITS.ackWaitMs + LIMITS.workerHeartbeatMs;
 
 describe('the leases that workers rely on', () => {
-  it('are as long as the longest, until that has run out for whoever told it', () => {
+  it('are as long as the longest, until whoever told it is gone for good', () => {
     const leases = new QueueLeases(0);
+    const goneMs = LIMITS.leaseKeptMs + LIMITS.workerHeartbeatMs;
     leases.heard('mail', 60_000, 0);
-    leases.heard('mail', 8_000, 61_000);
-    expect(leases.longest('mail', 61_000)).toBe(60_000);
-    expect(leases.longest('mail', 61_001)).toBe(8_000);
-    expect(leases.longest('mail', 70_001)).toBeUndefined();
-    expect(leases.longest('pdf', 0)).toBeUndefined();
+    leases.heard('mail', 8_000, 10_000);
+    leases.heard('pdf', 2 * goneMs, 0);
+    expect(leases.longest('mail', goneMs)).toBe(60_000);
+    expect(leases.longest('mail', goneMs + 1)).toBe(8_000);
+    expect(leases.longest('mail', goneMs + 10_001)).toBeUndefined();
+    expect(leases.longest('pdf', 2 * goneMs)).toBe(2 * goneMs);
+    expect(leases.longest('fax', 0)).toBeUndefined();
   });
 
   it('are those of a worker that does not say, unless one says so', () => {
@@ -37,7 +40,8 @@ describe('the leases that workers rely on', () => {
     expect(leases.longest('mail', LATER)).toBe(LIMITS.workLeaseMinMs + 99);
     for (let queue = 0; queue < 10_000; queue++) leases.heard(`q${queue}`, LIMITS.workLeaseMs, LATER);
     expect(leases.safe('of another', LATER)).toBe(LIMITS.ackWaitMs);
-    leases.heard('of another', LIMITS.workLeaseMs, 2 * LATER); // the others are forgotten by then
-    expect(leases.safe('of another', 2 * LATER)).toBe(LIMITS.workLeaseMs);
+    const forgotten = 2 * LATER + LIMITS.leaseKeptMs;
+    leases.heard('of another', LIMITS.workLeaseMs, forgotten);
+    expect(leases.safe('of another', forgotten)).toBe(LIMITS.workLeaseMs);
   });
 });

@@ -8,8 +8,8 @@ const MOST_QUEUES = 10_000;
 /**
  * How long workers rely on having what they hold, queue by queue, from their heartbeats. `nowMs` is monotonic.
  *
- * Q1. A lease counts until it has run out for every worker that told it: for as long as it is, and a heartbeat interval, after it was last
- *     told. A worker that has been silent for longer is past its lease.
+ * Q1. A lease counts until every worker that told it is past it, and not likely to come back: for `LIMITS.leaseKeptMs`, or as long as it
+ *     is, and a heartbeat interval, after it was last told.
  * Q2. Who has listened for a shorter time than `LIMITS.ackWaitMs` may have missed a worker that does not say its lease, and has that.
  */
 export class QueueLeases {
@@ -36,7 +36,7 @@ export class QueueLeases {
     else told.set(Math.max(lease, ...told.keys()), nowMs);
   }
 
-  /** The longest lease that a worker of the queue may rely on; undefined when none has been heard of. */
+  /** The longest lease that a worker of the queue may rely on, now or when it is back; undefined when none has been heard of. */
   longest(queue: string, nowMs: number): number | undefined {
     let longest: number | undefined;
     for (const [lease, at] of this.#told.get(queue) ?? [])
@@ -60,5 +60,5 @@ export class QueueLeases {
 }
 
 function isAlive(lease: number, toldAt: number, nowMs: number): boolean {
-  return nowMs - toldAt <= lease + LIMITS.workerHeartbeatMs;
+  return nowMs - toldAt <= Math.max(lease, LIMITS.leaseKeptMs) + LIMITS.workerHeartbeatMs;
 }
