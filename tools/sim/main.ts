@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { DEFAULT_SCALE, makePlan, runPlan, shrink, type Plan, type RunResult } from '@belfry/simulation';
+import { makePlan, runPlan, shrink, type Plan, type RunResult } from '@belfry/simulation';
 import { runMutations } from './mutations.ts';
 import { runSwarm } from './swarm.ts';
 
@@ -15,7 +15,6 @@ const HELP = `Runs a cluster of production code on virtual time, with faults: np
   --from <seed>   of the swarm: its first seed
   --seed <n>      one seed, with its trace; a violation is shrunk
   --plan <file>   a plan as a failure prints it
-  --mixed         with the others: workers of the version before among the new ones
   --mutations     deliberate bugs, each of which must be found
   --only <text>   of the mutations: those with this in their name
   --help          this
@@ -33,7 +32,7 @@ function optionsOf(args: string[]) {
       args,
       options: {
         ...{ minutes: text, jobs: text, from: text, seed: text, plan: text, only: text },
-        ...{ mutations: flag, mixed: flag, help: flag },
+        ...{ mutations: flag, help: flag },
       },
     });
     const whole = (name: 'jobs' | 'from' | 'seed', low: number): number | undefined => {
@@ -51,12 +50,6 @@ function optionsOf(args: string[]) {
     process.stderr.write(`${(error as Error).message}\n\n${HELP}`);
     process.exit(2);
   }
-}
-
-const mixed = values.mixed === true;
-
-function planOf(number: number): Plan {
-  return makePlan(number, { ...DEFAULT_SCALE, mixed });
 }
 
 function say(line: string): void {
@@ -89,15 +82,14 @@ if (values.help === true) {
 } else if (values.plan !== undefined) {
   await replay(JSON.parse(await readFile(values.plan, 'utf8')) as Plan);
 } else if (seed !== undefined) {
-  await replay(planOf(seed));
+  await replay(makePlan(seed));
 } else {
   const failed = await runSwarm({
     minutes,
     jobs: jobs ?? availableParallelism(),
     from: from ?? Date.now() % 1_000_000_000,
-    mixed,
     say,
   });
-  for (const first of failed.slice(0, 1)) await replay(planOf(first));
+  for (const first of failed.slice(0, 1)) await replay(makePlan(first));
   if (failed.length > 0) process.exitCode = 1;
 }

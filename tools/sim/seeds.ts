@@ -1,6 +1,6 @@
-// A process of the swarm: node seeds.ts <from> <step> <until, ms since 1970> <mixed, 1 or 0>. Sends a report for each seed.
+// A process of the swarm: node seeds.ts <from> <step> <until, ms since 1970>. Sends a report for each seed.
 
-import { DEFAULT_SCALE, makePlan, runPlan } from '@belfry/simulation';
+import { makePlan, runPlan } from '@belfry/simulation';
 
 export interface SeedReport {
   readonly seed: number;
@@ -12,12 +12,9 @@ export interface SeedReport {
   readonly tolerated: readonly (readonly [string, number])[];
 }
 
-const [from, step, untilMs, mixed] = process.argv.slice(2).map(Number) as [number, number, number, number];
-const scale = { ...DEFAULT_SCALE, mixed: mixed === 1 };
+const [from, step, untilMs] = process.argv.slice(2).map(Number) as [number, number, number];
 for (let seed = from; Date.now() < untilMs; seed += step) {
-  const { violation, virtualMs, steps, executions, faults, incidents, tolerated } = await runPlan(
-    makePlan(seed, scale),
-  );
+  const { violation, virtualMs, steps, executions, faults, incidents, tolerated } = await runPlan(makePlan(seed));
   const report: SeedReport = {
     seed,
     violation: violation?.message,

@@ -41,10 +41,9 @@ export async function runSwarm(options: {
   readonly minutes: number;
   readonly jobs: number;
   readonly from: number;
-  readonly mixed: boolean;
   readonly say: (line: string) => void;
 }): Promise<readonly number[]> {
-  const { minutes, jobs, from, mixed, say } = options;
+  const { minutes, jobs, from, say } = options;
   const totals = new Totals();
   const startedMs = performance.now();
   say(`seeds from ${from}, on ${jobs} processes, for ${minutes} minutes`);
@@ -52,7 +51,7 @@ export async function runSwarm(options: {
   const untilMs = Date.now() + minutes * 60_000;
   await Promise.all(
     Array.from({ length: jobs }, (_, job) =>
-      runJob([from + job, jobs, untilMs, Number(mixed)], (report) => {
+      runJob([from + job, jobs, untilMs], (report) => {
         totals.add(report);
         if (report.violation !== undefined) say(`seed ${report.seed}: VIOLATION ${report.violation}`);
       }),

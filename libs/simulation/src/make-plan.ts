@@ -9,11 +9,12 @@ export interface Scale {
   readonly faultsMs: number;
   /** Roughly how many executions a second. */
   readonly rate: number;
-  /** Workers of the version before stand beside those of this one in some of the clusters. */
-  readonly mixed?: boolean;
 }
 
 export const DEFAULT_SCALE: Scale = { faultsMs: 10 * MINUTE_MS, rate: 5 };
+
+/** In one of so many clusters workers of the version before stand beside those of this one. */
+const MIXED_EVERY = 4;
 
 type Distribute<T> = T extends unknown ? Omit<T, 'atMs'> : never;
 type Fault = Distribute<PlanStep>;
@@ -30,7 +31,7 @@ export function makePlan(seed: number, scale: Scale = DEFAULT_SCALE): Plan {
     capacity: random.pick([8, 16, 32]),
     queues: random.pick([1, 1, 2]),
     tickMs: random.pick([50, 100]),
-    mixed: scale.mixed === true && random.chance(0.4),
+    mixed: seed % MIXED_EVERY === 0,
   };
   const steps = [...workload(random, scale, size.queues), ...faults(random, scale, size)];
   steps.sort((a, b) => a.atMs - b.atMs);

@@ -40,8 +40,6 @@ interface Runs {
   excuses: number;
   lastAt: number;
   lastWorker: string;
-  /** The longest that a worker of them relies on. */
-  leaseMs: number;
 }
 
 /**
@@ -60,9 +58,10 @@ export class Model implements Observer, Witness {
   readonly #open = new Set<KnownTask>();
   readonly #epochs = new Map<number, number>();
   readonly #fences = new Map<number, number>();
-  /** By execution; and all attempts that ever ran. */
+  /** By execution. */
   readonly #runs = new Map<string, Runs>();
-  readonly #attempts = new Set<string>();
+  /** All attempts that ever ran, and for how long the worker of each relies on having it, ms. */
+  readonly #attempts = new Map<string, number>();
   readonly #stored = new Set<string>();
   /** Rows of what is over, by execution. */
   readonly #overOnce = new Map<string, HistoryRow>();
@@ -70,11 +69,13 @@ export class Model implements Observer, Witness {
   readonly #told = new Set<string>();
   /** When each scheduler last heard that an execution runs. */
   readonly #heard = new Map<string, Map<Process, number>>();
+  /** When each worker last sent a heartbeat that can have been heard, and the first one after it had been silent past its lease. */
+  readonly #spoke = new Map<Process, { readonly at: number; readonly backAt: number }>();
   /** Attempts that a scheduler has given back, and for how long it had heard nothing of them by then, ms. */
   readonly #givenUp = new Map<string, number>();
-  /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. */
-  #unsaved = new Map<string, number>();
-  #forgotten = new Set<string>();
+  /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. With their epochs. */
+  readonly #unsaved = new Map<string, number>();
+  readonly #forgotten = new Map<string, number>();
   /** Of those, what was dispatched anew: such an attempt may start once more. */
   readonly #repeatable = new Set<string>();
   /** What is known to be weaker than the contract, by what it is. */
@@ -231,11 +232,8 @@ export class Model implements Observer, Witness {
     for (const { execution, attempt } of attempts) {
       this.#checkDispatch(execution, attempt, by);
       const key = `${execution}.${attempt}`;
-      if (this.#forgotten.delete(key)) {
-        this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
-        this.#repeatable.add(key);
-      }
-      this.#unsaved.set(key, fence.shard);
+      if (this.#isForgotten(execution, key)) this.#repeatable.add(key);
+      this.#unsaved.set(key, fence.epoch);
     }
     this.#trace(
       `publish ${fence.shard} ${fence.epoch} ${attempts.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
@@ -260,10 +258,20 @@ export class Model implements Observer, Witness {
     return { task, scheduledAt: fire.scheduledAt };
   }
 
-  leaseExpired({ attempts }: WorkRef, leaseMs: number, reliedOnMs: number): void {
+  leaseExpired(
+    { attempts }: WorkRef,
+    heldMs: number,
+    by: { readonly process: Process; readonly leaseMs: number },
+  ): void {
+    // The supervisors hear a worker by its heartbeats alone: one without them for as long as its lease is silent past it.
+    const spoke = this.#spoke.get(by.process);
+    const isSilent = spoke === undefined || this.#now - spoke.at >= by.leaseMs || this.#now - heldMs <= spoke.backAt;
     for (const { execution } of attempts) {
-      if (leaseMs < reliedOnMs)
-        this.#broken('lease', `${execution} was leased for ${leaseMs} ms to a worker that relies on ${reliedOnMs} ms`);
+      if (heldMs < by.leaseMs && !isSilent)
+        this.#broken(
+          'lease',
+          `${execution} was taken after ${heldMs} ms from ${by.process.name}, which relies on ${by.leaseMs} ms`,
+        );
       this.#runsOf(execution).excuses++;
       this.#trace(`lease expired ${execution}`);
     }
@@ -279,7 +287,7 @@ export class Model implements Observer, Witness {
 
   workStreamLost(): void {
     this.#fences.clear();
-    for (const key of this.#unsaved.keys()) this.#forgotten.add(key);
+    for (const [key, epoch] of this.#unsaved) this.#forgotten.set(key, epoch);
     this.#trace('work stream lost');
   }
 
@@ -295,14 +303,16 @@ export class Model implements Observer, Witness {
         );
       for (const row of delta.history) this.#over(row);
       for (const row of delta.active)
-        if (row.state === 'dispatched') this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`);
+        if (row.state === 'dispatched')
+          this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`, delta.epoch);
       this.#trace(`commit ${delta.shard} ${delta.epoch} ${delta.seq} ${delta.history.length}`);
     }
   }
 
-  /** What was forgotten before stays so: another owner may have meant to dispatch it anew. */
-  #saved(key: string): void {
+  /** What was forgotten before stays so, unless it was dispatched in this epoch: another owner may have meant to dispatch it anew. */
+  #saved(key: string, epoch: number): void {
     this.#unsaved.delete(key);
+    if (this.#forgotten.get(key) === epoch) this.#forgotten.delete(key);
   }
 
   #over(row: HistoryRow): void {
@@ -310,7 +320,7 @@ export class Model implements Observer, Witness {
     const task = this.#task(id);
     const execution = executionId(id, scheduledAt);
     for (let past = 1; past <= attempt; past++) {
-      this.#saved(`${execution}.${past}`);
+      this.#unsaved.delete(`${execution}.${past}`);
       this.#forgotten.delete(`${execution}.${past}`);
     }
     if (!task.allowed.has(scheduledAt)) this.#broken('fire', `${execution} is over, and was no fire of its task`);
@@ -356,6 +366,12 @@ export class Model implements Observer, Witness {
     this.#schedulers.set(process, this.#now);
   }
 
+  spoke(worker: Process, leaseMs: number): void {
+    const before = this.#spoke.get(worker);
+    const isBack = before !== undefined && this.#now - before.at >= leaseMs;
+    this.#spoke.set(worker, { at: this.#now, backAt: isBack ? this.#now : (before?.backAt ?? -Infinity) });
+  }
+
   reported(running: readonly string[], to: Process): void {
     for (const execution of running) {
       let heard = this.#heard.get(execution);
@@ -370,7 +386,7 @@ export class Model implements Observer, Witness {
     this.executions++;
     const key = `${execution}.${attempt}`;
     if (this.#attempts.has(key) && !this.#repeatable.delete(key)) this.#broken('doubled', `${key} was run twice`);
-    this.#attempts.add(key);
+    this.#attempts.set(key, Math.max(leaseMs, this.#attempts.get(key) ?? 0));
     const runs = this.#runsOf(execution);
     // One that was silent past its lease may start what is long over.
     if (task.cancelAckedAt !== undefined && !task.running.has(execution) && runs.excuses === 0)
@@ -384,7 +400,6 @@ export class Model implements Observer, Witness {
     runs.started++;
     runs.lastAt = this.#now;
     runs.lastWorker = worker.name;
-    runs.leaseMs = Math.max(runs.leaseMs, leaseMs);
     this.#trace(`start ${key} ${worker.name} ${this.#now - scheduledAt}`);
   }
 
@@ -407,6 +422,13 @@ export class Model implements Observer, Witness {
     return most;
   }
 
+  /** Whether nobody knows of an attempt any more that was dispatched. It is so once. */
+  #isForgotten(execution: string, key: string): boolean {
+    if (!this.#forgotten.delete(key)) return false;
+    this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
+    return true;
+  }
+
   #tolerate(what: string, execution: string): void {
     this.tolerated.set(what, (this.tolerated.get(what) ?? 0) + 1);
     this.#runsOf(execution).excuses++;
@@ -415,7 +437,7 @@ export class Model implements Observer, Witness {
   #runsOf(execution: string): Runs {
     let runs = this.#runs.get(execution);
     if (runs === undefined) {
-      runs = { started: 0, ended: new Set(), excuses: 0, lastAt: 0, lastWorker: '', leaseMs: LIMITS.workLeaseMs };
+      runs = { started: 0, ended: new Set(), excuses: 0, lastAt: 0, lastWorker: '' };
       this.#runs.set(execution, runs);
     }
     return runs;
@@ -423,11 +445,14 @@ export class Model implements Observer, Witness {
 
   /** A scheduler gave an attempt back: nobody has run it, or nobody has spoken for it for the time of a lease. */
   #givenBack(execution: string, attempt: number): void {
+    const key = `${execution}.${attempt}`;
+    // Its next owner takes it for one that was never dispatched.
+    if (this.#isForgotten(execution, key)) return;
     const runs = this.#runsOf(execution);
     runs.excuses++;
-    if (!this.#attempts.has(`${execution}.${attempt}`)) return;
-    if ((this.#givenUp.get(`${execution}.${attempt}`) ?? 0) >= runs.leaseMs) return;
-    this.#broken('given back', `${execution}.${attempt} was given back, and runs on ${runs.lastWorker}`);
+    const leaseMs = this.#attempts.get(key);
+    if (leaseMs === undefined || (this.#givenUp.get(key) ?? 0) >= leaseMs) return;
+    this.#broken('given back', `${key} was given back, and runs on ${runs.lastWorker}`);
   }
 
   ended(execution: string, attempt: number, outcome: Outcome): void {

@@ -10,8 +10,8 @@ export interface Observer {
   epochsTaken(heads: readonly ShardHead[], by: Process): void;
   fenceTaken(fence: Fence): void;
   published(fence: Fence, items: readonly WorkItem[], by: Process): void;
-  /** A message is delivered anew, since nobody has extended its lease; of `leaseMs`, where its worker relies on `reliedOnMs`. */
-  leaseExpired(ref: WorkRef, leaseMs: number, reliedOnMs: number): void;
+  /** A message is delivered anew, since nobody has extended its lease for `heldMs`, where its worker relies on `leaseMs`. */
+  leaseExpired(ref: WorkRef, heldMs: number, by: { readonly process: Process; readonly leaseMs: number }): void;
   /** A worker has acknowledged a message. */
   acknowledged(ref: WorkRef): void;
   workStreamLost(): void;

@@ -1,4 +1,4 @@
-import { retry, type AttemptRef, type WorkQueue, type WorkRef } from '@belfry/ports';
+import { retry, type AttemptRef, type QueueLease, type WorkQueue, type WorkRef } from '@belfry/ports';
 import { MemoryWorkQueue, type PulledWork } from '@belfry/ports/testing';
 import { LIMITS, subjects } from '@belfry/protocol';
 import type { Network } from './network.ts';
@@ -26,6 +26,9 @@ export interface Puller {
   window: number;
   /** For how long its worker relies on what it has. */
   readonly leaseMs: number;
+  /** How long a pull stands, and when the last one came. */
+  readonly pullMs: number;
+  askedAt: number;
   /** Its consumer is there: after the loss of the stream, once it has subscribed again. */
   isBound: boolean;
   /** What its worker has asked for last: it may not have arrived. */
@@ -40,17 +43,18 @@ interface Hand {
   readonly work: PulledWork;
   readonly puller: Puller;
   deliveries: number;
-  deadlineMs: number;
-  /** For how long it was leased, or its lease extended, last. */
-  leaseMs: number;
+  /** Since when it is leased: its delivery, or the last extension. */
+  sinceMs: number;
 }
 
 /**
  * The work stream as a service: the one in memory, behind the network, with leases and deliveries to workers.
  *
- * W1. A message is with one worker until its lease has run out; then it is delivered again, to whomever.
+ * W1. A message is with one worker until its lease has run out; then it is delivered again, to whomever. A lease is as long as its queue's
+ *     is at the moment, though it began before that was changed: as with JetStream's `ack_wait`.
  * W2. What is removed, acknowledged or lost with the stream is delivered to nobody.
  * W3. `#held` counts the executions of each puller in `#hands`.
+ * W4. Who has not pulled for `pullMs` gets nothing: its process stands still, or is cut off.
  */
 export class SimWork {
   readonly stored = new MemoryWorkQueue();
@@ -108,7 +112,11 @@ export class SimWork {
       withdraw: (refs) => ask(() => stored.withdraw(refs)),
       ensureConsumer: (namespace, queue, leaseMs) => ask(() => stored.ensureConsumer(namespace, queue, leaseMs)),
       leases: () => ask(() => stored.leases()),
-      setLease: (lease) => ask(() => stored.setLease(lease)),
+      setLease: (lease) =>
+        ask(async () => {
+          await stored.setLease(lease);
+          for (const hand of this.#hands.values()) if (isOf(hand.puller, lease)) this.#watch(hand); // W1
+        }),
     };
   }
 
@@ -122,7 +130,19 @@ export class SimWork {
 
   setWindow(puller: Puller, size: number): void {
     puller.window = size;
+    puller.askedAt = this.#time.nowMs;
     this.#pump();
+  }
+
+  /** A worker that goes on pulls anew, before what it has asked for ends. */
+  renew(puller: Puller): void {
+    const wasOpen = this.#isOpen(puller);
+    puller.askedAt = this.#time.nowMs;
+    if (!wasOpen) this.#pump();
+  }
+
+  #isOpen({ askedAt, pullMs }: Puller): boolean {
+    return this.#time.nowMs < askedAt + pullMs;
   }
 
   /** Its connection is gone for good; what it has is delivered again when its leases have run out. */
@@ -143,9 +163,7 @@ export class SimWork {
   /** Whoever has it, or had it before: the broker does not ask which delivery it was. */
   extend(key: string): void {
     const hand = this.#hands.get(key);
-    if (hand === undefined) return;
-    hand.leaseMs = this.#leaseOf(hand.puller);
-    hand.deadlineMs = this.#time.nowMs + hand.leaseMs;
+    if (hand !== undefined) hand.sinceMs = this.#time.nowMs;
   }
 
   /** The stream vanishes, with all that is in it. */
@@ -186,7 +204,8 @@ export class SimWork {
   }
 
   #fill(puller: Puller): void {
-    while (puller.isBound && (this.#held.get(puller) ?? 0) < puller.window) {
+    if (!puller.isBound || !this.#isOpen(puller)) return; // W4
+    while ((this.#held.get(puller) ?? 0) < puller.window) {
       const hand = this.#next(puller);
       if (hand === undefined) return;
       this.#take(hand);
@@ -207,13 +226,12 @@ export class SimWork {
   }
 
   #next(puller: Puller): Hand | undefined {
-    const leaseMs = this.#leaseOf(puller);
-    const deadlineMs = this.#time.nowMs + leaseMs;
+    const sinceMs = this.#time.nowMs;
     const again = this.#again.get(`${puller.namespace}.${puller.queue}`)?.shift();
-    if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, deadlineMs, leaseMs };
+    if (again !== undefined) return { ...again, puller, deliveries: again.deliveries + 1, sinceMs };
     const [work] = this.#pullNew(puller);
     if (work === undefined) return undefined;
-    return { key: keyOf(work.ref), work, puller, deliveries: 1, deadlineMs, leaseMs };
+    return { key: keyOf(work.ref), work, puller, deliveries: 1, sinceMs };
   }
 
   #leaseOf({ namespace, queue }: Puller): number {
@@ -229,13 +247,14 @@ export class SimWork {
   }
 
   #watch(hand: Hand): void {
-    this.#time.at(hand.deadlineMs, () => {
+    const deadlineMs = hand.sinceMs + this.#leaseOf(hand.puller); // W1
+    this.#time.at(Math.max(deadlineMs, this.#time.nowMs), () => {
       if (this.#hands.get(hand.key) !== hand) return;
-      if (this.#time.nowMs < hand.deadlineMs) return this.#watch(hand);
+      if (this.#time.nowMs < hand.sinceMs + this.#leaseOf(hand.puller)) return this.#watch(hand);
       this.#drop(hand);
       const queue = `${hand.puller.namespace}.${hand.puller.queue}`;
       this.#again.set(queue, [...(this.#again.get(queue) ?? []), hand]); // W1
-      this.#observer.leaseExpired(hand.work.ref, hand.leaseMs, hand.puller.leaseMs);
+      this.#observer.leaseExpired(hand.work.ref, this.#time.nowMs - hand.sinceMs, hand.puller);
       this.#pump();
     });
   }
@@ -255,6 +274,10 @@ export class SimWork {
     this.#pump();
     return removed;
   }
+}
+
+function isOf(puller: Puller, { namespace, queue }: QueueLease): boolean {
+  return puller.namespace === namespace && puller.queue === queue;
 }
 
 function keyOf({ namespace, queue, shard, attempts }: WorkRef): string {

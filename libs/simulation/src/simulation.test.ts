@@ -6,7 +6,7 @@ const MINUTE_MS = 60_000;
 const SHORT = { faultsMs: 2 * MINUTE_MS, rate: 1.5 };
 
 describe('a simulated cluster', () => {
-  it.each([1, 2, 3, 305])('keeps the contract through its faults: seed %i', async (seed) => {
+  it.each([1, 2, 3, 4, 305])('keeps the contract through its faults: seed %i', async (seed) => {
     const result = await runPlan(makePlan(seed, SHORT));
     expect(result.violation).toBeUndefined();
     expect(result.executions).toBeGreaterThan(50);

@@ -20,6 +20,9 @@ const GRACE_MS = 5_000;
 const ANSWER_MS = LIMITS.answerMs + 2_000;
 const SUBSCRIBE_AGAIN_MS = 1_000;
 const STOP_TIMEOUT_MS = 30_000;
+/** How long a pull stands, of the SDK and of the one before it. */
+const PULL_MS = 5_000;
+const OLDER_PULL_MS = 30_000;
 /** Executions that it takes in a message, however long they take: more than the production core would say. */
 const PARCEL = 3;
 /** How long what is on its way to a worker that pulls no more may take. */
@@ -41,6 +44,8 @@ export interface Witness {
   ended(execution: string, attempt: number, outcome: Outcome): void;
   /** A worker was told that its result is taken. */
   resultTaken(execution: string, attempt: number): void;
+  /** A worker that relies on such leases sends a heartbeat, and nothing keeps it back. */
+  spoke(worker: Process, leaseMs: number): void;
   /** A scheduler was told that these run at this worker. */
   reported(running: readonly string[], to: Process): void;
 }
@@ -128,6 +133,8 @@ export class WorkerHost {
       namespace: this.#namespace,
       queue,
       leaseMs: this.#leaseMs,
+      pullMs: this.#isOlder ? OLDER_PULL_MS : PULL_MS,
+      askedAt: -Infinity,
       window: 0,
       wanted: 0,
       isBound: true,
@@ -295,8 +302,11 @@ export class WorkerHost {
   }
 
   #beat(): void {
-    // As a client of the broker pulls anew when what it has asked for does not come.
-    for (const puller of this.#pullers.values()) if (puller.window !== puller.wanted) this.#askForMore(puller);
+    // As a client of the broker pulls anew when what it has asked for does not come, and when its pull ends.
+    for (const puller of this.#pullers.values()) {
+      if (puller.window !== puller.wanted) this.#askForMore(puller);
+      else if (!this.#network.isOff(this.process, 'work', 'out')) this.#services.work.renew(puller);
+    }
     const running = this.#core.running();
     const beat = {
       worker: this.process.name,
@@ -306,6 +316,7 @@ export class WorkerHost {
       ...(this.#isOlder ? {} : { parcel: PARCEL, leaseMs: LIMITS.workLeaseMs }),
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
+    if (!this.#network.isOff(this.process, 'messages', 'out')) this.#witness.spoke(this.process, this.#leaseMs);
     this.#services.messages.of(this.process).tell(subjects.workers(this.#namespace, 'heartbeat'), JSON.stringify(beat));
   }
 }
