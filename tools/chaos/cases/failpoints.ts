@@ -37,7 +37,7 @@ function failpoint(point: keyof typeof PLACES, when: 'before' | 'after'): ChaosC
 async function cancelQueued(load: Load): Promise<void> {
   const at = Date.now() + 1_000;
   await load.addMany(5 * NARROW.slots, { at, queue: NARROW.queue }, { ms: 5_000 });
-  await delay(at + 1_000 - Date.now());
+  await delay(Math.max(0, at + 1_000 - Date.now()));
   await load.cancelMany(at);
 }
 
