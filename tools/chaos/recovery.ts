@@ -23,15 +23,19 @@ export async function recoveryProblems(cluster: Cluster, load: Load): Promise<st
     // Those that run do so until all shards have been compared.
     await load.stir(4_000 + cluster.filled / 50, () => cluster.runs());
     const deadline = performance.now() + PATIENCE_MS;
+    let failure = 'the live state never stood still, so that it could be compared';
     while (performance.now() < deadline) {
       const before = await liveOf(cluster);
-      const recovered = await recover({ natsUrl: cluster.natsUrl, postgres: cluster.primary, shards: SHARDS });
+      const recovered = await recover({ natsUrl: cluster.natsUrl, postgres: cluster.primary, shards: SHARDS }).catch(
+        (error: unknown) => void (failure = error instanceof Error ? error.message : String(error)),
+      );
+      if (recovered === undefined) continue; // its own takeovers are not tried again, as an owner's are
       const after = await liveOf(cluster);
       if (!isSame(before.hashes, after.hashes)) continue; // something went on meanwhile
       if (recovered.replayed === 0) return ['nothing was replayed: the recovery shows nothing'];
       return await differing(after, recovered);
     }
-    return ['the live state never stood still, so that it could be compared'];
+    return [failure];
   } finally {
     for (const member of schedulers) member.order({ do: 'release' });
   }

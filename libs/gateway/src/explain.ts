@@ -11,7 +11,7 @@ import {
   type Target,
   type Verdict,
 } from '@belfry/protocol';
-import { latestSpan } from '@belfry/timing';
+import { beforeLatestFires } from '@belfry/timing';
 
 import { sourceOf } from './calendars.ts';
 import { explainAbsence, scheduleNotes } from './explain-absence.ts';
@@ -193,15 +193,15 @@ class FireExplainer {
     const gap = this.#spanOf(dueMs);
     if (gap !== undefined && period !== undefined && this.#isSkipped(atMs, period, gap))
       return say('skipped', skippedReason(gap, shard, this.#policyOf(period)?.policy));
-    if (period !== undefined && this.#isCrowdedOut(atMs, period))
-      return say('skipped', {
-        code: 'crowded_out',
-        text: `more than ${LIMITS.dueAtChange} fires were due and not dispatched when the task got another schedule: the latest ran on`,
-        at: iso(period.toMs),
-      });
     if (period !== undefined && this.#mayBeWithdrawn(atMs, period)) return say('withdrawn', withdrawn(period));
     const unknown = this.#whyUnknown(dueMs, period, gap);
     if (unknown !== undefined) return say('unknown', unknown);
+    if (period !== undefined && this.#mayBeCrowdedOut(atMs, period))
+      return say('unknown', {
+        code: 'crowded_out',
+        text: `the task got another schedule: if it waited for a worker until then, with more than ${LIMITS.dueAtChange} behind it, it was skipped, and an event told so`,
+        at: iso(period.toMs),
+      });
     return say('missed', {
       code: 'missed',
       text: `it was due, and nothing tells of it up to the checkpoint of ${iso(facts.asOf)}: this is a fault of Belfry, please report it`,
@@ -228,16 +228,17 @@ class FireExplainer {
     return end === 'cancelled' && ![...this.#runs.keys()].some(overtakes);
   }
 
-  /** As its shard decides when a schedule changes. */
-  #isCrowdedOut(atMs: number, period: Period): boolean {
+  /** As its shard decides when a schedule changes. One that later ones have overtaken was not waiting. */
+  #mayBeCrowdedOut(atMs: number, period: Period): boolean {
     if (period.end !== 'rescheduled' || period.schedule?.kind === 'at') return false;
     let keptAfter = this.#keptAfter.get(period);
     if (keptAfter === undefined) {
       const next = (afterMs: number): number => this.#fires.after(period, afterMs);
-      keptAfter = latestSpan(next, period.fromMs, period.toMs, LIMITS.dueAtChange);
+      keptAfter = beforeLatestFires(next, period.fromMs, period.toMs, LIMITS.dueAtChange);
       this.#keptAfter.set(period, keptAfter);
     }
-    return atMs <= keptAfter;
+    const isBefore = (runMs: number): boolean => runMs > atMs && runMs <= keptAfter;
+    return atMs <= keptAfter && ![...this.#runs.keys()].some(isBefore);
   }
 
   #whyUnknown(dueMs: number, period: Period | undefined, gap: UnwatchedRow | undefined): Reason | undefined {

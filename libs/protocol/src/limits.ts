@@ -59,7 +59,7 @@ export const LIMITS = {
   lateFiresASecond: 2_000,
   /** Missed fires that are counted one by one when a task skips them; beyond, the count is a lower bound unless the schedule is a fixed interval. */
   countedSkips: 100,
-  /** Due fires of a recurring task that run on when its schedule changes: the latest of more, the others are skipped. */
+  /** Due fires that run on when the schedule of a recurring task changes, or of several tasks by a calendar: the latest; others are skipped. */
   dueAtChange: 10_000,
   /** Tasks that a node looks at in one tick, to see whether a fire is missing. */
   auditTasks: 32,

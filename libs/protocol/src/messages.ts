@@ -1,7 +1,7 @@
 import type { WireError } from './errors.ts';
 import type { ExecutionId, TaskId } from './ids.ts';
 import type { Outcome } from './records.ts';
-import type { CatchUpPolicy, CatchUpSpec, Json, Precision, Priority, Retry, ScheduleFields, TaskSpec } from './spec.ts';
+import type { CatchUpSpec, Json, Precision, Priority, Retry, ScheduleFields, SkipReason, TaskSpec } from './spec.ts';
 
 /** Replies of every request subject: `{"error": …}` when the request as a whole is refused. */
 export type Reply<T> = T | { readonly error: WireError };
@@ -285,7 +285,7 @@ export interface LifecycleEvent {
   readonly attempt?: number;
   readonly error?: string;
   /** Of `skipped`: the policy, the first and last of the skipped fires, and how many. */
-  readonly policy?: CatchUpPolicy;
+  readonly policy?: SkipReason;
   readonly first?: string;
   readonly last?: string;
   readonly count?: number;

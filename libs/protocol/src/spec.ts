@@ -15,6 +15,8 @@ export type Precision = (typeof PRECISIONS)[number];
 /** What becomes of fires that nobody saw come due for 60 s or longer: downtime, a pause, a clock that leapt. */
 export const CATCH_UP_POLICIES = ['skip', 'latest', 'all'] as const;
 export type CatchUpPolicy = (typeof CATCH_UP_POLICIES)[number];
+/** Why fires were skipped: the task's policy, or that very many waited when its schedule changed. */
+export type SkipReason = CatchUpPolicy | 'crowded_out';
 
 /**
  * `skip`: none of the missed fires runs. `latest`: the last of them. `all`: those of the last `window` before they were found missed (a

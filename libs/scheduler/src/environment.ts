@@ -1,4 +1,4 @@
-import type { CatchUpPolicy, Precision } from '@belfry/protocol';
+import type { Precision, SkipReason } from '@belfry/protocol';
 import type { Messenger, Timers } from '@belfry/actor-runtime';
 import type { CheckpointStore, Inbox, WorkQueue } from '@belfry/ports';
 import type { Body } from '@belfry/ports';
@@ -26,7 +26,7 @@ export interface Log {
 export interface SchedulerMetrics {
   dispatched(count: number): void;
   executionOver(state: string, precision: Precision, latenessMs: number | undefined): void;
-  skipped(policy: CatchUpPolicy, count: number): void;
+  skipped(policy: SkipReason, count: number): void;
   checkpoint(rows: number, durationMs: number): void;
   takeover(shards: number, durationMs: number): void;
   quarantined(): void;

@@ -1,10 +1,11 @@
 /**
- * Asks, and asks again after each of `pausesMs` in which no answer came. Resolves with the first outcome that is not `retry`; with a `retry`
- * when no question is open any more. Rejects when a question does.
+ * Asks, and asks again after each of `pausesMs` in which no final answer came. Resolves with the first outcome that is final; with one that is
+ * not when no question is open any more. Rejects when a question does.
  */
-export async function firstAnswer<T extends { readonly kind: string }>(
+export async function firstAnswer<T>(
   ask: () => Promise<T>,
   pausesMs: readonly number[],
+  isFinal: (outcome: T) => boolean,
 ): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let open = 0;
@@ -15,7 +16,7 @@ export async function firstAnswer<T extends { readonly kind: string }>(
     open++;
     ask().then((outcome) => {
       open--;
-      if (outcome.kind !== 'retry' || open === 0) resolve(outcome);
+      if (open === 0 || isFinal(outcome)) resolve(outcome);
     }, reject);
   };
   send(pausesMs);

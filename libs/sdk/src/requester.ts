@@ -16,12 +16,15 @@ const ANSWER_MS = LIMITS.answerMs + 2_000;
  */
 export const ASK_AGAIN_MS: readonly number[] = [LIMITS.askMs, 2 * LIMITS.askMs];
 
+/** A request that is larger is not asked again so soon: it takes the room of many in the gateway, and in the inbox. */
+const CHEAP_BYTES = 16_384;
+
 export interface RequestSettings<T> {
   /** Says of a good answer that it isn't good enough yet; when time is up it is returned all the same. */
   readonly again?: (answer: T) => boolean;
   /** Read for each attempt. */
   readonly headers?: () => { readonly [name: string]: string };
-  /** Cheap, and the same when it is done twice: it is asked again while the first answer may still come. */
+  /** The same when it is done twice: if it is not large, it is asked again while the first answer may still come. */
   readonly repeatable?: boolean;
 }
 
@@ -33,6 +36,13 @@ export interface RequesterOptions {
 /** Whether the same request again, with the same command id, may go better. */
 export function isWorthRetrying(error: Pick<WireError, 'code'>): boolean {
   return error.code === 'unavailable' || error.code === 'overloaded' || error.code === 'clock_skew';
+}
+
+/** Whether an outcome stands, or another gateway may have a better one: of none, and of one that says that it be tried again. */
+export function isFinal(outcome: { readonly kind: string; readonly value?: unknown }): boolean {
+  const { kind, value } = outcome;
+  if (kind === 'retry') return false;
+  return !(isObject(value) && isWireError(value['error']) && isWorthRetrying(value['error']));
 }
 
 interface Question {
@@ -64,7 +74,8 @@ export class Requester {
     const deadline = performance.now() + this.#timeoutMs;
     const trace = activeTraceHeaders();
     const sent = (): { readonly [name: string]: string } => ({ ...trace, ...headers?.() });
-    const pausesMs = repeatable ? ASK_AGAIN_MS : [];
+    const isLarge = body instanceof Uint8Array && body.byteLength > CHEAP_BYTES;
+    const pausesMs = repeatable && !isLarge ? ASK_AGAIN_MS : [];
     let told: BelfryError | undefined;
     for (let attempt = 0; ; attempt++) {
       const result = await this.#once<T>({ subject, body, headers: sent, pausesMs }, deadline);
@@ -92,7 +103,7 @@ export class Requester {
     const endMs = Math.min(performance.now() + ANSWER_MS, deadline);
     const ask = (): ReturnType<typeof requestJson<Reply<T>>> =>
       this.#send(link, subject, body, { timeoutMs: Math.max(1, endMs - performance.now()), headers: headers() });
-    const outcome = await firstAnswer(ask, pausesMs);
+    const outcome = await firstAnswer(ask, pausesMs, isFinal);
     switch (outcome.kind) {
       case 'ok':
         if (!isObject(outcome.value))

@@ -31,7 +31,7 @@ import { requireName, type Handler } from './define-task.ts';
 import { BelfryError, belfryError } from './errors.ts';
 import { execute, handlersByQueue, type Handlers } from './execute.ts';
 import { firstAnswer } from './first-answer.ts';
-import { ASK_AGAIN_MS, Requester } from './requester.ts';
+import { ASK_AGAIN_MS, isFinal, Requester } from './requester.ts';
 import { finishBody, itemBytes, verdictsOf } from './results.ts';
 import { Part, partsOf, wholeOf } from './parcel.ts';
 import { readWorkMessages, Run } from './run.ts';
@@ -342,7 +342,7 @@ export class Worker implements AsyncDisposable {
         timeoutMs: Math.max(1, endMs - performance.now()),
         ...headers,
       });
-    const outcome = await firstAnswer(ask, FINISH_AGAIN_MS);
+    const outcome = await firstAnswer(ask, FINISH_AGAIN_MS, isFinal);
     const verdicts = outcome.kind === 'ok' ? verdictsOf(outcome.value, holdings.length) : undefined;
     if (verdicts === undefined) {
       const error = outcome.kind === 'retry' ? outcome.error.message : 'an answer of another shape';
@@ -360,7 +360,7 @@ export class Worker implements AsyncDisposable {
       requestJson(this.#link as NatsLink, subjects.executions(this.namespace, 'redelivered'), request, {
         timeoutMs: Math.max(1, endMs - performance.now()),
       });
-    const outcome = await firstAnswer(ask, ASK_AGAIN_MS);
+    const outcome = await firstAnswer(ask, ASK_AGAIN_MS, isFinal);
     const answer = outcome.kind === 'ok' ? answerOf(outcome.value) : 'retry';
     this.#step({ kind: 'answered', holding, answer });
   }

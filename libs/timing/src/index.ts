@@ -14,7 +14,7 @@ export {
   type CalendarSpec,
 } from './read-calendar.ts';
 export { parseSchedule, slotsOf, withSlot, type ReadContext, type ScheduleReading } from './read-schedule.ts';
-export { latestSpan } from './latest-span.ts';
+export { beforeLatestFires } from './latest-fires.ts';
 export type { ScheduleError, ScheduleErrorCode } from './refusal.ts';
 export { isUniform, nextFire, type Schedule } from './schedule.ts';
 export type { CalendarSource, ScheduleSpec, TaskContext } from './schedule-spec.ts';

@@ -75,7 +75,7 @@ export const METRICS = {
     role: 'scheduler',
     type: 'counter',
     help: 'Missed fires that a catch-up policy did not keep; of cron tasks, a hundred at most are counted at a time.',
-    labels: { policy: '`skip`, `latest` or `all`' },
+    labels: { policy: '`skip`, `latest` or `all`; `crowded_out` where very many waited when their schedule changed' },
   },
   belfry_checkpoint_seconds: {
     role: 'scheduler',

@@ -10,7 +10,8 @@ const EVENTS: { readonly [Type in EventType]: string } = {
   failed: 'An execution of a cancelled task ended with a failure.',
   retrying: 'An attempt failed or timed out, and there will be another; `error` says why.',
   dead: 'An execution is over without success.',
-  skipped: 'Missed fires of a task were skipped by its catch-up policy: from `first` to `last`, `count` of them.',
+  skipped:
+    'Missed fires of a task were skipped by its catch-up policy, or since very many waited when its schedule changed: from `first` to `last`, `count` of them.',
 };
 
 /** `docs/telemetry.md`: what Belfry tells about itself, from the tables that the code works with. */

@@ -43,13 +43,13 @@ function whyNot(state: ShardState, { ns, d }: CalendarRecord, isNew: boolean): A
 }
 
 /**
- * Fires that are due by then run all the same, as when a task gets another schedule; those to come are told by the new definition. Returns
+ * Fires that are due by then run all the same, the latest of very many, as when a task gets another schedule; those to come are told by the new definition. Returns
  * the number of tasks that wait for their fires anew.
  */
 function change(state: ShardState, row: CalendarRow, timestamp: number): number {
   const slots = slotsNaming(state, qualifiedName(row.namespace, row.name));
   for (const slot of slots) {
-    enqueueAtChange(state, slot, timestamp);
+    enqueueAtChange(state, slot, timestamp, slots.length);
     withdraw(state, slot, timestamp, undefined);
   }
   state.calendars.set(row);

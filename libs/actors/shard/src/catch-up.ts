@@ -1,10 +1,10 @@
-import { catchUpOf, LIMITS, type CatchUpPolicy } from '@belfry/protocol';
+import { catchUpOf, LIMITS, type SkipReason } from '@belfry/protocol';
 import type { Gap } from './gaps.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 
 /** Missed fires of one task that its policy does not keep: from `firstMs` up to and including `lastMs`. */
 export interface Skipped {
-  readonly policy: CatchUpPolicy;
+  readonly policy: SkipReason;
   readonly firstMs: number;
   readonly lastMs: number;
   /** How many; `atLeast` says that there may be more. */

@@ -167,14 +167,33 @@ describe('update', () => {
     // Watched all the while: what waits has not been missed.
     for (let step = 0; step < 3 * most; step += 50) shard.pass(50_000);
     shard.update(id, { s: `e100000000@${T0}` });
-    const kept = 2 ** Math.floor(Math.log2(most));
+    const kept = most;
     const lastMs = T0 + 1_000 + 3 * most * 1_000;
     const ran: string[] = [];
     for (let some = shard.dispatch(); some.length > 0; some = shard.dispatch()) ran.push(...some);
     expect(ran).toHaveLength(kept);
     expect(ran[0]).toBe(`${fire(id, lastMs - T0 - (kept - 1) * 1_000)}.1`);
     expect(ran.at(-1)).toBe(`${fire(id, lastMs - T0)}.1`);
+    expect(shard.core.takeEvents().findLast(({ type }) => type === 'skipped')?.skipped?.policy).toBe('crowded_out');
     expect(shard.core.counters.skipped).toBe(3 * most + 1 - kept);
+    expect(shard.core.imbalance).toBe(0);
+  });
+
+  it('keeps the same of very many in a replay that does not know what was dispatched', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e1000@${T0}` });
+    shard.pass(1_000);
+    for (let step = 0; step < LIMITS.dueAtChange + 500; step += 50) shard.pass(50_000);
+    await shard.checkpoint();
+    for (let dispatched = 0; dispatched < 1_000; dispatched++) {
+      expect(shard.dispatch()).toHaveLength(1);
+      shard.pass(1); // the fire behind it comes out of the wheel
+    }
+    shard.update(id, { s: `e100000000@${T0}` });
+    const waiting = shard.core.backlog;
+    expect(waiting).toBe(LIMITS.dueAtChange - 498);
+    await shard.crash();
+    expect(shard.core.backlog).toBe(waiting);
     expect(shard.core.imbalance).toBe(0);
   });
 

@@ -179,12 +179,12 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 }
 
 /**
- * Gives a task another schedule. Fires of a recurring task that are due by then run all the same; the one fire of a one-time task moves,
+ * Gives a task another schedule. Fires of a recurring task that are due by then run all the same, the latest of very many; the one fire of a one-time task moves,
  * if it has not been dispatched.
  */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
-  if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp);
+  if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp, 1);
   withdraw(state, slot, timestamp, undefined);
   state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);

@@ -1,5 +1,5 @@
 import { executionId, LIMITS, parseExecutionId } from '@belfry/protocol';
-import { latestSpan } from '@belfry/timing';
+import { beforeLatestFires } from '@belfry/timing';
 import { doubtOf } from './doubts.ts';
 import type { Execution } from './execution.ts';
 import { isExecution, markDispatched, over, unknown } from './results.ts';
@@ -61,18 +61,20 @@ function proveComing(
 }
 
 /**
- * Before a task's schedule changes: makes pending executions of its due fires, of a very long queue the latest only. All of them are opened
- * in one step, in which the shard does nothing else.
+ * Before the schedules of some tasks change in one step, in which the shard does nothing else: makes pending executions of the due fires of
+ * one of them, of the latest ones only. Which those are follows from the schedule and the instant: a replay, which does not know what was
+ * dispatched since the checkpoint, keeps the same.
  */
-export function enqueueAtChange(state: ShardState, slot: number, timestamp: number): void {
+export function enqueueAtChange(state: ShardState, slot: number, timestamp: number, tasks: number): void {
   const pointer = state.pointerOf(slot);
   const next = state.firesOf(slot);
-  const afterMs = latestSpan(next, pointer, timestamp, LIMITS.dueAtChange);
+  const most = Math.max(1, Math.floor(LIMITS.dueAtChange / tasks));
+  const afterMs = beforeLatestFires(next, pointer, timestamp, most);
   if (afterMs >= pointer) {
     expectProven(state, slot);
     state.disarm(slot);
     const firstMs = next(afterMs);
-    skip(state, slot, pointer, firstMs, timestamp);
+    skip(state, slot, pointer, firstMs, timestamp, 'crowded_out');
     state.arm(slot, firstMs);
   }
   enqueueDue(state, slot, timestamp, timestamp);

@@ -1,17 +1,27 @@
+import type { SkipReason } from '@belfry/protocol';
 import { noteDoubt, noteSkipDoubt } from './doubts.ts';
 import { skippedBefore } from './catch-up.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 
 /**
- * Counts and tells the fires of a task from its pointer at `firstMs` up to `nextMs`, where its pointer is moved: they do not run (S9).
+ * Counts and tells the fires of a task from its pointer at `firstMs` up to `nextMs`, where its pointer is moved: they do not run (S9), by its
+ * catch-up policy if there is no other reason.
  * The task has no place meanwhile.
  */
-export function skip(state: ShardState, slot: number, firstMs: number, nextMs: number, nowMs: number): void {
+export function skip(
+  state: ShardState,
+  slot: number,
+  firstMs: number,
+  nextMs: number,
+  nowMs: number,
+  why?: SkipReason,
+): void {
   const skipped = skippedBefore(state, slot, firstMs, nextMs);
   noteSkipDoubt(state, slot, firstMs, skipped.lastMs);
   state.ledger.skip(skipped.count);
   const { namespace } = state.targetOf(slot);
-  state.emit({ type: 'skipped', namespace, task: state.table.idOf(slot), at: nowMs, skipped });
+  const told = why === undefined ? skipped : { ...skipped, policy: why };
+  state.emit({ type: 'skipped', namespace, task: state.table.idOf(slot), at: nowMs, skipped: told });
 }
 
 /**
