@@ -11,6 +11,8 @@ export const NARROW = { queue: 'chaos-narrow', slots: 20 } as const;
 const AT_ONCE = 50_000;
 /** Tasks of each kind. */
 const STIRRED = 40;
+/** On top of what their handlers take, whatever time the other tasks of the load have. */
+const STIR_TIMEOUT_MS = 60_000;
 
 /** What a task's payload tells its handler to do. */
 export interface Work {
@@ -139,7 +141,7 @@ export class Load {
     );
     const [results] = await Promise.all([
       this.#client.scheduleMany(waiting),
-      this.addMany(STIRRED, { at }, { ms: runMs }),
+      this.addMany(STIRRED, { at, timeoutMs: runMs + STIR_TIMEOUT_MS }, { ms: runMs }),
       this.addMany(STIRRED, { at: at + 1, retry }, { ms: 0, failures: 1 }),
     ]);
     const made = results.flatMap((result) => ('error' in result ? [] : [result.id]));

@@ -12,6 +12,9 @@ export interface SeedReport {
   readonly tolerated: readonly (readonly [string, number])[];
 }
 
+// Also when the one that counts them has gone.
+process.once('disconnect', () => process.exit());
+
 const [from, step, untilMs] = process.argv.slice(2).map(Number) as [number, number, number];
 for (let seed = from; Date.now() < untilMs; seed += step) {
   const { violation, virtualMs, steps, executions, faults, incidents, tolerated } = await runPlan(makePlan(seed));
