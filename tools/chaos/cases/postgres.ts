@@ -38,6 +38,9 @@ export const POSTGRES: readonly ChaosCase[] = [
       // Their payloads are with nobody once the schedulers were started anew.
       const unread = Date.now() + UNREAD_MS;
       await load.addMany(100, { at: unread }, { ms: 0 });
+      // What no checkpoint has is replayed, with its payload.
+      const stored = `SELECT key FROM belfry.task WHERE key LIKE '%-many-${unread}-%'`;
+      await cluster.until('they are stored', async () => (await primary.sql(stored)).length === 100);
       await Promise.all(cluster.schedulers.map((member) => member.kill()));
       await restarted(scene);
       await owned(cluster);
