@@ -11,7 +11,7 @@ import { hashOf, onTakeover, stateText } from './state.ts';
 
 const NODE = 'onlooker';
 const MOST_TIMERS = 10_000;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 export interface Recovered {
   /** Inbox sequence up to which it was recovered. */
