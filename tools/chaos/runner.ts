@@ -31,6 +31,9 @@ const STORED_MS = 30_000;
 /** More for many. */
 const STORED_MS_A_FIRE = 0.2;
 
+/** To tell the state of more tasks, an owner would stand still for so long that its shards were given to another. */
+const MOST_COMPARED = 300_000;
+
 /** One run of a case. */
 export interface RunResult {
   readonly case: string;
@@ -102,7 +105,9 @@ export class Runner implements AsyncDisposable {
       await load.finish();
       const evidence = await this.#untilOver(scene, one.patienceMs ?? PATIENCE_MS);
       await cluster.heal();
-      if (this.#compared !== `${one.name} ${cluster.folder}`) {
+      if (cluster.filled > MOST_COMPARED)
+        notes.push('with so many tasks, what is recovered is not compared with what is live');
+      else if (this.#compared !== `${one.name} ${cluster.folder}`) {
         problems.push(...(await recoveryProblems(cluster, load)));
         this.#compared = `${one.name} ${cluster.folder}`;
         await this.#untilOver(scene, PATIENCE_MS);
