@@ -5,7 +5,7 @@ import { Model } from './model.ts';
 import { Network } from './network.ts';
 import { Process, T0 } from './process.ts';
 import { Random } from './random.ts';
-import { SimWork, type Puller } from './sim-work.ts';
+import { SimWork, type Delivery, type Puller } from './sim-work.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const SHORT = LIMITS.workLeaseMs;
@@ -36,9 +36,11 @@ async function until(atMs: number): Promise<void> {
 describe('the simulated work stream', () => {
   let work: SimWork;
   let delivered: number[];
+  let received: Delivery[];
 
   beforeEach(async () => {
     delivered = [];
+    received = [];
     work = new SimWork(time, network, model);
     await work.stored.ensure(() => Promise.resolve(1));
     await work.stored.ensureConsumer('sim', 'q', LONG);
@@ -61,7 +63,10 @@ describe('the simulated work stream', () => {
       window: 0,
       wanted: 1,
       isBound: true,
-      receive: () => delivered.push(time.nowMs),
+      receive: (delivery) => {
+        delivered.push(time.nowMs);
+        received.push(delivery);
+      },
       onGone: () => undefined,
     };
     work.pull(puller);
@@ -96,6 +101,24 @@ describe('the simulated work stream', () => {
     work.renew(puller);
     await until(8_000);
     expect(delivered).toHaveLength(1);
+  });
+
+  it('does not take what is said of a message of a lost stream for said of the one in the next', async () => {
+    await publish();
+    const puller = pull(10 * LONG);
+    await until(1_000);
+    work.lose();
+    await work.stored.ensure(() => Promise.resolve(1_000));
+    await work.stored.ensureConsumer('sim', 'q', LONG);
+    await publish();
+    work.pull({ ...puller, isBound: true });
+    await until(2_000);
+    expect(received).toHaveLength(2);
+    const surviving = async (): Promise<number> => (await work.stored.surviving(0)).length;
+    await work.acknowledge((received[0] as Delivery).work);
+    expect(await surviving()).toBe(1);
+    // It has no result: that it was taken for acknowledged is what the model objects to.
+    await expect(work.acknowledge((received[1] as Delivery).work)).rejects.toThrow(/^acknowledged: /);
   });
 });
 

@@ -11,7 +11,7 @@ const TELL_AGAIN_MS = 1_000;
 
 /** A message as a worker gets it. */
 export interface Delivery {
-  readonly key: string;
+  /** The same for each delivery of a message; another message's, though of the same attempts, is another. */
   readonly work: PulledWork;
   /** 1 the first time. */
   readonly deliveries: number;
@@ -55,6 +55,8 @@ interface Hand {
  * W2. What is removed, acknowledged or lost with the stream is delivered to nobody.
  * W3. `#held` counts the executions of each puller in `#hands`.
  * W4. Who has not pulled for `pullMs` gets nothing: its process stands still, or is cut off.
+ * W5. What a worker says of a message of a stream that was lost is not said of one in the next stream, though it has the same attempts: it
+ *     has another sequence.
  */
 export class SimWork {
   readonly stored = new MemoryWorkQueue();
@@ -151,8 +153,8 @@ export class SimWork {
       if (this.#pullers[at]?.process === process) this.#pullers.splice(at, 1);
   }
 
-  async acknowledge(key: string): Promise<void> {
-    const hand = this.#hands.get(key);
+  async acknowledge(work: PulledWork): Promise<void> {
+    const hand = this.#handOf(work);
     if (hand === undefined) return; // W2
     this.#drop(hand);
     this.#observer.acknowledged(hand.work.ref);
@@ -161,8 +163,8 @@ export class SimWork {
   }
 
   /** Whoever has it, or had it before: the broker does not ask which delivery it was. */
-  extend(key: string): void {
-    const hand = this.#hands.get(key);
+  extend(work: PulledWork): void {
+    const hand = this.#handOf(work);
     if (hand !== undefined) hand.sinceMs = this.#time.nowMs;
   }
 
@@ -210,9 +212,15 @@ export class SimWork {
       if (hand === undefined) return;
       this.#take(hand);
       this.#watch(hand);
-      const { key, work, deliveries } = hand;
-      this.#network.deliver('work', puller.process, () => puller.receive({ key, work, deliveries }));
+      const { work, deliveries } = hand;
+      this.#network.deliver('work', puller.process, () => puller.receive({ work, deliveries }));
     }
+  }
+
+  /** W5. */
+  #handOf(work: PulledWork): Hand | undefined {
+    const hand = this.#hands.get(keyOf(work.ref));
+    return hand?.work === work ? hand : undefined;
   }
 
   #take(hand: Hand): void {

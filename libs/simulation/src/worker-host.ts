@@ -215,7 +215,7 @@ export class WorkerHost {
       case 'forget': {
         const { parcel, delivery } = effect.holding.work;
         if (parcel.settle(effect.kind) !== 'ack') return;
-        return this.#network.tell(this.process, 'work', () => void this.#services.work.acknowledge(delivery.key));
+        return this.#network.tell(this.process, 'work', () => void this.#services.work.acknowledge(delivery.work));
       }
       case 'adopt':
         effect.holding.work.delivery = effect.work.delivery;
@@ -288,7 +288,8 @@ export class WorkerHost {
   async #extend(holdings: readonly Holding<Run>[], sentAt: number): Promise<void> {
     try {
       await this.#network.ask(this.process, 'work', () => {
-        for (const key of new Set(holdings.map(({ work }) => work.delivery.key))) this.#services.work.extend(key);
+        for (const work of new Set(holdings.map((holding) => holding.work.delivery.work)))
+          this.#services.work.extend(work);
         return Promise.resolve();
       });
     } catch {
