@@ -86,7 +86,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an update drops the fires that are due by then',
     file: `${SHARD}/definitions.ts`,
-    find: 'if (state.isRecurring(slot)) enqueueDue(state, slot, timestamp, timestamp);',
+    find: 'if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp, 1);',
     replace: '',
   },
   {
