@@ -43,8 +43,8 @@ function whyNot(state: ShardState, { ns, d }: CalendarRecord, isNew: boolean): A
 }
 
 /**
- * Fires that are due by then run all the same, the latest of very many, as when a task gets another schedule; those to come are told by the new definition. Returns
- * the number of tasks that wait for their fires anew.
+ * Fires that are due by then run all the same, the latest of very many, as when a task gets another schedule; those to come are told by the
+ * new definition. Returns the number of tasks that wait for their fires anew.
  */
 function change(state: ShardState, row: CalendarRow, timestamp: number): number {
   const slots = slotsNaming(state, qualifiedName(row.namespace, row.name));

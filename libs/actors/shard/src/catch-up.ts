@@ -2,7 +2,7 @@ import { catchUpOf, LIMITS, type SkipReason } from '@belfry/protocol';
 import type { Gap } from './gaps.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 
-/** Missed fires of one task that its policy does not keep: from `firstMs` up to and including `lastMs`. */
+/** Fires of one task that do not run, by its policy or for another reason: from `firstMs` up to and including `lastMs`. */
 export interface Skipped {
   readonly policy: SkipReason;
   readonly firstMs: number;

@@ -179,8 +179,8 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 }
 
 /**
- * Gives a task another schedule. Fires of a recurring task that are due by then run all the same, the latest of very many; the one fire of a one-time task moves,
- * if it has not been dispatched.
+ * Gives a task another schedule. Fires of a recurring task that are due by then run all the same, the latest of very many; the one fire of a
+ * one-time task moves, if it has not been dispatched.
  */
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;

@@ -5,8 +5,7 @@ import { NEVER_MS, type ShardState } from './state.ts';
 
 /**
  * Counts and tells the fires of a task from its pointer at `firstMs` up to `nextMs`, where its pointer is moved: they do not run (S9), by its
- * catch-up policy if there is no other reason.
- * The task has no place meanwhile.
+ * catch-up policy if there is no other reason. The task has no place meanwhile.
  */
 export function skip(
   state: ShardState,
