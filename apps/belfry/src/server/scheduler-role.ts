@@ -1,5 +1,4 @@
 import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
-import { taskView } from '@belfry/gateway';
 import { levelOf, type Placement } from '@belfry/ports';
 import { LIMITS, subjects, TooNew } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
@@ -9,6 +8,7 @@ import type { LevelWatch } from './level-watch.ts';
 import type { Metrics } from './metrics.ts';
 import { onceATurn } from './once-a-turn.ts';
 import type { Platform } from './platform.ts';
+import { renderTask } from './render-task.ts';
 import { untilSetUp } from './set-up.ts';
 import { nodeHeartbeat } from './supervisor-role.ts';
 import { schedulerTracer } from './tracing.ts';
@@ -47,7 +47,7 @@ export async function startScheduler(options: {
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),
       reads: level.reads,
-      renderTask: (shard, glance, body) => taskView({ shard, ...glance, ...body }),
+      renderTask,
     },
     crashes(platform, level, log),
   );
