@@ -4,5 +4,6 @@ export { explain, type ExplainInput } from './explain.ts';
 export { Gateway } from './gateway.ts';
 export type { HeaderReader } from './gateway.ts';
 export type { IngestMessage, IngestOutcome } from './ingest.ts';
-export { activeView, scheduleFields, storedExecutionView, storedTaskView, taskView } from './views.ts';
+export { renderTask } from './render-task.ts';
+export { activeView, scheduleFields, storedExecutionView, storedTaskView } from './views.ts';
 export type { AttemptFacts, ExecutionFacts, TaskFacts } from './views.ts';

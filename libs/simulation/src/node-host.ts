@@ -1,4 +1,4 @@
-import { taskView } from '@belfry/gateway';
+import { renderTask } from '@belfry/gateway';
 import type { Placement } from '@belfry/ports';
 import { LIMITS, subjects } from '@belfry/protocol';
 import { NO_TRACER, SchedulerNode } from '@belfry/scheduler';
@@ -48,7 +48,7 @@ export class NodeHost {
           quarantined: () => undefined,
         },
         tracer: NO_TRACER,
-        renderTask: (shard, glance, body) => taskView({ shard, ...glance, ...body }),
+        renderTask,
       },
       {
         isQuarantined: (shard, seq) => quarantined.has(`${shard}/${seq}`),

@@ -1,4 +1,5 @@
 import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
+import { renderTask } from '@belfry/gateway';
 import { levelOf, type Placement } from '@belfry/ports';
 import { LIMITS, subjects, TooNew } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
@@ -8,7 +9,6 @@ import type { LevelWatch } from './level-watch.ts';
 import type { Metrics } from './metrics.ts';
 import { onceATurn } from './once-a-turn.ts';
 import type { Platform } from './platform.ts';
-import { renderTask } from './render-task.ts';
 import { untilSetUp } from './set-up.ts';
 import { nodeHeartbeat } from './supervisor-role.ts';
 import { schedulerTracer } from './tracing.ts';
