@@ -17,6 +17,8 @@ export default defineConfig({
     pool: 'forks',
     // Servers under test share the machine with their tests.
     maxWorkers: 2,
+    // What is polled for comes when it comes: the default of a second is a wall-clock time that a busy machine misses.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         extends: true,

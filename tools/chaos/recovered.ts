@@ -3,7 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_TIMERS, type Messenger, type Timers } from '@belfry/actor-runtime';
 import { connectNats, NatsInbox, natsNames, NatsWorkQueue } from '@belfry/adapter-nats';
 import { connectPostgres, type PostgresLink } from '@belfry/adapter-postgres';
-import { ok, type CheckpointStore, type Inbox, type InboxMessage, type ShardHead, type WorkQueue } from '@belfry/ports';
+import {
+  ok,
+  type CheckpointStore,
+  type Inbox,
+  type InboxMessage,
+  type InboxReading,
+  type ShardHead,
+  type WorkQueue,
+} from '@belfry/ports';
 import { NO_TRACER, SchedulerNode, type Environment } from '@belfry/scheduler';
 import type { Shard } from '@belfry/shard';
 
@@ -76,10 +84,12 @@ export async function recover(at: {
   }
 }
 
-/** As it is; what is appended is not, but shows at the end of the reading. */
+type Appended = Parameters<Inbox['append']>[0];
+
+/** As it is; what is appended is not, but shows at the end of the reading, which waits for it: a takeover reads before it appends. */
 class ReadInbox implements Inbox {
   readonly #inbox: Inbox;
-  #appended: readonly { readonly shard: number; readonly body: string }[] = [];
+  #onAppended: (appended: Appended) => void = () => undefined;
   /** The last sequence when the shards were "taken over". */
   endSeq = 0;
   replayed = 0;
@@ -92,37 +102,54 @@ class ReadInbox implements Inbox {
   trim: Inbox['trim'] = () => Promise.resolve();
 
   append: Inbox['append'] = async (messages) => {
-    this.#appended = messages;
     this.endSeq = (await this.#inbox.usage()).lastSeq;
+    this.#onAppended(messages);
     return ok(messages.map(() => this.endSeq + 1));
   };
 
-  read: Inbox['read'] = async (shards, fromSeq, onMessage) => {
-    const appended = this.#appended;
-    this.#appended = [];
-    if (appended.length === 0) return { done: Promise.resolve(), stop: () => Promise.resolve() }; // what comes later
+  /** What comes later is not read: nothing is appended after that reading began. */
+  read: Inbox['read'] = (shards, fromSeq, onMessage) => {
+    const appended = new Promise<Appended>((resolve) => (this.#onAppended = resolve));
+    const over = Promise.withResolvers<void>();
+    over.promise.catch(() => undefined); // whoever reads awaits it
+    let reading: InboxReading | undefined;
+    appended
+      .then((messages) => this.#readTo(messages, shards, fromSeq, onMessage))
+      .then((begun) => {
+        reading = begun;
+        return begun.done;
+      })
+      .then(over.resolve, over.reject);
+    const stop = async (): Promise<void> => {
+      await reading?.stop();
+      over.resolve();
+    };
+    return Promise.resolve({ done: over.promise, stop });
+  };
+
+  /** `appended` comes last. */
+  async #readTo(appended: Appended, ...[shards, fromSeq, onMessage]: Parameters<Inbox['read']>): Promise<InboxReading> {
+    const { endSeq } = this;
     const end = async (): Promise<void> => {
-      for (const { shard, body } of appended) {
-        const message = { shard, seq: this.endSeq + 1, timestamp: Date.now(), body: Buffer.from(body) };
-        await onMessage(message);
-      }
+      for (const { shard, body } of appended)
+        await onMessage({ shard, seq: endSeq + 1, timestamp: Date.now(), body: Buffer.from(body) });
     };
     const { firstSeq } = await this.#inbox.usage();
-    if (Math.max(firstSeq, fromSeq) > this.endSeq) {
+    if (Math.max(firstSeq, fromSeq) > endSeq) {
       await end();
       return { done: Promise.resolve(), stop: () => Promise.resolve() };
     }
     let isOver = false;
     return await this.#inbox.read(shards, fromSeq, async (message: InboxMessage) => {
-      if (message.seq <= this.endSeq) {
+      if (message.seq <= endSeq) {
         this.replayed++;
         await onMessage(message);
       }
-      if (message.seq < this.endSeq || message.more === true || isOver) return;
+      if (message.seq < endSeq || message.more === true || isOver) return;
       isOver = true;
       await end();
     });
-  };
+  }
 }
 
 function readWork(

@@ -36,6 +36,9 @@ export class Checkpointer {
   #queued: Promise<void> | undefined;
   #stopTimer: () => void = () => undefined;
   #number = 0;
+  /** Hand-overs under way, and whether the last regular checkpoint was put off for one. */
+  #handOvers = 0;
+  #putOff = false;
   #wake: (() => void)[] = [];
   stopped = false;
 
@@ -47,7 +50,7 @@ export class Checkpointer {
   }
 
   start(): void {
-    this.#stopTimer = this.#env.timers.every(LIMITS.checkpointMs, () => void this.write());
+    this.#stopTimer = this.#env.timers.every(LIMITS.checkpointMs, () => this.#regular());
   }
 
   /** After this, nothing is written any more; what is under way is waited for. */
@@ -95,6 +98,23 @@ export class Checkpointer {
       this.#env.log.error('a checkpoint failed', { error: String(error) }),
     );
     return this.#running;
+  }
+
+  /**
+   * Writes these shards, and after `standStill` what little has come since. They stand still for no regular checkpoint: that one is put
+   * off, but once only, since whatever they wait for may take long.
+   */
+  async writeTwice(hosts: readonly HostedShard[], standStill: () => Promise<void>): Promise<void> {
+    this.#handOvers++;
+    await this.writeOf(hosts);
+    await standStill();
+    await this.writeOf(hosts);
+    this.#handOvers--;
+  }
+
+  #regular(): void {
+    this.#putOff = this.#handOvers > 0 && !this.#putOff;
+    if (!this.#putOff) void this.write();
   }
 
   async #write(hosts?: readonly HostedShard[]): Promise<void> {

@@ -91,3 +91,20 @@ export function pause({ after }: Pick<Timers, 'after'>, attempt: number): Promis
 export function breathe({ soon }: Pick<Timers, 'soon'>): Promise<void> {
   return new Promise((resolve) => soon(resolve));
 }
+
+/** Tries until it is done. */
+export async function untilOk<T>(
+  env: Environment,
+  what: string,
+  act: () => Promise<{ kind: 'ok'; value: T } | { kind: 'retry'; error: Error } | { kind: 'refused'; reason: unknown }>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await act();
+    if (outcome.kind === 'ok') return outcome.value;
+    env.log.warn(`takeover: ${what} not yet`, {
+      error: outcome.kind === 'retry' ? outcome.error.message : String(outcome.reason),
+      attempt,
+    });
+    await pause(env.timers, attempt);
+  }
+}

@@ -28,6 +28,8 @@ export class InboxReader {
   #reading: InboxReading | undefined;
   #rereading: Promise<void> = Promise.resolve();
   #seq = 0;
+  /** How many shards are read. */
+  #width = 0;
   /** Messages since the node was asked whether it can take more. */
   #unasked = 0;
   #stopped = false;
@@ -48,6 +50,11 @@ export class InboxReader {
     return this.#reading?.pending?.() ?? 0;
   }
 
+  /** Whether shards are read that the node does not host any more. It does no harm, and to read anew takes a while. */
+  get isTooWide(): boolean {
+    return this.#width > this.#node.hosted.size;
+  }
+
   /** Reads for the shards as they are now. One at a time. */
   read(): Promise<void> {
     this.#rereading = this.#rereading.then(() => this.#readAnew());
@@ -64,6 +71,7 @@ export class InboxReader {
     this.#reading = undefined;
     await before?.stop();
     const hosts = [...this.#node.hosted.values()];
+    this.#width = hosts.length;
     if (hosts.length === 0) {
       this.#seq = 0;
       return;

@@ -1,4 +1,4 @@
-import { subjects } from '@belfry/protocol';
+import { LIMITS, subjects } from '@belfry/protocol';
 import type { ShardHead } from '@belfry/ports';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
@@ -111,6 +111,50 @@ describe('a shard that is handed over', () => {
     held.resolve();
     await cluster.until(() => publishes.mock.calls.length === 2, 'it is dispatched');
     expect(publishes.mock.calls.map(([{ epoch }]) => epoch)).toEqual([1, 2]);
+  });
+
+  it('stands still for no checkpoint but its own, as long as it need not wait for the broker', async () => {
+    await twoNodes();
+    const held = Promise.withResolvers<void>();
+    const { publish } = cluster.work;
+    const publishes = vi.spyOn(cluster.work, 'publish').mockImplementation(async (...args) => {
+      await held.promise;
+      return await publish.apply(cluster.work, args);
+    });
+    await cluster.create(1, 'one', 1_000);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    expect(publishes).toHaveBeenCalledOnce();
+    const commits = vi.spyOn(cluster.store, 'commit');
+    const written = (): number[] => commits.mock.calls.flatMap(([deltas]) => deltas.map(({ shard }) => shard));
+    const asked = cluster.messenger.ask(subjects.shard(1, 'release'), JSON.stringify({ to: 'b' }));
+    await cluster.create(0, 'other', 600_000);
+    await cluster.until(() => written().length === 1, 'the checkpoint before the last');
+    await vi.advanceTimersByTimeAsync(LIMITS.checkpointMs);
+    expect(written()).toEqual([1]);
+    await vi.advanceTimersByTimeAsync(LIMITS.checkpointMs);
+    expect(written()).toContain(0);
+    held.resolve();
+    await cluster.finish(asked);
+  });
+
+  it('is asked for when its next owner has looked at the work stream', async () => {
+    const [a, b] = await twoNodes();
+    const { ask } = cluster.messenger;
+    const asked = Promise.withResolvers<void>();
+    const asks = vi.spyOn(cluster.messenger, 'ask').mockImplementation(async (...args) => {
+      if (args[0].endsWith('.release')) await asked.promise;
+      return await ask.apply(cluster.messenger, args);
+    });
+    cluster.calls.length = 0;
+    cluster.tellPlacement([a, b, a, a]);
+    await cluster.until(() => asks.mock.calls.some(([subject]) => subject.endsWith('.release')), 'b comes');
+    const looks = (): string[] => cluster.calls.filter((call) => /^b work\.(incarnation|fencedEpoch)$/.test(call));
+    expect(looks()).toEqual(['b work.incarnation', 'b work.fencedEpoch']);
+    asked.resolve();
+    await cluster.until(() => cluster.calls.includes('b work.takeFence'), 'b takes the fence');
+    expect(looks().filter((call) => call === 'b work.fencedEpoch')).toHaveLength(1);
+    await cluster.until(() => b.owned.length === 1, 'it is handed over');
   });
 
   it('loses no command that comes while its last checkpoint is written', async () => {

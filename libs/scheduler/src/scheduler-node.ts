@@ -1,7 +1,7 @@
 import { LIMITS, parseTaskId, subjects, wireError, type ShardsReply, type ShardView } from '@belfry/protocol';
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
-import { Interned, type Reply } from '@belfry/shard';
+import { Interned, type Reply, type Shard } from '@belfry/shard';
 import { askOwners, handOverGroups } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
@@ -15,7 +15,8 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { countCrash, rehearse, takeOver, type Crashes, type InboxGap } from './takeover.ts';
+import { Loads, rehearse } from './loading.ts';
+import { countCrash, outlookOf, takeOver, type Crashes, type InboxGap, type Outlook } from './takeover.ts';
 import { Tallies } from './tallies.ts';
 import { taskAnswer } from './task-answer.ts';
 import { Turns } from './turns.ts';
@@ -220,13 +221,14 @@ export class SchedulerNode {
     const missing = this.#missing();
     if (missing.length === 0 || this.#stopping) return;
     const { free, owned } = await askOwners(this.#env, missing);
-    if (free.length > 0) await this.#acquire(free);
+    if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
     const groups = handOverGroups(owned);
     if (groups[0] !== undefined) await rehearse(this.#env, groups[0]); // the first would stand still for longest
     for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
+      const outlook = await outlookOf(this.#env, group);
       await Promise.all(group.map((shard) => this.#askForRelease(shard)));
-      await this.#acquire(group);
+      await this.#acquire(outlook);
     }
   }
 
@@ -234,10 +236,13 @@ export class SchedulerNode {
     return [...this.#wanted].filter((shard) => !this.#hosted.has(shard) && !this.#resting.has(shard));
   }
 
-  async #acquire(shards: readonly number[]): Promise<void> {
+  async #acquire(outlook: Outlook): Promise<void> {
     const env = this.#env;
     const startedAt = env.clock.monotonic();
-    const { taken, again, faulty, gap } = await takeOver(env, this.#interned, shards, this.#crashes, this.#epochsSeen);
+    const loads = new Loads(env, this.#interned, (core) => {
+      this.#fetchBodies(core, env.clock.now() - LIMITS.payloadAheadMs, this.#prefetchedTo);
+    });
+    const { taken, again, faulty, gap } = await takeOver(env, loads, outlook, this.#crashes, this.#epochsSeen);
     if (gap !== undefined) this.#inboxGap = gap;
     for (const [shard, error] of faulty) this.#rest(shard, error);
     for (const { core, fence, checkpointedSeq } of taken) {
@@ -299,21 +304,24 @@ export class SchedulerNode {
 
   /** As `#release`, of shards whose next owners wait: it is quick, since what there is to write is written before they stand still. */
   async #handOver(hosts: readonly HostedShard[]): Promise<void> {
-    await this.#checkpointer.write();
-    await this.#letGo(hosts);
-    void this.#reader.read(); // the next owners need not wait for it
+    await this.#checkpointer.writeTwice(hosts, () => this.#standStill(hosts));
+    this.#forgetWritten(hosts);
   }
 
   /** Ends dispatching, writes the last checkpoint, and forgets the shards. What waits for its body is the next owner's to dispatch. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
-    await this.#letGo(hosts);
+    await this.#standStill(hosts);
+    await this.#checkpointer.writeOf(hosts);
+    this.#forgetWritten(hosts);
     await this.#reader.read();
   }
 
-  async #letGo(hosts: readonly HostedShard[]): Promise<void> {
+  async #standStill(hosts: readonly HostedShard[]): Promise<void> {
     for (const host of hosts) host.leaving = true;
     for (const host of hosts) await host.publishing;
-    await this.#checkpointer.writeOf(hosts);
+  }
+
+  #forgetWritten(hosts: readonly HostedShard[]): void {
     for (const host of hosts) {
       if (host.gone) continue;
       this.#tellEvents(host);
@@ -436,6 +444,7 @@ export class SchedulerNode {
     this.#prefetch();
     this.#stream.everySecond(nowMs);
     if (this.#missing().length > 0) void this.settle();
+    if (this.#reader.isTooWide) void this.#reader.read();
   }
 
   #prefetch(): void {
@@ -446,6 +455,10 @@ export class SchedulerNode {
   }
 
   #prefetchOf(host: HostedShard, from: number, to: number): void {
-    this.#guard(host, () => host.core.upcoming(from, to, (id) => this.#bodies.prefetch(host.core, id)));
+    this.#guard(host, () => this.#fetchBodies(host.core, from, to));
+  }
+
+  #fetchBodies(core: Shard, from: number, to: number): void {
+    core.upcoming(from, to, (id) => this.#bodies.prefetch(core, id));
   }
 }

@@ -17,7 +17,7 @@ async function replaced(owner: TestNode, by = 'b'): Promise<TestNode> {
 const checkpoints = (): number => cluster.counts.get('checkpoint') ?? 0;
 
 describe('a takeover', () => {
-  it('takes epoch and fence, loads, lists surviving work, appends its ownership and replays; then it dispatches', async () => {
+  it('takes the epoch; loads, while it takes the fence, lists surviving work and appends its ownership; then it dispatches', async () => {
     const first = await cluster.startOwner('a');
     await cluster.create(0, 'one', 1_000);
     first.kill();
@@ -27,35 +27,81 @@ describe('a takeover', () => {
     await cluster.settle();
     const calls = cluster.calls.filter((call) => call.startsWith('b '));
     const at = (call: string): number => calls.indexOf(`b ${call}`);
-    const order = ['store.takeEpochs', 'work.takeFence', 'store.load', 'work.surviving', 'inbox.append', 'inbox.read'];
-    const seen = [...order, 'work.publish'].map(at);
-    expect(seen).not.toContain(-1);
-    expect(seen).toEqual(seen.toSorted((one, other) => one - other));
-    // R2, R3: each step is over for all shards before the next one begins.
-    expect(calls.lastIndexOf('b work.takeFence')).toBeLessThan(at('store.load'));
+    const inOrder = (...steps: string[]): void => {
+      const seen = steps.map(at);
+      expect(seen).not.toContain(-1);
+      expect(seen).toEqual(seen.toSorted((one, other) => one - other));
+    };
+    inOrder('store.takeEpochs', 'store.load', 'work.publish'); // R1
+    inOrder('store.takeEpochs', 'work.takeFence', 'work.surviving', 'inbox.append', 'work.publish');
+    inOrder('store.takeEpochs', 'inbox.read', 'work.publish');
+    // R1, R2, R3: each step is over for all shards before the next one begins.
+    expect(calls.lastIndexOf('b store.takeEpochs')).toBeLessThan(at('store.load'));
+    expect(calls.lastIndexOf('b work.takeFence')).toBeLessThan(at('work.surviving'));
     expect(calls.lastIndexOf('b work.surviving')).toBeLessThan(at('inbox.append'));
     expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
   });
 
-  it('fetches the bodies of what will be due soon', async () => {
+  it('loads again for the next epoch where the fence was another’s', async () => {
+    const owner = await cluster.startOwner('a');
+    await cluster.create(0, 'one', 1_000);
+    await cluster.checkpoint();
+    const { takeFence } = cluster.work;
+    let refusals = 0;
+    vi.spyOn(cluster.work, 'takeFence').mockImplementation((shard, ...rest) => {
+      if (shard !== 0 || refusals > 0) return takeFence.call(cluster.work, shard, ...rest);
+      refusals++;
+      return Promise.resolve(refused('fenced'));
+    });
+    const loads = vi.spyOn(cluster.store, 'load');
+    const next = await replaced(owner);
+    expect([refusals, loads.mock.calls.map(([shards]) => shards)]).toEqual([1, [[0, 1, 2, 3], [0]]]);
+    expect(next.owned).toHaveLength(4);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
+  });
+
+  it('waits for all that it loads before it fails', async () => {
+    const owner = await cluster.startOwner('a');
+    owner.kill();
+    const held = Promise.withResolvers<void>();
+    const { load } = cluster.store;
+    let loads = 0;
+    vi.spyOn(cluster.store, 'load').mockImplementation(async (...args) => {
+      loads++;
+      await held.promise;
+      return await load.apply(cluster.store, args);
+    });
+    vi.spyOn(cluster.work, 'surviving').mockRejectedValueOnce(new Error('away'));
+    const next = await cluster.start('b');
+    cluster.tellPlacement([next, next, next, next]);
+    await cluster.seconds(3);
+    expect(loads).toBe(1); // R6
+    held.resolve();
+    await cluster.until(() => next.owned.length === 4, 'it is taken over');
+    expect(loads).toBe(2);
+  });
+
+  it('has the bodies of what is due, and will be soon, when it is over', async () => {
     const owner = await cluster.startOwner('a');
     await cluster.create(0, 'due', 1_000);
     const soon = await cluster.create(1, 'soon', 4_000);
     await cluster.create(2, 'later', 600_000);
     await cluster.checkpoint();
     const next = await cluster.start('b');
-    await cluster.seconds(1); // it has looked ahead, without these shards
+    await cluster.seconds(1);
     owner.kill();
     const fetches = vi.spyOn(cluster.store, 'bodies');
     cluster.tellPlacement([next, next, next, next]);
     await cluster.until(() => next.owned.length === 4, 'it is taken over');
     await cluster.settle();
-    const asked = (): number[] => fetches.mock.calls.flatMap(([refs]) => refs.map(({ shard }) => shard));
-    expect(asked()).toEqual([1]);
+    const asked = fetches.mock.calls.flatMap(([refs]) => refs.map(({ shard }) => shard));
+    expect(asked.toSorted()).toEqual([0, 1]);
     await cluster.worker('w', 10);
     await cluster.pass(4_000);
     expect(await cluster.inStream()).toContain(`${soon}.1`);
-    expect(asked()).toEqual([1, 0]);
+    expect(fetches.mock.calls.flatMap(([refs]) => refs)).toHaveLength(2);
   });
 
   it('tells which shards miss what, when their checkpoint is older than what the inbox keeps', async () => {

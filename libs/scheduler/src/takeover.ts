@@ -1,8 +1,9 @@
-import { NO_FIRES, type ActiveRow, type Fence, type InboxMessage, type ShardHead, type WorkRef } from '@belfry/ports';
+import type { Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
 import { decodeEnvelope, envelopeOf, LIMITS, type OwnershipRecord } from '@belfry/protocol';
-import { Interned, Shard, type Reconciled } from '@belfry/shard';
+import type { Reconciled, Shard } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
-import { breathe, pause, type Environment } from './environment.ts';
+import { breathe, pause, untilOk, type Environment } from './environment.ts';
+import type { Loads } from './loading.ts';
 
 export interface TakenShard {
   readonly core: Shard;
@@ -61,9 +62,20 @@ export interface Takeover {
   readonly gap?: InboxGap;
 }
 
+/** What the work stream says of shards that are to be taken over. It can be asked for before their owner lets go of them. */
+export interface Outlook {
+  readonly incarnation: number;
+  /** The epoch in each shard's fence; 0 when there is none. */
+  readonly fenced: ReadonlyMap<number, number>;
+}
+
+export async function outlookOf(env: Environment, shards: readonly number[]): Promise<Outlook> {
+  return { incarnation: await env.work.incarnation(), fenced: await fencedEpochs(env, shards) };
+}
+
 /**
- * Takes shards over, in this order: epoch, fence, rows beside surviving work and ownership record, replay; only then does the caller
- * dispatch.
+ * Takes the shards of an outlook over: epoch; rows, beside fence, surviving work and ownership record; replay; only then does the caller
+ * dispatch. What the replay reads is asked for beside all that, since a shard stands still meanwhile.
  * `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
  *
  * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
@@ -71,30 +83,46 @@ export interface Takeover {
  * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
  * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it.
  * R5. What is wrong with one shard keeps no other from being taken over.
+ * R6. No load outlives its takeover: the next one would load beside it.
  */
 export async function takeOver(
   env: Environment,
-  interned: Interned,
-  shards: readonly number[],
+  loads: Loads,
+  outlook: Outlook,
   crashes: Crashes,
   seen: Map<number, number>,
 ): Promise<Takeover> {
-  const incarnation = await env.work.incarnation();
-  const claims = await claim(env, shards, seen);
+  try {
+    return await takeOverBeside(loads, env, outlook, crashes, seen);
+  } finally {
+    await loads.over(); // R6
+  }
+}
+
+async function takeOverBeside(
+  loads: Loads,
+  env: Environment,
+  outlook: Outlook,
+  crashes: Crashes,
+  seen: Map<number, number>,
+): Promise<Takeover> {
+  const { incarnation } = outlook;
+  const again: Takeover = { taken: [], again: [...outlook.fenced.keys()], faulty: new Map() };
+  const claims = await claim(env, outlook, seen, loads);
   if ([...claims.values()].some(({ fence }) => fence.incarnation !== incarnation)) {
     // The stream was lost while fences were asked for: those that stand in the new one must not hide it, whatever comes next.
     await appendOwnership(env, [...claims.values()], { lost: true }); // R4
-    return { taken: [], again: shards, faulty: new Map() };
+    return again;
   }
-  // While the rows come, the rest goes on: nothing of it depends on them.
-  const [{ cores, faulty }, survivors] = await Promise.all([
-    loadCores(env, interned, claims),
-    announce(env, claims, incarnation),
+  const heads = new Set(Array.from(claims.values(), ({ head }) => head));
+  const state = Promise.all([loads.of(heads), announce(env, claims, incarnation)]);
+  const prepared = state.then(([{ cores }, survivors]) => survivors && { cores, ends: survivors.ends });
+  const [[{ cores, faulty }, survivors], { failed, gap }] = await Promise.all([
+    state,
+    replay(env, claims, prepared, crashes, seen),
   ]);
-  if (survivors === undefined) return { taken: [], again: shards, faulty: new Map() };
-  const { surviving, ends } = survivors;
-  const gap = await gapOf(env, cores, claims);
-  const failed = await replay(env, cores, claims, ends, crashes, seen);
+  if (survivors === undefined) return again;
+  const { surviving } = survivors;
   const taken: TakenShard[] = [];
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
@@ -114,20 +142,16 @@ export async function takeOver(
 }
 
 /** Told in the log too: it is the one way in which something acknowledged is lost. */
-async function gapOf(
-  env: Environment,
-  cores: ReadonlyMap<number, Shard>,
-  claims: ReadonlyMap<number, Claim>,
-): Promise<InboxGap | undefined> {
+async function gapOf(env: Environment, heads: readonly ShardHead[]): Promise<InboxGap | undefined> {
   const { firstSeq } = await env.inbox.usage();
   // A shard without any checkpoint has missed nothing of its own.
-  const behind = [...cores.values()].filter(({ seq }) => seq > 0 && seq + 1 < firstSeq);
+  const behind = heads.filter(({ seq }) => seq > 0 && seq + 1 < firstSeq);
   if (behind.length === 0) return undefined;
   const gap: InboxGap = {
     shards: behind.map(({ shard }) => shard).toSorted((a, b) => a - b),
     fromSeq: Math.min(...behind.map(({ seq }) => seq)) + 1,
     untilSeq: firstSeq,
-    sinceMs: Math.min(...behind.map(({ shard }) => (claims.get(shard) as Claim).head.watermark)),
+    sinceMs: Math.min(...behind.map(({ watermark }) => watermark)),
     foundMs: env.clock.now(),
   };
   env.log.error('the inbox was trimmed past a checkpoint: what was acknowledged in between is missing', { ...gap });
@@ -143,16 +167,6 @@ async function clear(env: Environment, shard: number, { over, mixed }: Reconcile
   if (mixed.length === 0) return;
   const withdrawn = await env.work.withdraw(mixed);
   await giveBack(env, shard, withdrawn.flatMap(takenOf), () => false);
-}
-
-/**
- * Loads shards that another node owns, and forgets them: so that connections, compiled code and the database's pages are warm when they
- * stand still for their takeover. It changes nothing.
- */
-export async function rehearse(env: Environment, shards: readonly number[]): Promise<void> {
-  const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
-  const unclaimed = new Map(shards.map((shard) => [shard, { head: { shard, ...head } }]));
-  await loadCores(env, new Interned(), unclaimed);
 }
 
 interface Announced {
@@ -192,16 +206,18 @@ function isLost(head: ShardHead, fencedBefore: number): boolean {
 /** Epoch and fence of each shard; where another node was quicker, again with the next epoch. */
 async function claim(
   env: Environment,
-  shards: readonly number[],
+  outlook: Outlook,
   seen: Map<number, number>,
+  loads: Loads,
 ): Promise<Map<number, Claim>> {
   const claims = new Map<number, Claim>();
-  for (let open = shards; open.length > 0; open = open.filter((shard) => !claims.has(shard))) {
-    const fenced = new Map(
-      await inGroups(open, 64, async (shard) => [shard, await env.work.fencedEpoch(shard)] as const),
-    );
+  let known: ReadonlyMap<number, number> | undefined = outlook.fenced;
+  for (let open = [...known.keys()]; open.length > 0; open = open.filter((shard) => !claims.has(shard))) {
+    const fenced: ReadonlyMap<number, number> = await fencedEpochs(env, open, known);
+    known = undefined; // it is ours, or another's
     const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, fenced.get(shard) as number));
     const heads = await untilOk(env, 'epochs', () => env.store.takeEpochs(open, env.node, atLeast));
+    loads.begin(heads); // R1
     const losers = heads.filter((head) => isLost(head, fenced.get(head.shard) as number));
     await appendOwnership(
       env,
@@ -223,6 +239,19 @@ async function claim(
   return claims;
 }
 
+/** Those that are `known` are not asked for, but for none: a stream that was lost may have new fences since. */
+async function fencedEpochs(
+  env: Environment,
+  shards: readonly number[],
+  known?: ReadonlyMap<number, number>,
+): Promise<ReadonlyMap<number, number>> {
+  const epochOf = async (shard: number): Promise<number> => {
+    const epoch = known?.get(shard) ?? 0;
+    return epoch > 0 ? epoch : await env.work.fencedEpoch(shard);
+  };
+  return new Map(await inGroups(shards, 64, async (shard) => [shard, await epochOf(shard)] as const));
+}
+
 async function untilFenced(
   env: Environment,
   { shard, epoch }: ShardHead,
@@ -237,88 +266,66 @@ async function untilFenced(
   }
 }
 
-async function loadCores(
-  env: Environment,
-  interned: Interned,
-  claims: ReadonlyMap<number, Pick<Claim, 'head'>>,
-): Promise<{ readonly cores: ReadonlyMap<number, Shard>; readonly faulty: Map<number, unknown> }> {
-  const cores = new Map<number, Shard>();
-  const active = new Map<number, Map<string, ActiveRow[]>>();
-  const faulty = new Map<number, unknown>();
-  const load = (shard: number, act: (core: Shard) => void): void => {
-    const core = cores.get(shard);
-    if (core === undefined) return; // it is faulty
-    try {
-      act(core);
-    } catch (error) {
-      faulty.set(shard, error);
-      cores.delete(shard);
-    }
-  };
-  await untilOk(env, 'shards', () => {
-    const nowMs = env.clock.now();
-    faulty.clear();
-    for (const [shard, { head }] of claims) {
-      cores.set(shard, new Shard({ shard, interned, head, nowMs, rememberMs: LIMITS.rememberMs }));
-      active.set(shard, new Map());
-    }
-    return env.store.load(
-      [...claims.keys()],
-      (shard, rows) => {
-        const byTask = active.get(shard) as Map<string, ActiveRow[]>;
-        for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
-      },
-      (shard, commands) => load(shard, (core) => core.loadCommands(commands)),
-      (shard, rows) => load(shard, (core) => core.loadCalendars(rows)),
-      (shard, rows) => load(shard, (core) => core.loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>)),
-    );
-  });
-  return { cores, faulty };
+interface Prepared {
+  readonly cores: ReadonlyMap<number, Shard>;
+  /** Sequences of the ownership records. */
+  readonly ends: ReadonlyMap<number, number>;
 }
 
-/** Applies all messages up to the ownership records, at `ends`. Returns the shards for which that failed. */
+interface Replayed {
+  /** Shards to which a message could not be applied. */
+  readonly failed: ReadonlySet<number>;
+  readonly gap: InboxGap | undefined;
+}
+
+/**
+ * Applies all messages up to the ownership records. Reading begins at once, and waits with its first message for what is `prepared`
+ * meanwhile; undefined: there is nothing to apply.
+ */
 async function replay(
   env: Environment,
-  cores: ReadonlyMap<number, Shard>,
   claims: ReadonlyMap<number, Claim>,
-  ends: ReadonlyMap<number, number>,
+  prepared: Promise<Prepared | undefined>,
   crashes: Crashes,
   seen: Map<number, number>,
-): Promise<Set<number>> {
-  const shards = [...cores.keys()];
-  if (shards.length === 0) return new Set();
-  const first = Math.min(...[...cores.values()].map((core) => core.seq)) + 1;
+): Promise<Replayed> {
+  const heads = Array.from(claims.values(), ({ head }) => head);
   const failed = new Set<number>();
   const over = Promise.withResolvers<void>();
-  let open = shards.length;
-  const isApplied = async (message: InboxMessage): Promise<boolean> => {
+  for (const awaited of [over.promise, prepared]) awaited.catch(() => undefined); // what fails, fails below
+  let open: number | undefined;
+  const isApplied = async (core: Shard, message: InboxMessage): Promise<boolean> => {
     const { head } = claims.get(message.shard) as Claim;
     try {
-      return applyOne(cores.get(message.shard) as Shard, message, head.epoch, seen, env.reads);
+      return applyOne(core, message, head.epoch, seen, env.reads);
     } catch (error) {
       await countCrash(env, crashes, message, error);
       return false;
     }
   };
   const onMessage = async (message: InboxMessage): Promise<void> => {
+    const ready = await prepared;
     const { shard, seq, timestamp } = message;
-    const core = cores.get(shard);
-    const end = ends.get(shard);
-    if (core === undefined || end === undefined || seq > end) return;
+    const core = ready?.cores.get(shard);
+    const end = ready?.ends.get(shard);
+    if (ready === undefined || core === undefined || end === undefined || seq > end) return;
     if (seq > core.seq && !failed.has(shard)) {
       if (crashes.isQuarantined(shard, seq)) core.pass(seq, timestamp);
-      else if (!(await isApplied(message))) failed.add(shard);
+      else if (!(await isApplied(core, message))) failed.add(shard);
     }
+    open ??= ready.cores.size;
     if (seq === end && --open === 0) over.resolve();
   };
-  const reading = await env.inbox.read(shards, first, onMessage);
+  const first = Math.min(...heads.map(({ seq }) => seq)) + 1;
+  const reading = await env.inbox.read([...claims.keys()], first, onMessage);
   reading.done.catch(over.reject);
   try {
-    await over.promise;
+    const [gap, ready] = await Promise.all([gapOf(env, heads), prepared]);
+    if (ready !== undefined && ready.cores.size > 0) await over.promise;
+    return { failed, gap };
   } finally {
     await reading.stop();
   }
-  return failed;
 }
 
 /** Returns the sequence of each shard's record. */
@@ -357,22 +364,6 @@ function applyOne(
   }
   core.apply(message.seq, message.timestamp, envelope);
   return true;
-}
-
-async function untilOk<T>(
-  env: Environment,
-  what: string,
-  act: () => Promise<{ kind: 'ok'; value: T } | { kind: 'retry'; error: Error } | { kind: 'refused'; reason: unknown }>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    const outcome = await act();
-    if (outcome.kind === 'ok') return outcome.value;
-    env.log.warn(`takeover: ${what} not yet`, {
-      error: outcome.kind === 'retry' ? outcome.error.message : String(outcome.reason),
-      attempt,
-    });
-    await pause(env.timers, attempt);
-  }
 }
 
 async function inGroups<T, R>(items: readonly T[], size: number, act: (item: T) => Promise<R>): Promise<R[]> {

@@ -49,11 +49,19 @@ export class Fences {
     return { kind: 'unknown', error: got.error };
   }
 
-  /** The sequence of the shard's fence, once it is ours. Refused `lost` where the one with epoch `before` is gone (0: there was none). */
-  async take(shard: number, epoch: number, before: number): Promise<Outcome<number, 'fenced' | 'lost'>> {
+  /**
+   * The sequence of the shard's fence, once it is ours. `present` is what was read of it. Refused `lost` where the one with epoch `before`
+   * is gone (0: there was none).
+   */
+  async take(
+    shard: number,
+    epoch: number,
+    before: number,
+    present: HeldFence,
+  ): Promise<Outcome<number, 'fenced' | 'lost'>> {
     let error = new Error('the fence changes too fast');
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const held = await this.read(shard);
+      const held = attempt === 0 ? present : await this.read(shard);
       if (held.kind === 'unknown') return retry(held.error);
       if (held.kind === 'held' && held.epoch >= epoch) {
         return held.epoch === epoch && held.by === this.#by ? ok(held.seq) : refused('fenced'); // F1
@@ -63,7 +71,7 @@ export class Fences {
       const body = JSON.stringify({ epoch, by: this.#by });
       const ack = await this.#publisher.publish({ subject: this.#subject(shard), headers, body });
       if (ack.kind === 'stored') {
-        await this.#deleteFormer(shard);
+        void this.#deleteFormer(shard); // the shard stands still: it is not waited for
         return ok(ack.seq);
       }
       if (ack.kind === 'absent') return retry(new Error('the work stream is gone'));

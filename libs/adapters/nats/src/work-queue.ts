@@ -100,10 +100,10 @@ export class NatsWorkQueue implements WorkQueue {
   }
 
   async takeFence(shard: number, epoch: number, before = 0): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
-    const info = await streamInfo(this.#link, this.#stream);
+    const [info, present] = await Promise.all([streamInfo(this.#link, this.#stream), this.#fences.read(shard)]);
     if (info.kind !== 'ok') return retry(info.error);
     const incarnation = Math.max(1, info.value.config.first_seq ?? 1);
-    const taken = await this.#fences.take(shard, epoch, before);
+    const taken = await this.#fences.take(shard, epoch, before, present);
     return taken.kind === 'ok' ? ok({ shard, epoch, seq: taken.value, incarnation }) : taken;
   }
 

@@ -113,15 +113,22 @@ export class PostgresCheckpointStore implements CheckpointStore {
       this.#targets.textsAtHand(ids) ??
       (await this.#sessions.reads.use((session) => this.#targets.textsOf(session, ids)));
     if (shards.length === 0) return { kind: 'ok', value: undefined };
-    // One statement after the other sees one state all the same: only the owner writes these shards, and it is loading.
-    return await this.#sessions.loads.attempt(async (session) => {
-      await this.#targets.prefetch(session);
-      await loadActive(session, shards, this.#targets, onActive);
-      await loadCommands(session, shards, onCommands);
-      await loadCalendars(session, shards, onCalendars);
-      const pointers = await loadPointers(session, shards);
-      await loadTasks(session, lookup, shards, pointers, onTasks);
-    });
+    // All statements see one state, whatever their connection: only the owner writes these shards, and it is loading.
+    const { loads } = this.#sessions;
+    const [pointers, rest] = await Promise.all([
+      loads.attempt(async (session) => {
+        await loadCalendars(session, shards, onCalendars);
+        return await loadPointers(session, shards);
+      }),
+      loads.attempt(async (session) => {
+        await this.#targets.prefetch(session);
+        await loadActive(session, shards, this.#targets, onActive);
+        await loadCommands(session, shards, onCommands);
+      }),
+    ]);
+    if (pointers.kind !== 'ok') return pointers;
+    if (rest.kind !== 'ok') return rest;
+    return await loads.attempt((session) => loadTasks(session, lookup, shards, pointers.value, onTasks));
   }
 
   bodies(

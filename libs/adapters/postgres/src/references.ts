@@ -54,6 +54,7 @@ export class References {
   readonly #statements: Statements;
   #ids = new Map<string, number>();
   #texts = new Map<number, string>();
+  #prefetched = false;
 
   constructor(statements: Statements) {
     this.#statements = statements;
@@ -90,9 +91,11 @@ export class References {
     return missing.length === 0 ? found : undefined;
   }
 
-  /** Fetches what is most likely to be needed. */
+  /** Fetches what is most likely to be needed, once. */
   async prefetch(session: Session): Promise<void> {
+    if (this.#prefetched) return;
     await this.#read(session, this.#statements.latest, []);
+    this.#prefetched = true;
   }
 
   async #read(session: Session, statement: string, values: readonly unknown[]): Promise<readonly Reference[]> {
@@ -100,6 +103,7 @@ export class References {
     if (this.#ids.size + rows.length > MOST_KEPT) {
       this.#ids.clear();
       this.#texts.clear();
+      this.#prefetched = false;
     }
     for (const { id, text } of rows.slice(0, MOST_KEPT)) {
       this.#ids.set(text, id);

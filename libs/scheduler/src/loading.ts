@@ -1,0 +1,118 @@
+import { NO_FIRES, type ActiveRow, type ShardHead } from '@belfry/ports';
+import { LIMITS } from '@belfry/protocol';
+import { Interned, Shard } from '@belfry/shard';
+import { untilOk, type Environment } from './environment.ts';
+
+/** What loading shards came to. */
+export interface Loaded {
+  readonly cores: ReadonlyMap<number, Shard>;
+  /** Shards whose state cannot be loaded, with the reason. */
+  readonly faulty: Map<number, unknown>;
+}
+
+interface Loading {
+  readonly heads: ReadonlySet<ShardHead>;
+  readonly done: Promise<Loaded>;
+}
+
+/**
+ * The loads of one takeover, which go on beside the rest of it.
+ *
+ * L1. What was loaded for an epoch counts for that epoch only: where another one is taken in the end, the rows are loaded again.
+ */
+export class Loads {
+  readonly #env: Environment;
+  readonly #interned: Interned;
+  readonly #onLoaded: (core: Shard) => void;
+  readonly #begun: Loading[] = [];
+
+  constructor(env: Environment, interned: Interned, onLoaded: (core: Shard) => void) {
+    this.#env = env;
+    this.#interned = interned;
+    this.#onLoaded = onLoaded;
+  }
+
+  /** Begins to load shards whose epochs have just been taken. */
+  begin(heads: readonly ShardHead[]): void {
+    const done = loadCores(this.#env, this.#interned, heads);
+    done.catch(() => undefined); // told by `of`
+    this.#begun.push({ heads: new Set(heads), done });
+  }
+
+  /** What was loaded for these heads (L1). */
+  async of(wanted: ReadonlySet<ShardHead>): Promise<Loaded> {
+    const cores = new Map<number, Shard>();
+    const faulty = new Map<number, unknown>();
+    for (const { heads, done } of this.#begun) {
+      const mine = [...heads].filter((head) => wanted.has(head));
+      if (mine.length === 0) continue;
+      const loaded = await done;
+      for (const { shard } of mine) {
+        const core = loaded.cores.get(shard);
+        if (core === undefined) {
+          faulty.set(shard, loaded.faulty.get(shard));
+          continue;
+        }
+        cores.set(shard, core);
+        this.#onLoaded(core);
+      }
+    }
+    return { cores, faulty };
+  }
+
+  /** Resolves when none is under way any more. */
+  async over(): Promise<void> {
+    await Promise.allSettled(this.#begun.map(({ done }) => done));
+  }
+}
+
+/**
+ * Loads shards that another node owns, and forgets them; takes the epochs of none, and lists what is theirs in the work stream: so that
+ * connections, compiled code and the database's pages are warm when they stand still for their takeover. It changes nothing.
+ */
+export async function rehearse(env: Environment, shards: readonly number[]): Promise<void> {
+  await env.store.takeEpochs([], env.node, []);
+  await Promise.all(shards.map((shard) => env.work.surviving(shard)));
+  const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
+  await loadCores(
+    env,
+    new Interned(),
+    shards.map((shard) => ({ shard, ...head })),
+  );
+}
+
+async function loadCores(env: Environment, interned: Interned, heads: readonly ShardHead[]): Promise<Loaded> {
+  const cores = new Map<number, Shard>();
+  const active = new Map<number, Map<string, ActiveRow[]>>();
+  const faulty = new Map<number, unknown>();
+  const load = (shard: number, act: (core: Shard) => void): void => {
+    const core = cores.get(shard);
+    if (core === undefined) return; // it is faulty
+    try {
+      act(core);
+    } catch (error) {
+      faulty.set(shard, error);
+      cores.delete(shard);
+    }
+  };
+  await untilOk(env, 'shards', () => {
+    const nowMs = env.clock.now();
+    faulty.clear();
+    for (const head of heads) {
+      const { shard } = head;
+      cores.set(shard, new Shard({ shard, interned, head, nowMs, rememberMs: LIMITS.rememberMs }));
+      active.set(shard, new Map());
+    }
+    return env.store.load(
+      heads.map(({ shard }) => shard),
+      (shard, rows) => {
+        const byTask = active.get(shard) as Map<string, ActiveRow[]>;
+        for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
+      },
+      (shard, commands) => load(shard, (core) => core.loadCommands(commands)),
+      (shard, rows) => load(shard, (core) => core.loadCalendars(rows)),
+      (shard, rows) => load(shard, (core) => core.loadTasks(rows, active.get(shard) as Map<string, ActiveRow[]>)),
+    );
+  });
+  return { cores, faulty };
+}
