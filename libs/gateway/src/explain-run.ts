@@ -56,7 +56,16 @@ export function explainRun(run: ExecutionView, context: RunContext): { verdict: 
   run.attempts.forEach((attempt, index) => reasons.push(...ofAttempt(attempt, run.attempts[index + 1], run)));
   reasons.push(...moves(context, outMs, lastMs(run)));
   reasons.push(ofEnd(run, context));
-  return { verdict: VERDICTS[run.state], reasons };
+  return { verdict: isInLine(run) ? 'waiting' : VERDICTS[run.state], reasons };
+}
+
+/** Opened before its turn, as its task got another schedule: its first attempt is still to come. */
+function isInLine({ state, attempts }: ExecutionView): boolean {
+  return state === 'retrying' && attempts.length === 0;
+}
+
+export function inLine(queue: string): Reason {
+  return { code: 'waiting', text: `it waits in line for a free slot of a worker of queue ${queue}` };
 }
 
 function caughtUp({ fromMs, foundMs }: UnwatchedRow, { shard, policy }: RunContext): Reason {
@@ -180,7 +189,7 @@ function ofEnd(run: ExecutionView, { span: unwatched, shard, policy }: RunContex
     case 'dispatched':
       return { code: 'running', text: 'its result is waited for' };
     case 'retrying':
-      return { code: 'retrying', text: 'it waits for its next attempt' };
+      return isInLine(run) ? inLine(run.queue) : { code: 'retrying', text: 'it waits for its next attempt' };
   }
 }
 

@@ -235,6 +235,19 @@ describe('a fire that ran', () => {
       'dispatched',
       'running',
     ]);
+    // Opened before its turn, as its task got another schedule.
+    const opened = {
+      ...row,
+      attempt: 0,
+      state: 'retrying' as const,
+      retryAt: 0,
+      dispatchedAt: undefined,
+      attempts: '[]',
+    };
+    expect(codes({ facts: { executions: [{ ...stored, row: { ...opened, failures: 0 } }] } })).toEqual([
+      'waiting',
+      'waiting',
+    ]);
   });
 });
 

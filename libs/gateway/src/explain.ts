@@ -15,7 +15,7 @@ import { beforeLatestFires } from '@belfry/timing';
 
 import { sourceOf } from './calendars.ts';
 import { explainAbsence, scheduleNotes } from './explain-absence.ts';
-import { explainRun, skippedReason, type RunContext } from './explain-run.ts';
+import { explainRun, inLine, skippedReason, type RunContext } from './explain-run.ts';
 import { Fires, periodsOf, type Period } from './task-life.ts';
 import { iso, scheduleFields, storedExecutionView } from './views.ts';
 
@@ -212,7 +212,7 @@ class FireExplainer {
     const { queue } = this.#target ?? this.#input.live ?? { queue: '?' };
     return atMs > this.#pointerMs
       ? { code: 'behind', text: `it waits behind the task's fire of ${iso(this.#pointerMs)}` }
-      : { code: 'waiting', text: `it waits in line for a free slot of a worker of queue ${queue}` };
+      : inLine(queue);
   }
 
   /**

@@ -24,7 +24,7 @@ describe('firstAnswer', () => {
   afterEach(() => vi.useRealTimers());
 
   it('asks once when the answer comes in time', async () => {
-    const first = firstAnswer(ask, [10, 20], isFinal);
+    const first = firstAnswer(ask, { withinMs: 10_000, pausesMs: [10, 20], isFinal });
     answer(0, 'ok');
     expect(await first).toEqual({ kind: 'ok', from: 0 });
     expect(vi.getTimerCount()).toBe(0);
@@ -32,7 +32,7 @@ describe('firstAnswer', () => {
   });
 
   it('asks again in silence, as often as there are pauses, and takes whichever answer comes first', async () => {
-    const first = firstAnswer(ask, [10, 20], isFinal);
+    const first = firstAnswer(ask, { withinMs: 10_000, pausesMs: [10, 20], isFinal });
     await vi.advanceTimersByTimeAsync(9);
     expect(asked).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
@@ -44,7 +44,7 @@ describe('firstAnswer', () => {
   });
 
   it('waits for the other questions when one comes to nothing', async () => {
-    const first = firstAnswer(ask, [10], isFinal);
+    const first = firstAnswer(ask, { withinMs: 10_000, pausesMs: [10], isFinal });
     await vi.advanceTimersByTimeAsync(10);
     answer(1, 'retry');
     await vi.advanceTimersByTimeAsync(0);
@@ -53,20 +53,39 @@ describe('firstAnswer', () => {
   });
 
   it('ends when no question is open: whoever asked decides what comes next', async () => {
-    const first = firstAnswer(ask, [10], isFinal);
+    const first = firstAnswer(ask, { withinMs: 10_000, pausesMs: [10], isFinal });
     answer(0, 'retry');
     expect(await first).toEqual({ kind: 'retry', from: 0 });
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('lets no question wait for longer than what is left', async () => {
+    const left: number[] = [];
+    const first = firstAnswer(
+      (timeoutMs) => {
+        left.push(timeoutMs);
+        return ask();
+      },
+      { withinMs: 100, pausesMs: [60, 60], isFinal },
+    );
+    await vi.advanceTimersByTimeAsync(120);
+    answer(0, 'ok');
+    await first;
+    expect(left).toEqual([100, 40, 1]);
+  });
+
   it('rejects when a question cannot be asked', async () => {
-    const first = firstAnswer(() => Promise.reject(new RangeError('too large')), [10], isFinal);
+    const first = firstAnswer(() => Promise.reject(new RangeError('too large')), {
+      withinMs: 10_000,
+      pausesMs: [10],
+      isFinal,
+    });
     await expect(first).rejects.toThrow('too large');
     expect(vi.getTimerCount()).toBe(0);
   });
 
   it('is over with the first answer, though a later question cannot be asked', async () => {
-    const first = firstAnswer(ask, [10], isFinal);
+    const first = firstAnswer(ask, { withinMs: 10_000, pausesMs: [10], isFinal });
     await vi.advanceTimersByTimeAsync(10);
     answer(0, 'ok');
     expect(await first).toEqual({ kind: 'ok', from: 0 });

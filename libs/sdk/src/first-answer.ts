@@ -1,12 +1,20 @@
+export interface FirstAnswer<T> {
+  /** No question waits for longer than what is left of these. */
+  readonly withinMs: number;
+  /** It is asked again after each of them in which no final answer came. */
+  readonly pausesMs: readonly number[];
+  readonly isFinal: (outcome: T) => boolean;
+}
+
 /**
- * Asks, and asks again after each of `pausesMs` in which no final answer came. Resolves with the first outcome that is final; with one that is
- * not when no question is open any more. Rejects when a question does.
+ * Asks, and asks again in silence. Resolves with the first outcome that is final; with one that is not when no question is open any more.
+ * Rejects when a question does.
  */
 export async function firstAnswer<T>(
-  ask: () => Promise<T>,
-  pausesMs: readonly number[],
-  isFinal: (outcome: T) => boolean,
+  ask: (timeoutMs: number) => Promise<T>,
+  { withinMs, pausesMs, isFinal }: FirstAnswer<T>,
 ): Promise<T> {
+  const endMs = performance.now() + withinMs;
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let open = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -14,7 +22,7 @@ export async function firstAnswer<T>(
     const [pauseMs, ...rest] = pauses;
     if (pauseMs !== undefined) timer = setTimeout(() => send(rest), pauseMs);
     open++;
-    ask().then((outcome) => {
+    ask(Math.max(1, endMs - performance.now())).then((outcome) => {
       open--;
       if (open === 0 || isFinal(outcome)) resolve(outcome);
     }, reject);

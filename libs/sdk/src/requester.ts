@@ -100,10 +100,10 @@ export class Requester {
     if (!(await link.whenConnected(Math.max(0, deadline - performance.now())))) {
       return { failure: new ConnectionError(this.#connection.isClosed ? 'closed' : 'not connected'), answered: false };
     }
-    const endMs = Math.min(performance.now() + ANSWER_MS, deadline);
-    const ask = (): ReturnType<typeof requestJson<Reply<T>>> =>
-      this.#send(link, subject, body, { timeoutMs: Math.max(1, endMs - performance.now()), headers: headers() });
-    const outcome = await firstAnswer(ask, pausesMs, isFinal);
+    const withinMs = Math.min(ANSWER_MS, deadline - performance.now());
+    const ask = (timeoutMs: number): ReturnType<typeof requestJson<Reply<T>>> =>
+      this.#send(link, subject, body, { timeoutMs, headers: headers() });
+    const outcome = await firstAnswer(ask, { withinMs, pausesMs, isFinal });
     switch (outcome.kind) {
       case 'ok':
         if (!isObject(outcome.value))

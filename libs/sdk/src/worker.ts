@@ -336,13 +336,11 @@ export class Worker implements AsyncDisposable {
     const traceparent = holdings.length === 1 ? holdings[0]?.work.traceparent : undefined;
     const body = finishBody(holdings, this.id);
     const headers = traceparent === undefined ? {} : { headers: { traceparent } };
-    const endMs = performance.now() + ANSWER_MS;
-    const ask = (): ReturnType<typeof requestText<Reply<{ readonly items: readonly FinishResult[] }>>> =>
-      requestText(this.#link as NatsLink, subject, body, {
-        timeoutMs: Math.max(1, endMs - performance.now()),
-        ...headers,
-      });
-    const outcome = await firstAnswer(ask, FINISH_AGAIN_MS, isFinal);
+    const ask = (
+      timeoutMs: number,
+    ): ReturnType<typeof requestText<Reply<{ readonly items: readonly FinishResult[] }>>> =>
+      requestText(this.#link as NatsLink, subject, body, { timeoutMs, ...headers });
+    const outcome = await firstAnswer(ask, { withinMs: ANSWER_MS, pausesMs: FINISH_AGAIN_MS, isFinal });
     const verdicts = outcome.kind === 'ok' ? verdictsOf(outcome.value, holdings.length) : undefined;
     if (verdicts === undefined) {
       const error = outcome.kind === 'retry' ? outcome.error.message : 'an answer of another shape';
@@ -355,12 +353,10 @@ export class Worker implements AsyncDisposable {
     const { execution, attempt, deliveries } = holding;
     const parcel = holding.work.delivery instanceof Part ? { parcel: true } : {};
     const request: RedeliveredRequest = { execution, attempt, worker: this.id, deliveries, ...parcel };
-    const endMs = performance.now() + ANSWER_MS;
-    const ask = (): ReturnType<typeof requestJson<Reply<RedeliveredReply>>> =>
-      requestJson(this.#link as NatsLink, subjects.executions(this.namespace, 'redelivered'), request, {
-        timeoutMs: Math.max(1, endMs - performance.now()),
-      });
-    const outcome = await firstAnswer(ask, ASK_AGAIN_MS, isFinal);
+    const subject = subjects.executions(this.namespace, 'redelivered');
+    const ask = (timeoutMs: number): ReturnType<typeof requestJson<Reply<RedeliveredReply>>> =>
+      requestJson(this.#link as NatsLink, subject, request, { timeoutMs });
+    const outcome = await firstAnswer(ask, { withinMs: ANSWER_MS, pausesMs: ASK_AGAIN_MS, isFinal });
     const answer = outcome.kind === 'ok' ? answerOf(outcome.value) : 'retry';
     this.#step({ kind: 'answered', holding, answer });
   }

@@ -109,6 +109,7 @@ describe('update', () => {
     expect([shard.core.outstanding('acme.mail'), shard.core.outstanding('acme.post')]).toEqual([1, 0]);
     shard.result(fire(id, 0), 1, 'returned');
     shard.pass(0);
+    expect(shard.core.glance(id, 'acme')?.state).toBe('retrying');
     expect(shard.core.waiting('acme.post', 1)).toBe(1);
     shard.update(id, { t: { queue: 'mail', priority: 2 } });
     shard.update(id, { t: { queue: 'mail', priority: 0 } });
@@ -153,7 +154,8 @@ describe('update', () => {
     const id = shard.create({ s: `e100@${T0 + 100}` });
     shard.pass(350);
     shard.update(id, { s: `e1000@${T0}` });
-    expect(shard.core.glance(id, 'acme')?.next).toEqual([T0 + 1_000, T0 + 2_000, T0 + 3_000]);
+    const { state, next } = shard.core.glance(id, 'acme') ?? {};
+    expect([state, next]).toEqual(['due', [T0 + 1_000, T0 + 2_000, T0 + 3_000]]);
     expect(shard.dispatch()).toEqual([`${fire(id, 100)}.1`, `${fire(id, 200)}.1`, `${fire(id, 300)}.1`]);
     shard.pass(650);
     expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);

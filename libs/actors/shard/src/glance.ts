@@ -49,7 +49,9 @@ function stateOf(state: ShardState, slot: number): TaskState {
   const executions = state.bySlot.get(slot) ?? [];
   if (executions.some((execution) => execution.state === 'dispatched' || execution.state === 'adrift'))
     return 'running';
-  if (executions.length > 0) return 'retrying';
+  const isTriedAgain = ({ state: phase, attempts }: Execution): boolean => phase === 'retrying' || attempts.length > 0;
+  if (executions.some(isTriedAgain)) return 'retrying';
+  if (executions.length > 0) return 'due';
   return state.isInBacklog(slot) ? 'due' : 'waiting';
 }
 
