@@ -1,6 +1,6 @@
 import { ok, refused } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
-import type { Fence, QueueLease, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
+import type { Fence, QueueLease, SeenFence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
 
 interface Stored {
   readonly ref: WorkRef;
@@ -12,6 +12,8 @@ interface Stored {
 interface HeldFence {
   readonly epoch: number;
   readonly seq: number;
+  /** The incarnation that its taker had seen. */
+  readonly seen: number | undefined;
 }
 
 /** A work message as a worker gets it. */
@@ -59,16 +61,17 @@ export class MemoryWorkQueue implements WorkQueue {
     return Promise.resolve(this.#incarnation);
   }
 
-  fencedEpoch(shard: number): Promise<number> {
-    return Promise.resolve(this.#fences.get(shard)?.epoch ?? 0);
+  fencedEpoch(shard: number, incarnation?: number): Promise<number> {
+    const { epoch = 0, seen = incarnation } = this.#fences.get(shard) ?? {};
+    return Promise.resolve(incarnation === undefined || seen === incarnation ? epoch : 0);
   }
 
-  takeFence(shard: number, epoch: number, before = 0): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
+  takeFence(shard: number, epoch: number, seen?: SeenFence): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
     const held = this.#fences.get(shard)?.epoch ?? 0;
     if (held >= epoch) return Promise.resolve(refused('fenced'));
-    if (held < before) return Promise.resolve(refused('lost'));
+    if (held < (seen?.epoch ?? 0)) return Promise.resolve(refused('lost'));
     const seq = this.#nextSeq++;
-    this.#fences.set(shard, { epoch, seq });
+    this.#fences.set(shard, { epoch, seq, seen: seen?.incarnation });
     return Promise.resolve(ok({ shard, epoch, seq, incarnation: this.#incarnation }));
   }
 

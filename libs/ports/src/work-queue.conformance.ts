@@ -107,12 +107,24 @@ export function workQueueConformance(
 
       it('are not taken over one that was seen, and went with the stream', async () => {
         await take(5, 3);
-        expect(await queue.takeFence(5, 4, 3)).toMatchObject({ kind: 'ok' });
+        const incarnation = await queue.incarnation();
+        expect(await queue.takeFence(5, 4, { incarnation, epoch: 3 })).toMatchObject({ kind: 'ok' });
         await harness.lose();
         await queue.ensure(harness.firstSeq);
-        expect(await queue.takeFence(5, 5, 4)).toEqual({ kind: 'refused', reason: 'lost' });
+        const refused = { kind: 'refused', reason: 'lost' };
+        expect(await queue.takeFence(5, 5, { incarnation, epoch: 4 })).toEqual(refused);
         expect(await queue.fencedEpoch(5)).toBe(0);
-        expect(await queue.takeFence(5, 5, 0)).toMatchObject({ kind: 'ok' });
+        expect(await queue.takeFence(5, 5, { incarnation, epoch: 0 })).toMatchObject({ kind: 'ok' });
+      });
+
+      it('count for nothing to whoever sees another stream than their taker had seen', async () => {
+        const incarnation = await queue.incarnation();
+        await harness.lose();
+        const next = await queue.ensure(harness.firstSeq);
+        expect(await queue.takeFence(5, 5, { incarnation, epoch: 0 })).toMatchObject({ kind: 'ok' });
+        expect(await Promise.all([queue.fencedEpoch(5), queue.fencedEpoch(5, next)])).toEqual([5, 0]);
+        expect(await harness.other.takeFence(5, 6, { incarnation: next, epoch: 0 })).toMatchObject({ kind: 'ok' });
+        expect(await queue.fencedEpoch(5, next)).toBe(6);
       });
 
       it('let one of many win, the highest epoch in the end', async () => {

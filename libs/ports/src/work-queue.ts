@@ -32,19 +32,29 @@ export interface Fence {
   readonly incarnation: number;
 }
 
+/** What the taker of a fence has read before, in this order. */
+export interface SeenFence {
+  readonly incarnation: number;
+  /** The epoch in the fence; 0: there was none. */
+  readonly epoch: number;
+}
+
 /** The stream of dispatched executions, which leases each to one worker at a time. */
 export interface WorkQueue {
   /** Makes the stream if it is not there, with a first sequence of at least `firstSeq()`. Returns its incarnation. */
   ensure(firstSeq: () => Promise<number>): Promise<number>;
   /** The incarnation as the broker has it now; 0 when the stream is gone. */
   incarnation(): Promise<number>;
-  /** The highest epoch in the shard's fence; 0 when there is none. */
-  fencedEpoch(shard: number): Promise<number>;
   /**
-   * Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one, and `lost` if it holds one below `before`, which
-   * was seen there (0: none): the stream was lost since.
+   * The highest epoch in the shard's fence; 0 when there is none, or when whoever took it had seen another `incarnation` than this one: then
+   * nobody has said yet that what was dispatched before is lost.
    */
-  takeFence(shard: number, epoch: number, before?: number): Promise<Outcome<Fence, 'fenced' | 'lost'>>;
+  fencedEpoch(shard: number, incarnation?: number): Promise<number>;
+  /**
+   * Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one, and `lost` if it holds one below that which was
+   * seen there: the stream was lost since.
+   */
+  takeFence(shard: number, epoch: number, seen?: SeenFence): Promise<Outcome<Fence, 'fenced' | 'lost'>>;
   /**
    * Publishes all items or none. `batchId` makes a repetition after `retry` safe: the same id and items again are the same batch.
    * Refused: `fenced` when a newer owner holds the fence; `lost` when the stream is gone or another incarnation; `full`;

@@ -106,10 +106,13 @@ export class Checkpointer {
    */
   async writeTwice(hosts: readonly HostedShard[], standStill: () => Promise<void>): Promise<void> {
     this.#handOvers++;
-    await this.writeOf(hosts);
-    await standStill();
-    await this.writeOf(hosts);
-    this.#handOvers--;
+    try {
+      await this.writeOf(hosts);
+      await standStill();
+      await this.writeOf(hosts);
+    } finally {
+      this.#handOvers--;
+    }
   }
 
   #regular(): void {

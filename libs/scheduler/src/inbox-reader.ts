@@ -27,6 +27,7 @@ export class InboxReader {
   readonly #node: InboxReaderNode;
   #reading: InboxReading | undefined;
   #rereading: Promise<void> = Promise.resolve();
+  #rereadings = 0;
   #seq = 0;
   /** How many shards are read. */
   #width = 0;
@@ -52,12 +53,13 @@ export class InboxReader {
 
   /** Whether shards are read that the node does not host any more. It does no harm, and to read anew takes a while. */
   get isTooWide(): boolean {
-    return this.#width > this.#node.hosted.size;
+    return this.#rereadings === 0 && this.#width > this.#node.hosted.size;
   }
 
   /** Reads for the shards as they are now. One at a time. */
   read(): Promise<void> {
-    this.#rereading = this.#rereading.then(() => this.#readAnew());
+    this.#rereadings++;
+    this.#rereading = this.#rereading.then(() => this.#readAnew()).finally(() => this.#rereadings--);
     return this.#rereading;
   }
 

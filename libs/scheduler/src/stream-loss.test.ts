@@ -286,4 +286,20 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
   });
+
+  it('is noticed though somebody fences the new one who had looked at the old ones long before', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    const incarnation = await cluster.work.incarnation();
+    first.kill();
+    cluster.work.lose();
+    await cluster.work.ensure(() => cluster.store.nextFirstSeq());
+    await cluster.work.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
+    for (const shard of [0, 1, 2, 3]) await cluster.work.takeFence(shard, 1, { incarnation, epoch: 0 });
+    await cluster.startOwner('b');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
 });

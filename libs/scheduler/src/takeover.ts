@@ -1,4 +1,4 @@
-import type { Fence, InboxMessage, ShardHead, WorkRef } from '@belfry/ports';
+import type { Fence, InboxMessage, SeenFence, ShardHead, WorkRef } from '@belfry/ports';
 import { decodeEnvelope, envelopeOf, LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import type { Reconciled, Shard } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
@@ -70,7 +70,8 @@ export interface Outlook {
 }
 
 export async function outlookOf(env: Environment, shards: readonly number[]): Promise<Outlook> {
-  return { incarnation: await env.work.incarnation(), fenced: await fencedEpochs(env, shards) };
+  const incarnation = await env.work.incarnation();
+  return { incarnation, fenced: await fencedEpochs(env, shards, incarnation) };
 }
 
 /**
@@ -81,7 +82,8 @@ export async function outlookOf(env: Environment, shards: readonly number[]): Pr
  * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
  * R2. Surviving work is listed after the fence is taken: nothing can be added by an older owner afterwards.
  * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
- * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it.
+ * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it. A fence of one who
+ *     had seen another stream hides nothing.
  * R5. What is wrong with one shard keeps no other from being taken over.
  * R6. No load outlives its takeover: the next one would load beside it.
  */
@@ -211,9 +213,10 @@ async function claim(
   loads: Loads,
 ): Promise<Map<number, Claim>> {
   const claims = new Map<number, Claim>();
+  const { incarnation } = outlook;
   let known: ReadonlyMap<number, number> | undefined = outlook.fenced;
   for (let open = [...known.keys()]; open.length > 0; open = open.filter((shard) => !claims.has(shard))) {
-    const fenced: ReadonlyMap<number, number> = await fencedEpochs(env, open, known);
+    const fenced: ReadonlyMap<number, number> = await fencedEpochs(env, open, incarnation, known);
     known = undefined; // it is ours, or another's
     const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, fenced.get(shard) as number));
     const heads = await untilOk(env, 'epochs', () => env.store.takeEpochs(open, env.node, atLeast));
@@ -225,7 +228,7 @@ async function claim(
       { lost: true },
     ); // R4
     await inGroups(heads, 64, async (head) => {
-      const fence = await untilFenced(env, head, fenced.get(head.shard) as number);
+      const fence = await untilFenced(env, head, { incarnation, epoch: fenced.get(head.shard) as number });
       if (typeof fence === 'string')
         env.log.warn(
           fence === 'lost'
@@ -243,11 +246,12 @@ async function claim(
 async function fencedEpochs(
   env: Environment,
   shards: readonly number[],
+  incarnation: number,
   known?: ReadonlyMap<number, number>,
 ): Promise<ReadonlyMap<number, number>> {
   const epochOf = async (shard: number): Promise<number> => {
     const epoch = known?.get(shard) ?? 0;
-    return epoch > 0 ? epoch : await env.work.fencedEpoch(shard);
+    return epoch > 0 ? epoch : await env.work.fencedEpoch(shard, incarnation);
   };
   return new Map(await inGroups(shards, 64, async (shard) => [shard, await epochOf(shard)] as const));
 }
@@ -255,10 +259,10 @@ async function fencedEpochs(
 async function untilFenced(
   env: Environment,
   { shard, epoch }: ShardHead,
-  before: number,
+  seen: SeenFence,
 ): Promise<Fence | 'fenced' | 'lost'> {
   for (let attempt = 1; ; attempt++) {
-    const outcome = await env.work.takeFence(shard, epoch, before);
+    const outcome = await env.work.takeFence(shard, epoch, seen);
     if (outcome.kind === 'ok') return outcome.value;
     if (outcome.kind === 'refused') return outcome.reason;
     env.log.warn('a fence cannot be taken, trying again', { shard, error: outcome.error.message });

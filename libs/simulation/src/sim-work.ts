@@ -91,11 +91,11 @@ export class SimWork {
         return await ask(() => stored.ensure(() => Promise.resolve(first)));
       },
       incarnation: () => ask(() => stored.incarnation()),
-      fencedEpoch: (shard) => ask(() => stored.fencedEpoch(shard)),
-      takeFence: (shard, epoch, before) =>
+      fencedEpoch: (shard, incarnation) => ask(() => stored.fencedEpoch(shard, incarnation)),
+      takeFence: (shard, epoch, seen) =>
         this.#network.outcome(process, 'work', async () => {
           if ((await stored.incarnation()) === 0) return retry('there is no stream');
-          const outcome = await stored.takeFence(shard, epoch, before);
+          const outcome = await stored.takeFence(shard, epoch, seen);
           if (outcome.kind === 'ok') this.#observer.fenceTaken(outcome.value);
           return outcome;
         }),

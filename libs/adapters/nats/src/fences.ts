@@ -1,6 +1,6 @@
 import { subjects } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { Outcome } from '@belfry/ports';
+import type { Outcome, SeenFence } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
 import { bodyText, jsApi, lastMessage } from './api.ts';
@@ -13,14 +13,21 @@ import type { AckedPublisher } from './publisher.ts';
 const ATTEMPTS = 4;
 
 export type HeldFence =
-  /** `by` tells the takers of one epoch apart. */
-  | { readonly kind: 'held'; readonly seq: number; readonly epoch: number; readonly by: string }
+  | ({ readonly kind: 'held'; readonly seq: number } & FenceBody)
   /** Nobody has taken it in this incarnation of the stream, or the stream is gone. */
   | { readonly kind: 'none' }
   | { readonly kind: 'unknown'; readonly error: Error };
 
+interface FenceBody {
+  readonly epoch: number;
+  /** Tells the takers of one epoch apart. */
+  readonly by: string;
+  /** The incarnation of the stream that its taker had seen; former versions do not say it. */
+  readonly of?: number;
+}
+
 /**
- * The shards' fence messages: `{"epoch", "by"}`, the last one on a shard's fence subject being in force.
+ * The shards' fence messages: `{"epoch", "by", "of"}`, the last one on a shard's fence subject being in force.
  *
  * F1. A fence is replaced only by compare-and-set against the one that was read, and only by a higher epoch.
  * F2. Former fences are deleted after the new one is in force, never before.
@@ -50,13 +57,13 @@ export class Fences {
   }
 
   /**
-   * The sequence of the shard's fence, once it is ours. `present` is what was read of it. Refused `lost` where the one with epoch `before`
-   * is gone (0: there was none).
+   * The sequence of the shard's fence, once it is ours. `present` is what was read of it. Refused `lost` where the one that was `seen` is
+   * gone.
    */
   async take(
     shard: number,
     epoch: number,
-    before: number,
+    seen: SeenFence | undefined,
     present: HeldFence,
   ): Promise<Outcome<number, 'fenced' | 'lost'>> {
     let error = new Error('the fence changes too fast');
@@ -66,9 +73,9 @@ export class Fences {
       if (held.kind === 'held' && held.epoch >= epoch) {
         return held.epoch === epoch && held.by === this.#by ? ok(held.seq) : refused('fenced'); // F1
       }
-      if ((held.kind === 'held' ? held.epoch : 0) < before) return refused('lost');
+      if ((held.kind === 'held' ? held.epoch : 0) < (seen?.epoch ?? 0)) return refused('lost');
       const headers = new HeaderBlock().add(HEADERS.expectedSubjectSequence, held.kind === 'held' ? held.seq : 0); // F1
-      const body = JSON.stringify({ epoch, by: this.#by });
+      const body = JSON.stringify({ epoch, by: this.#by, of: seen?.incarnation });
       const ack = await this.#publisher.publish({ subject: this.#subject(shard), headers, body });
       if (ack.kind === 'stored') {
         void this.#deleteFormer(shard); // the shard stands still: it is not waited for
@@ -93,10 +100,11 @@ export class Fences {
   }
 }
 
-function readFence(text: string): { readonly epoch: number; readonly by: string } {
+function readFence(text: string): FenceBody {
   try {
-    const { epoch, by } = JSON.parse(text) as { epoch?: unknown; by?: unknown };
-    if (typeof epoch === 'number' && typeof by === 'string') return { epoch, by };
+    const { epoch, by, of } = JSON.parse(text) as { epoch?: unknown; by?: unknown; of?: unknown };
+    if (typeof epoch === 'number' && typeof by === 'string')
+      return typeof of === 'number' ? { epoch, by, of } : { epoch, by };
   } catch {
     // F3
   }

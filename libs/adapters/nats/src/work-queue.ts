@@ -1,6 +1,6 @@
 import { isObject, LIMITS, parseWorkSubject, subjects, workConsumer, type WorkSubject } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { AttemptRef, Fence, Outcome, QueueLease, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
+import type { AttemptRef, Fence, Outcome, QueueLease, SeenFence, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
 import { bodyText, jsApi, jsApiOrThrow, lastMessage, streamInfo, type ApiResult } from './api.ts';
@@ -93,17 +93,19 @@ export class NatsWorkQueue implements WorkQueue {
     throw info.error;
   }
 
-  async fencedEpoch(shard: number): Promise<number> {
+  async fencedEpoch(shard: number, incarnation?: number): Promise<number> {
     const fence = await this.#fences.read(shard);
     if (fence.kind === 'unknown') throw fence.error;
-    return fence.kind === 'held' ? fence.epoch : 0;
+    if (fence.kind === 'none') return 0;
+    const { epoch, of = incarnation } = fence;
+    return incarnation === undefined || of === incarnation ? epoch : 0;
   }
 
-  async takeFence(shard: number, epoch: number, before = 0): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
+  async takeFence(shard: number, epoch: number, seen?: SeenFence): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
     const [info, present] = await Promise.all([streamInfo(this.#link, this.#stream), this.#fences.read(shard)]);
     if (info.kind !== 'ok') return retry(info.error);
     const incarnation = Math.max(1, info.value.config.first_seq ?? 1);
-    const taken = await this.#fences.take(shard, epoch, before, present);
+    const taken = await this.#fences.take(shard, epoch, seen, present);
     return taken.kind === 'ok' ? ok({ shard, epoch, seq: taken.value, incarnation }) : taken;
   }
 
