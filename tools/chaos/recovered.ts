@@ -162,7 +162,7 @@ function readWork(
     queue: {
       ensure: () => queue.incarnation(),
       incarnation: () => queue.incarnation(),
-      fencedEpoch: (shard, incarnation) => queue.fencedEpoch(shard, incarnation),
+      fenceOf: (shard) => queue.fenceOf(shard),
       takeFence: async (shard) =>
         ok({ shard, epoch: heads.get(shard)?.epoch ?? 0, seq: 0, incarnation: await queue.incarnation() }),
       publish: () => Promise.reject(new Error('an onlooker dispatches nothing')),

@@ -1,19 +1,12 @@
 import { ok, refused } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
-import type { Fence, QueueLease, SeenFence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
+import type { Fence, HeldFence, QueueLease, SeenFence, WorkItem, WorkQueue, WorkRef } from './work-queue.ts';
 
 interface Stored {
   readonly ref: WorkRef;
   readonly item: WorkItem;
   readonly bytes: number;
   inHands: boolean;
-}
-
-interface HeldFence {
-  readonly epoch: number;
-  readonly seq: number;
-  /** The incarnation that its taker had seen. */
-  readonly seen: number | undefined;
 }
 
 /** A work message as a worker gets it. */
@@ -38,7 +31,7 @@ export class MemoryWorkQueue implements WorkQueue {
   #bytes = 0;
   readonly #messages = new Map<string, Stored>();
   readonly #waiting = new Map<string, Map<string, Stored>>();
-  readonly #fences = new Map<number, HeldFence>();
+  readonly #fences = new Map<number, HeldFence & { readonly seq: number }>();
   readonly #batches = new Set<string>();
   /** Leases, by consumer. */
   readonly #consumers = new Map<string, QueueLease>();
@@ -61,9 +54,8 @@ export class MemoryWorkQueue implements WorkQueue {
     return Promise.resolve(this.#incarnation);
   }
 
-  fencedEpoch(shard: number, incarnation?: number): Promise<number> {
-    const { epoch = 0, seen = incarnation } = this.#fences.get(shard) ?? {};
-    return Promise.resolve(incarnation === undefined || seen === incarnation ? epoch : 0);
+  fenceOf(shard: number): Promise<HeldFence> {
+    return Promise.resolve(this.#fences.get(shard) ?? { epoch: 0 });
   }
 
   takeFence(shard: number, epoch: number, seen?: SeenFence): Promise<Outcome<Fence, 'fenced' | 'lost'>> {
@@ -71,7 +63,7 @@ export class MemoryWorkQueue implements WorkQueue {
     if (held >= epoch) return Promise.resolve(refused('fenced'));
     if (held < (seen?.epoch ?? 0)) return Promise.resolve(refused('lost'));
     const seq = this.#nextSeq++;
-    this.#fences.set(shard, { epoch, seq, seen: seen?.incarnation });
+    this.#fences.set(shard, { epoch, seq, ...(seen === undefined ? {} : { seen: seen.incarnation }) });
     return Promise.resolve(ok({ shard, epoch, seq, incarnation: this.#incarnation }));
   }
 

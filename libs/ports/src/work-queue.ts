@@ -32,10 +32,17 @@ export interface Fence {
   readonly incarnation: number;
 }
 
+export interface HeldFence {
+  /** 0 when nobody has taken it in this incarnation of the stream. */
+  readonly epoch: number;
+  /** The incarnation that its taker had seen before it looked at the fence; former versions do not say it. */
+  readonly seen?: number;
+}
+
 /** What the taker of a fence has read before, in this order. */
 export interface SeenFence {
   readonly incarnation: number;
-  /** The epoch in the fence; 0: there was none. */
+  /** The epoch in the fence. */
   readonly epoch: number;
 }
 
@@ -45,11 +52,8 @@ export interface WorkQueue {
   ensure(firstSeq: () => Promise<number>): Promise<number>;
   /** The incarnation as the broker has it now; 0 when the stream is gone. */
   incarnation(): Promise<number>;
-  /**
-   * The highest epoch in the shard's fence; 0 when there is none, or when whoever took it had seen another `incarnation` than this one: then
-   * nobody has said yet that what was dispatched before is lost.
-   */
-  fencedEpoch(shard: number, incarnation?: number): Promise<number>;
+  /** What stands in the shard's fence. */
+  fenceOf(shard: number): Promise<HeldFence>;
   /**
    * Compare-and-set: refused `fenced` if the fence already holds an epoch >= this one, and `lost` if it holds one below that which was
    * seen there: the stream was lost since.

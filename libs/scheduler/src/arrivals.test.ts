@@ -24,8 +24,15 @@ describe('owners', () => {
   });
 });
 
+/** Groups that a process has taken over before it takes full ones. */
+const WARM = 3;
+
 describe('groups', () => {
-  const of = (...tasks: number[]): number[][] => handOverGroups(tasks.map((count, shard) => ({ shard, tasks: count })));
+  const of = (...tasks: number[]): number[][] =>
+    handOverGroups(
+      tasks.map((count, shard) => ({ shard, tasks: count })),
+      WARM,
+    );
 
   it('have small shards together, up to the limit of shards', () => {
     const groups = of(...new Array<number>(2 * LIMITS.handOverShards + 1).fill(1));
@@ -37,5 +44,13 @@ describe('groups', () => {
     const half = LIMITS.handOverTasks / 2;
     expect(of(half, half, 1, 3 * half, 1)).toEqual([[0, 1], [2], [3], [4]]);
     expect(of()).toEqual([]);
+  });
+
+  it('are smaller in a process that is new to it', () => {
+    const owned = Array.from({ length: 20 }, (_, shard) => ({ shard, tasks: 1 }));
+    const sizes = (before: number): number[] => handOverGroups(owned, before).map((group) => group.length);
+    expect(sizes(0)).toEqual([1, 2, 4, 8, 5]);
+    expect(sizes(2)).toEqual([4, 8, 8]);
+    expect(sizes(WARM)).toEqual([8, 8, 4]);
   });
 });

@@ -43,14 +43,16 @@ function tasksOf(reply: Uint8Array): number {
 
 /**
  * The groups in which owned shards are handed over, one group after the other: a shard stands still for as long as its group takes, so
- * groups are small; and each has a cost of its own, so small shards go together.
+ * groups are small; and each has a cost of its own, so small shards go together. A process that has taken few groups over is slow at it:
+ * it begins with one shard, then two, then four.
  */
-export function handOverGroups(owned: readonly OwnedShard[]): number[][] {
+export function handOverGroups(owned: readonly OwnedShard[], groupsBefore: number): number[][] {
   const groups: number[][] = [];
   let tasksOfLast = Infinity;
   for (const { shard, tasks } of owned) {
     const last = groups.at(-1);
-    if (last === undefined || last.length >= LIMITS.handOverShards || tasksOfLast + tasks > LIMITS.handOverTasks) {
+    const most = Math.min(LIMITS.handOverShards, 2 ** (groupsBefore + groups.length - 1));
+    if (last === undefined || last.length >= most || tasksOfLast + tasks > LIMITS.handOverTasks) {
       groups.push([shard]);
       tasksOfLast = tasks;
     } else {

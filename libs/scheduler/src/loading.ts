@@ -11,14 +11,21 @@ export interface Loaded {
 }
 
 interface Loading {
-  readonly heads: ReadonlySet<ShardHead>;
+  /** Those of its heads that no later load has taken the place of. */
+  readonly heads: Set<ShardHead>;
   readonly done: Promise<Loaded>;
+  readonly isWanted: Switch;
+}
+
+interface Switch {
+  on: boolean;
 }
 
 /**
  * The loads of one takeover, which go on beside the rest of it.
  *
  * L1. What was loaded for an epoch counts for that epoch only: where another one is taken in the end, the rows are loaded again.
+ * L2. What nobody wants any more ends at its next row: it would take memory and connections from what is wanted.
  */
 export class Loads {
   readonly #env: Environment;
@@ -34,9 +41,15 @@ export class Loads {
 
   /** Begins to load shards whose epochs have just been taken. */
   begin(heads: readonly ShardHead[]): void {
-    const done = loadCores(this.#env, this.#interned, heads);
+    const shards = new Set(heads.map(({ shard }) => shard));
+    for (const former of this.#begun) {
+      for (const head of former.heads) if (shards.has(head.shard)) former.heads.delete(head);
+      if (former.heads.size === 0) former.isWanted.on = false; // L2
+    }
+    const isWanted = { on: true };
+    const done = loadCores(this.#env, this.#interned, heads, isWanted);
     done.catch(() => undefined); // told by `of`
-    this.#begun.push({ heads: new Set(heads), done });
+    this.#begun.push({ heads: new Set(heads), done, isWanted });
   }
 
   /** What was loaded for these heads (L1). */
@@ -60,7 +73,12 @@ export class Loads {
     return { cores, faulty };
   }
 
-  /** Resolves when none is under way any more. */
+  /** Ends what is under way, at its next row (L2). */
+  stop(): void {
+    for (const { isWanted } of this.#begun) isWanted.on = false;
+  }
+
+  /** Resolves when nothing is under way any more. */
   async over(): Promise<void> {
     await Promise.allSettled(this.#begun.map(({ done }) => done));
   }
@@ -78,14 +96,24 @@ export async function rehearse(env: Environment, shards: readonly number[]): Pro
     env,
     new Interned(),
     shards.map((shard) => ({ shard, ...head })),
+    { on: true },
   );
 }
 
-async function loadCores(env: Environment, interned: Interned, heads: readonly ShardHead[]): Promise<Loaded> {
+async function loadCores(
+  env: Environment,
+  interned: Interned,
+  heads: readonly ShardHead[],
+  isWanted: Switch,
+): Promise<Loaded> {
+  const goOn = (): void => {
+    if (!isWanted.on) throw new Error('these shards are loaded no more: their takeover is over, or has begun anew');
+  };
   const cores = new Map<number, Shard>();
   const active = new Map<number, Map<string, ActiveRow[]>>();
   const faulty = new Map<number, unknown>();
   const load = (shard: number, act: (core: Shard) => void): void => {
+    goOn();
     const core = cores.get(shard);
     if (core === undefined) return; // it is faulty
     try {
@@ -96,6 +124,7 @@ async function loadCores(env: Environment, interned: Interned, heads: readonly S
     }
   };
   await untilOk(env, 'shards', () => {
+    goOn();
     const nowMs = env.clock.now();
     faulty.clear();
     for (const head of heads) {
@@ -106,6 +135,7 @@ async function loadCores(env: Environment, interned: Interned, heads: readonly S
     return env.store.load(
       heads.map(({ shard }) => shard),
       (shard, rows) => {
+        goOn();
         const byTask = active.get(shard) as Map<string, ActiveRow[]>;
         for (const row of rows) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
       },

@@ -149,11 +149,11 @@ describe('a shard that is handed over', () => {
     cluster.calls.length = 0;
     cluster.tellPlacement([a, b, a, a]);
     await cluster.until(() => asks.mock.calls.some(([subject]) => subject.endsWith('.release')), 'b comes');
-    const looks = (): string[] => cluster.calls.filter((call) => /^b work\.(incarnation|fencedEpoch)$/.test(call));
-    expect(looks()).toEqual(['b work.incarnation', 'b work.fencedEpoch']);
+    const looks = (): string[] => cluster.calls.filter((call) => /^b work\.(incarnation|fenceOf)$/.test(call));
+    expect(looks()).toEqual(['b work.incarnation', 'b work.fenceOf']);
     asked.resolve();
     await cluster.until(() => cluster.calls.includes('b work.takeFence'), 'b takes the fence');
-    expect(looks().filter((call) => call === 'b work.fencedEpoch')).toHaveLength(1);
+    expect(looks().filter((call) => call === 'b work.fenceOf')).toHaveLength(1);
     await cluster.until(() => b.owned.length === 1, 'it is handed over');
   });
 

@@ -23,6 +23,8 @@ import { Turns } from './turns.ts';
 import { WorkStream } from './work-stream.ts';
 
 const DEFAULT_TICK_MS = 2;
+/** What is due this soon after its rows were loaded waits for its payload when the takeover is over, unless that was asked for. */
+const TAKEOVER_MS = 1_000;
 
 /** What a node tells about itself. */
 export interface NodeStatus {
@@ -74,6 +76,8 @@ export class SchedulerNode {
   #settling = false;
   #resettle = false;
   #prefetchedTo = 0;
+  /** Groups of shards that living owners have handed over to it. */
+  #groupsTaken = 0;
   #inboxGap: InboxGap | undefined;
   #stopTimers: (() => void)[] = [];
   #stopping = false;
@@ -222,13 +226,14 @@ export class SchedulerNode {
     if (missing.length === 0 || this.#stopping) return;
     const { free, owned } = await askOwners(this.#env, missing);
     if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
-    const groups = handOverGroups(owned);
+    const groups = handOverGroups(owned, this.#groupsTaken);
     if (groups[0] !== undefined) await rehearse(this.#env, groups[0]); // the first would stand still for longest
     for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
       const outlook = await outlookOf(this.#env, group);
       await Promise.all(group.map((shard) => this.#askForRelease(shard)));
       await this.#acquire(outlook);
+      this.#groupsTaken++;
     }
   }
 
@@ -240,7 +245,8 @@ export class SchedulerNode {
     const env = this.#env;
     const startedAt = env.clock.monotonic();
     const loads = new Loads(env, this.#interned, (core) => {
-      this.#fetchBodies(core, env.clock.now() - LIMITS.payloadAheadMs, this.#prefetchedTo);
+      const nowMs = env.clock.now();
+      this.#fetchBodies(core, nowMs - LIMITS.payloadAheadMs, nowMs + TAKEOVER_MS);
     });
     const { taken, again, faulty, gap } = await takeOver(env, loads, outlook, this.#crashes, this.#epochsSeen);
     if (gap !== undefined) this.#inboxGap = gap;

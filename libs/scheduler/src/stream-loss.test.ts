@@ -302,4 +302,20 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([]);
     expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
   });
+
+  it('takes nothing from what survives in the present one, when a fence says that its taker had seen another', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await cluster.create(1, 'one', 1_000);
+    await cluster.worker('w', 10);
+    await cluster.pass(1_000);
+    expect(await cluster.inStream()).toEqual([`${execution}.1`]); // nobody has pulled it: its workers are busy
+    await cluster.checkpoint();
+    first.kill();
+    const former = (await cluster.work.incarnation()) - 1;
+    await cluster.store.takeEpochs([0, 1, 2, 3], 'n', []);
+    for (const shard of [0, 1, 2, 3]) await cluster.work.takeFence(shard, 2, { incarnation: former, epoch: 1 });
+    await cluster.startOwner('b');
+    await cluster.seconds(40);
+    expect(await cluster.inStream()).toEqual([`${execution}.1`]);
+  });
 });

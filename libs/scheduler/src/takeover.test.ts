@@ -62,6 +62,34 @@ describe('a takeover', () => {
     expect(await cluster.inStream()).toEqual([`${fire(0, 'one', 1_000)}.1`]);
   });
 
+  it('ends a load that another epoch has taken the place of, and does not wait for it', async () => {
+    const owner = await cluster.startOwner('a');
+    await cluster.create(0, 'one', 1_000);
+    await cluster.checkpoint();
+    const held = Promise.withResolvers<void>();
+    const { load } = cluster.store;
+    const loads: Promise<unknown>[] = [];
+    vi.spyOn(cluster.store, 'load').mockImplementation((...args) => {
+      const isFirst = loads.length === 0;
+      const act = async (): ReturnType<typeof load> => {
+        if (isFirst) await held.promise;
+        return await load.apply(cluster.store, args);
+      };
+      return (loads[loads.length] = act());
+    });
+    const { takeFence } = cluster.work;
+    const once = new Set<number>();
+    vi.spyOn(cluster.work, 'takeFence').mockImplementation((shard, ...rest) => {
+      if (once.has(shard)) return takeFence.call(cluster.work, shard, ...rest);
+      once.add(shard);
+      return Promise.resolve(refused('fenced'));
+    });
+    const next = await replaced(owner);
+    expect([next.owned.length, loads.length]).toEqual([4, 2]);
+    held.resolve();
+    await expect(loads[0]).rejects.toThrow('no more');
+  });
+
   it('waits for all that it loads before it fails', async () => {
     const owner = await cluster.startOwner('a');
     owner.kill();
@@ -193,15 +221,15 @@ describe('a takeover', () => {
     await cluster.work.ensure(() => Promise.resolve(1));
     await cluster.work.takeFence(1, 7);
     await cluster.startOwner();
-    expect(await cluster.work.fencedEpoch(1)).toBe(8);
+    expect(await cluster.work.fenceOf(1)).toMatchObject({ epoch: 8 });
   });
 
   it('takes an epoch above the one that the inbox names, where Postgres and the work stream are older', async () => {
     const ownership = { k: 'ownership', c: 0, epoch: 9, node: 'z' } as const;
     await cluster.appendRaw(1, JSON.stringify({ v: 1, g: '', r: [ownership] }));
     await cluster.startOwner();
-    expect(await cluster.work.fencedEpoch(1)).toBe(10);
-    expect(await cluster.work.fencedEpoch(0)).toBe(1);
+    expect(await cluster.work.fenceOf(1)).toMatchObject({ epoch: 10 });
+    expect(await cluster.work.fenceOf(0)).toMatchObject({ epoch: 1 });
   });
 
   it('answers what came before it and during it by what it leads to', async () => {
@@ -245,7 +273,7 @@ describe('an owner that was replaced without being told', () => {
     expect(cluster.logged('a shard is lost: it has a newer owner')).toHaveLength(1);
     // The placement gives it this shard all the same: it takes it over, above the epoch of whoever had it.
     await cluster.seconds(1);
-    expect([owner.owned, await cluster.work.fencedEpoch(0)]).toEqual([[0, 1, 2, 3], 6]);
+    expect([owner.owned, (await cluster.work.fenceOf(0)).epoch]).toEqual([[0, 1, 2, 3], 6]);
     expect((await cluster.inStream()).toSorted()).toEqual(executions.map((execution) => `${execution}.1`).toSorted());
   });
 

@@ -1,4 +1,4 @@
-import type { Fence, InboxMessage, SeenFence, ShardHead, WorkRef } from '@belfry/ports';
+import type { Fence, HeldFence, InboxMessage, SeenFence, ShardHead, WorkRef } from '@belfry/ports';
 import { decodeEnvelope, envelopeOf, LIMITS, type OwnershipRecord } from '@belfry/protocol';
 import type { Reconciled, Shard } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
@@ -65,13 +65,13 @@ export interface Takeover {
 /** What the work stream says of shards that are to be taken over. It can be asked for before their owner lets go of them. */
 export interface Outlook {
   readonly incarnation: number;
-  /** The epoch in each shard's fence; 0 when there is none. */
-  readonly fenced: ReadonlyMap<number, number>;
+  /** What stands in each shard's fence. */
+  readonly fences: ReadonlyMap<number, HeldFence>;
 }
 
 export async function outlookOf(env: Environment, shards: readonly number[]): Promise<Outlook> {
   const incarnation = await env.work.incarnation();
-  return { incarnation, fenced: await fencedEpochs(env, shards, incarnation) };
+  return { incarnation, fences: await fencesOf(env, shards) };
 }
 
 /**
@@ -85,7 +85,7 @@ export async function outlookOf(env: Environment, shards: readonly number[]): Pr
  * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it. A fence of one who
  *     had seen another stream hides nothing.
  * R5. What is wrong with one shard keeps no other from being taken over.
- * R6. No load outlives its takeover: the next one would load beside it.
+ * R6. Nothing of a takeover that comes to nothing outlives it: the next one would load, and announce itself, beside it.
  */
 export async function takeOver(
   env: Environment,
@@ -94,22 +94,28 @@ export async function takeOver(
   crashes: Crashes,
   seen: Map<number, number>,
 ): Promise<Takeover> {
+  const beside: Promise<unknown>[] = [];
+  let isWhole = false;
   try {
-    return await takeOverBeside(loads, env, outlook, crashes, seen);
+    const takeover = await takeOverWith(env, loads, beside, outlook, crashes, seen);
+    isWhole = takeover.again.length === 0;
+    return takeover;
   } finally {
-    await loads.over(); // R6
+    loads.stop();
+    if (!isWhole) await Promise.allSettled([loads.over(), ...beside]); // R6
   }
 }
 
-async function takeOverBeside(
-  loads: Loads,
+async function takeOverWith(
   env: Environment,
+  loads: Loads,
+  beside: Promise<unknown>[],
   outlook: Outlook,
   crashes: Crashes,
   seen: Map<number, number>,
 ): Promise<Takeover> {
   const { incarnation } = outlook;
-  const again: Takeover = { taken: [], again: [...outlook.fenced.keys()], faulty: new Map() };
+  const again: Takeover = { taken: [], again: [...outlook.fences.keys()], faulty: new Map() };
   const claims = await claim(env, outlook, seen, loads);
   if ([...claims.values()].some(({ fence }) => fence.incarnation !== incarnation)) {
     // The stream was lost while fences were asked for: those that stand in the new one must not hide it, whatever comes next.
@@ -117,7 +123,9 @@ async function takeOverBeside(
     return again;
   }
   const heads = new Set(Array.from(claims.values(), ({ head }) => head));
-  const state = Promise.all([loads.of(heads), announce(env, claims, incarnation)]);
+  const announced = announce(env, claims, incarnation);
+  beside.push(announced);
+  const state = Promise.all([loads.of(heads), announced]);
   const prepared = state.then(([{ cores }, survivors]) => survivors && { cores, ends: survivors.ends });
   const [[{ cores, faulty }, survivors], { failed, gap }] = await Promise.all([
     state,
@@ -196,7 +204,7 @@ async function announce(
 interface Claim {
   readonly head: ShardHead;
   readonly fence: Fence;
-  /** The epoch in the fence before; 0 when the work stream knew none. */
+  /** The epoch in the fence before; 0 when the work stream knew none that counts. */
   readonly fencedBefore: number;
 }
 
@@ -214,21 +222,22 @@ async function claim(
 ): Promise<Map<number, Claim>> {
   const claims = new Map<number, Claim>();
   const { incarnation } = outlook;
-  let known: ReadonlyMap<number, number> | undefined = outlook.fenced;
+  let known: ReadonlyMap<number, HeldFence> | undefined = outlook.fences;
   for (let open = [...known.keys()]; open.length > 0; open = open.filter((shard) => !claims.has(shard))) {
-    const fenced: ReadonlyMap<number, number> = await fencedEpochs(env, open, incarnation, known);
+    const fences: ReadonlyMap<number, HeldFence> = await fencesOf(env, open, known);
     known = undefined; // it is ours, or another's
-    const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, fenced.get(shard) as number));
+    const fencedBefore = (shard: number): number => epochIn(incarnation, fences.get(shard) as HeldFence);
+    const atLeast = open.map((shard) => Math.max(seen.get(shard) ?? 0, (fences.get(shard) as HeldFence).epoch));
     const heads = await untilOk(env, 'epochs', () => env.store.takeEpochs(open, env.node, atLeast));
     loads.begin(heads); // R1
-    const losers = heads.filter((head) => isLost(head, fenced.get(head.shard) as number));
+    const losers = heads.filter((head) => isLost(head, fencedBefore(head.shard)));
     await appendOwnership(
       env,
       losers.map((head) => ({ head })),
       { lost: true },
     ); // R4
     await inGroups(heads, 64, async (head) => {
-      const fence = await untilFenced(env, head, { incarnation, epoch: fenced.get(head.shard) as number });
+      const fence = await untilFenced(env, head, { incarnation, epoch: (fences.get(head.shard) as HeldFence).epoch });
       if (typeof fence === 'string')
         env.log.warn(
           fence === 'lost'
@@ -236,24 +245,28 @@ async function claim(
             : 'another node fenced a shard first, taking the next epoch',
           { shard: head.shard },
         );
-      else claims.set(head.shard, { head, fence, fencedBefore: fenced.get(head.shard) as number });
+      else claims.set(head.shard, { head, fence, fencedBefore: fencedBefore(head.shard) });
     });
   }
   return claims;
 }
 
 /** Those that are `known` are not asked for, but for none: a stream that was lost may have new fences since. */
-async function fencedEpochs(
+async function fencesOf(
   env: Environment,
   shards: readonly number[],
-  incarnation: number,
-  known?: ReadonlyMap<number, number>,
-): Promise<ReadonlyMap<number, number>> {
-  const epochOf = async (shard: number): Promise<number> => {
-    const epoch = known?.get(shard) ?? 0;
-    return epoch > 0 ? epoch : await env.work.fencedEpoch(shard, incarnation);
+  known?: ReadonlyMap<number, HeldFence>,
+): Promise<ReadonlyMap<number, HeldFence>> {
+  const fenceOf = async (shard: number): Promise<HeldFence> => {
+    const fence = known?.get(shard);
+    return fence !== undefined && fence.epoch > 0 ? fence : await env.work.fenceOf(shard);
   };
-  return new Map(await inGroups(shards, 64, async (shard) => [shard, await epochOf(shard)] as const));
+  return new Map(await inGroups(shards, 64, async (shard) => [shard, await fenceOf(shard)] as const));
+}
+
+/** That of a fence whose taker had seen another stream is none: nobody has said yet that what was dispatched before is lost (R4). */
+function epochIn(incarnation: number, { epoch, seen = incarnation }: HeldFence): number {
+  return seen === incarnation ? epoch : 0;
 }
 
 async function untilFenced(

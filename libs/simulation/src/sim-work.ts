@@ -91,7 +91,7 @@ export class SimWork {
         return await ask(() => stored.ensure(() => Promise.resolve(first)));
       },
       incarnation: () => ask(() => stored.incarnation()),
-      fencedEpoch: (shard, incarnation) => ask(() => stored.fencedEpoch(shard, incarnation)),
+      fenceOf: (shard) => ask(() => stored.fenceOf(shard)),
       takeFence: (shard, epoch, seen) =>
         this.#network.outcome(process, 'work', async () => {
           if ((await stored.incarnation()) === 0) return retry('there is no stream');

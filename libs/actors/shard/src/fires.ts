@@ -150,6 +150,7 @@ export function reconcile(
   streamLost: boolean,
   nowMs: number,
 ): Reconciled {
+  if (streamLost) setAdrift(state); // what stands in the present stream is found there
   const carriers = new Map<Execution, number>();
   for (const message of surviving) {
     const { namespace } = message;
@@ -171,7 +172,6 @@ export function reconcile(
     if (carried === 0) over.push(message);
     else if (carried < message.attempts.length) mixed.push(message);
   }
-  if (streamLost) setAdrift(state);
   for (const execution of [...state.executions.values()]) {
     if (execution.state === 'adrift' || carriers.has(execution)) continue;
     if (execution.cancelledAt !== undefined) closeAs(state, execution, 'cancelled', execution.cancelledAt);

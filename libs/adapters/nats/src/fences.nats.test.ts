@@ -14,9 +14,9 @@ it.each(['junk', 'null', '{"epoch":"9"}'])(
       await work.ensure(() => Promise.resolve(1));
       expect(await work.takeFence(3, 5)).toMatchObject({ kind: 'ok' });
       await link.nc.request(names.subject(subjects.fence(3)), junk, { timeout: 5_000 });
-      expect(await work.fencedEpoch(3)).toBe(0);
+      expect(await work.fenceOf(3)).toMatchObject({ epoch: 0 });
       expect(await work.takeFence(3, 6)).toMatchObject({ kind: 'ok', value: { epoch: 6 } });
-      expect(await work.fencedEpoch(3)).toBe(6);
+      expect(await work.fenceOf(3)).toMatchObject({ epoch: 6 });
     } finally {
       work.close();
       await test.dispose();

@@ -1,6 +1,6 @@
 import { subjects } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { Outcome, SeenFence } from '@belfry/ports';
+import type { HeldFence, Outcome, SeenFence } from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
 import { bodyText, jsApi, lastMessage } from './api.ts';
@@ -12,22 +12,19 @@ import type { AckedPublisher } from './publisher.ts';
 
 const ATTEMPTS = 4;
 
-export type HeldFence =
+export type ReadFence =
   | ({ readonly kind: 'held'; readonly seq: number } & FenceBody)
   /** Nobody has taken it in this incarnation of the stream, or the stream is gone. */
   | { readonly kind: 'none' }
   | { readonly kind: 'unknown'; readonly error: Error };
 
-interface FenceBody {
-  readonly epoch: number;
+interface FenceBody extends HeldFence {
   /** Tells the takers of one epoch apart. */
   readonly by: string;
-  /** The incarnation of the stream that its taker had seen; former versions do not say it. */
-  readonly of?: number;
 }
 
 /**
- * The shards' fence messages: `{"epoch", "by", "of"}`, the last one on a shard's fence subject being in force.
+ * The shards' fence messages: `{"epoch", "by", "seen"}`, the last one on a shard's fence subject being in force.
  *
  * F1. A fence is replaced only by compare-and-set against the one that was read, and only by a higher epoch.
  * F2. Former fences are deleted after the new one is in force, never before.
@@ -46,7 +43,7 @@ export class Fences {
     this.#names = names;
   }
 
-  async read(shard: number): Promise<HeldFence> {
+  async read(shard: number): Promise<ReadFence> {
     const got = await lastMessage(this.#link, this.#names.streams.work, this.#subject(shard));
     if (got.kind === 'ok') {
       return { kind: 'held', seq: got.value.seq, ...readFence(bodyText(got.value)) };
@@ -64,7 +61,7 @@ export class Fences {
     shard: number,
     epoch: number,
     seen: SeenFence | undefined,
-    present: HeldFence,
+    present: ReadFence,
   ): Promise<Outcome<number, 'fenced' | 'lost'>> {
     let error = new Error('the fence changes too fast');
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -75,7 +72,7 @@ export class Fences {
       }
       if ((held.kind === 'held' ? held.epoch : 0) < (seen?.epoch ?? 0)) return refused('lost');
       const headers = new HeaderBlock().add(HEADERS.expectedSubjectSequence, held.kind === 'held' ? held.seq : 0); // F1
-      const body = JSON.stringify({ epoch, by: this.#by, of: seen?.incarnation });
+      const body = JSON.stringify({ epoch, by: this.#by, seen: seen?.incarnation });
       const ack = await this.#publisher.publish({ subject: this.#subject(shard), headers, body });
       if (ack.kind === 'stored') {
         void this.#deleteFormer(shard); // the shard stands still: it is not waited for
@@ -102,9 +99,9 @@ export class Fences {
 
 function readFence(text: string): FenceBody {
   try {
-    const { epoch, by, of } = JSON.parse(text) as { epoch?: unknown; by?: unknown; of?: unknown };
+    const { epoch, by, seen } = JSON.parse(text) as { epoch?: unknown; by?: unknown; seen?: unknown };
     if (typeof epoch === 'number' && typeof by === 'string')
-      return typeof of === 'number' ? { epoch, by, of } : { epoch, by };
+      return typeof seen === 'number' ? { epoch, by, seen } : { epoch, by };
   } catch {
     // F3
   }

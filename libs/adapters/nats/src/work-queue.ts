@@ -1,6 +1,16 @@
 import { isObject, LIMITS, parseWorkSubject, subjects, workConsumer, type WorkSubject } from '@belfry/protocol';
 import { ok, refused, retry } from '@belfry/ports';
-import type { AttemptRef, Fence, Outcome, QueueLease, SeenFence, WorkItem, WorkQueue, WorkRef } from '@belfry/ports';
+import type {
+  AttemptRef,
+  Fence,
+  HeldFence,
+  Outcome,
+  QueueLease,
+  SeenFence,
+  WorkItem,
+  WorkQueue,
+  WorkRef,
+} from '@belfry/ports';
 import { nuid } from '@nats-io/transport-node';
 
 import { bodyText, jsApi, jsApiOrThrow, lastMessage, streamInfo, type ApiResult } from './api.ts';
@@ -93,12 +103,10 @@ export class NatsWorkQueue implements WorkQueue {
     throw info.error;
   }
 
-  async fencedEpoch(shard: number, incarnation?: number): Promise<number> {
+  async fenceOf(shard: number): Promise<HeldFence> {
     const fence = await this.#fences.read(shard);
     if (fence.kind === 'unknown') throw fence.error;
-    if (fence.kind === 'none') return 0;
-    const { epoch, of = incarnation } = fence;
-    return incarnation === undefined || of === incarnation ? epoch : 0;
+    return fence.kind === 'none' ? { epoch: 0 } : fence;
   }
 
   async takeFence(shard: number, epoch: number, seen?: SeenFence): Promise<Outcome<Fence, 'fenced' | 'lost'>> {

@@ -54,6 +54,8 @@ export class PostgresCheckpointStore implements CheckpointStore {
   readonly #now: () => number;
   readonly #targets = new References(TARGETS);
   readonly #routes = new References(ROUTES);
+  /** Connections that had been lost when the references were last forgotten. */
+  #losses = 0;
   /** When the latest attempt began, however often it was repeated. */
   #attempt: { readonly id: string; readonly startedAt: number } = { id: '', startedAt: 0 };
 
@@ -82,6 +84,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
     // In the order of shards, rows of one partition come together.
     const sorted = deltas.toSorted((a, b) => a.shard - b.shard);
     return await this.#sessions.writes.attempt(async (session) => {
+      this.#forgetAfterLoss();
       const texts = await referredTexts(sorted);
       const targets = await this.#targets.idsOf(session, texts.targets);
       const routes = await this.#routes.idsOf(session, texts.routes);
@@ -115,7 +118,8 @@ export class PostgresCheckpointStore implements CheckpointStore {
     if (shards.length === 0) return { kind: 'ok', value: undefined };
     // All statements see one state, whatever their connection: only the owner writes these shards, and it is loading.
     const { loads } = this.#sessions;
-    const [pointers, rest] = await Promise.all([
+    this.#forgetAfterLoss();
+    const [first, second] = await Promise.allSettled([
       loads.attempt(async (session) => {
         await loadCalendars(session, shards, onCalendars);
         return await loadPointers(session, shards);
@@ -126,6 +130,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
         await loadCommands(session, shards, onCommands);
       }),
     ]);
+    const [pointers, rest] = [settled(first), settled(second)];
     if (pointers.kind !== 'ok') return pointers;
     if (rest.kind !== 'ok') return rest;
     return await loads.attempt((session) => loadTasks(session, lookup, shards, pointers.value, onTasks));
@@ -143,6 +148,16 @@ export class PostgresCheckpointStore implements CheckpointStore {
     });
   }
 
+  /** A database that was put back, or a stand-by that was promoted, may have other references; it has other connections, too. */
+  #forgetAfterLoss(): void {
+    const { writes, reads, loads } = this.#sessions;
+    const losses = writes.losses + reads.losses + loads.losses;
+    if (losses === this.#losses) return;
+    this.#losses = losses;
+    this.#targets.forget();
+    this.#routes.forget();
+  }
+
   /** Ends the transactions that a session waits for: a paused process would keep its shards locked for as long as it sleeps. */
   async #endBlockers(pid: number): Promise<void> {
     const work = (session: Session): Promise<unknown> =>
@@ -154,6 +169,11 @@ export class PostgresCheckpointStore implements CheckpointStore {
   nextFirstSeq(): Promise<number> {
     return this.#sessions.writes.use(nextFirstSeq);
   }
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason;
+  return result.value;
 }
 
 interface BodyColumns {

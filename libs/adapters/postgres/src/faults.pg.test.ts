@@ -54,6 +54,30 @@ describe('a checkpoint when the network breaks', () => {
     },
   );
 
+  it('asks for references anew: the database may have been put back, and have others by these numbers', async () => {
+    const before = task({ handler: 'before' });
+    await owner.insert(before);
+    cutAt('BEGIN');
+    const after = task({ handler: 'before' });
+    const deltas = owner.deltas(
+      [after],
+      ({ id }) => id,
+      (inserts) => ({ inserts }),
+    );
+    expect((await link.checkpoints.commit(deltas, 'attempt')).kind).toBe('retry');
+    const admin = new Sessions({ url: installed.url, name: 'test', connections: 1, statementMs: 5_000, lockMs: 5_000 });
+    await admin.use((session) =>
+      session.query(`UPDATE belfry.target SET handler = 'other', body = replace(body, 'before', 'other')`),
+    );
+    await admin.close();
+    value(await link.checkpoints.commit(deltas, 'attempt'));
+    const { items } = await installed.link.queries.tasks('acme', { limit: 10 });
+    expect(Object.fromEntries(items.map(({ id, target }) => [id, JSON.parse(target)[2]]))).toEqual({
+      [before.id]: 'other',
+      [after.id]: 'before',
+    });
+  });
+
   it('is repeated until the network is back, and the process lives on', async () => {
     const deltas = owner.deltas(
       [task()],

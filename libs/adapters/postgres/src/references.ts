@@ -47,7 +47,8 @@ export function routeText(row: {
 /**
  * Numbers for texts that stand in many rows, with a bounded memory of them.
  *
- * N1. A reference, once committed, is never changed or deleted; so what is kept here can't be wrong.
+ * N1. A reference, once committed, is never changed or deleted; so what is kept here can't be wrong, as long as it is the same database:
+ *     else it must be forgotten.
  * N2. New references are committed before the transaction that uses them begins.
  */
 export class References {
@@ -91,6 +92,12 @@ export class References {
     return missing.length === 0 ? found : undefined;
   }
 
+  forget(): void {
+    this.#ids.clear();
+    this.#texts.clear();
+    this.#prefetched = false;
+  }
+
   /** Fetches what is most likely to be needed, once. */
   async prefetch(session: Session): Promise<void> {
     if (this.#prefetched) return;
@@ -100,11 +107,7 @@ export class References {
 
   async #read(session: Session, statement: string, values: readonly unknown[]): Promise<readonly Reference[]> {
     const { rows } = await session.query<{ id: number; text: string }>(statement, values);
-    if (this.#ids.size + rows.length > MOST_KEPT) {
-      this.#ids.clear();
-      this.#texts.clear();
-      this.#prefetched = false;
-    }
+    if (this.#ids.size + rows.length > MOST_KEPT) this.forget();
     for (const { id, text } of rows.slice(0, MOST_KEPT)) {
       this.#ids.set(text, id);
       this.#texts.set(id, text);

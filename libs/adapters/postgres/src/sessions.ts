@@ -123,6 +123,7 @@ export class Sessions {
   #current = 0;
   readonly #silenceMs: number;
   #reachable = true;
+  #losses = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: SessionsOptions) {
@@ -143,12 +144,17 @@ export class Sessions {
       ...(settings.length === 0 ? {} : { options: settings.join(' ') }),
     });
     this.#pools = urlsOfHosts(options.url).map((url) => new pg.Pool(settingsOf(url)));
-    for (const pool of this.#pools) pool.on('error', () => (this.#reachable = false)); // S2: the next use connects anew
+    for (const pool of this.#pools) pool.on('error', () => this.#onLoss()); // S2: the next use connects anew
   }
 
   /** Whether the last use reached the server. */
   get isReachable(): boolean {
     return this.#reachable && this.#closed === undefined;
+  }
+
+  /** How many connections were lost; not those that the pool has ended since nobody used them. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Lends a connection. @throws ConnectionLost when there is none or it fails; what `work` throws otherwise. */
@@ -168,7 +174,8 @@ export class Sessions {
     } catch (error) {
       // A failed socket fails the query with an error of the client's own, which has no code: the loss is what happened.
       const reason = session.lost !== undefined && !(error instanceof pg.DatabaseError) ? session.lost : error;
-      this.#reachable = !(reason instanceof ConnectionLost);
+      if (reason instanceof ConnectionLost) this.#onLoss();
+      else this.#reachable = true;
       throw reason;
     } finally {
       client.removeListener('end', onLoss);
@@ -185,6 +192,11 @@ export class Sessions {
       if (isTransient(error)) return retry(asError(error));
       throw error;
     }
+  }
+
+  #onLoss(): void {
+    this.#reachable = false;
+    this.#losses++;
   }
 
   /** Waits for what is lent out. Idempotent. */
