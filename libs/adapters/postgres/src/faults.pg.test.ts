@@ -72,7 +72,7 @@ describe('a checkpoint when the network breaks', () => {
     await admin.close();
     value(await link.checkpoints.commit(deltas, 'attempt'));
     const { items } = await installed.link.queries.tasks('acme', { limit: 10 });
-    expect(Object.fromEntries(items.map(({ id, target }) => [id, JSON.parse(target)[2]]))).toEqual({
+    expect(Object.fromEntries(items.map(({ id, target }) => [id, (JSON.parse(target) as string[])[2]]))).toEqual({
       [before.id]: 'other',
       [after.id]: 'before',
     });
