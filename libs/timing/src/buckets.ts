@@ -20,6 +20,8 @@ export class Buckets {
   occupied = 0;
   /** What `look` has read; means nothing. */
   looked = 0;
+  /** What `take` has taken. */
+  readonly taken = new Int32Array(CHUNK);
   readonly #lists: SlotLists;
   readonly #last: Int32Array<ArrayBuffer>;
   readonly #counts: Int32Array<ArrayBuffer>;
@@ -62,6 +64,31 @@ export class Buckets {
     this.#lists.setFree(slot);
     this.#shorten(bucket);
     return slot;
+  }
+
+  /**
+   * Takes the last slots out of a bucket that is not empty, of its last chunk and at most so many, into `taken`. Returns how many. Their
+   * places are the caller's to set; their records are read ahead, as by `look`.
+   */
+  take(bucket: number, most: number): number {
+    const { entries, due } = this.#lists;
+    const { taken } = this;
+    const last = this.#last[bucket] as number;
+    const chunk = last & -CHUNK;
+    const from = Math.max(chunk + BUCKET_HEADER, last - most + 1);
+    // The chunk that comes next is read ahead, too.
+    let sum = entries[Math.max(0, entries[chunk + 1] as number)] as number;
+    for (let at = last; at >= from; at--) {
+      const slot = entries[at] as number;
+      taken[last - at] = slot;
+      sum += due[slot * 2] as number;
+    }
+    this.looked = sum;
+    const count = last - from + 1;
+    this.#counts[bucket] = (this.#counts[bucket] as number) - count;
+    if (from === chunk + BUCKET_HEADER) this.#dropChunk(bucket, chunk);
+    else this.#last[bucket] = from - 1;
+    return count;
   }
 
   /** Takes a slot out of whichever bucket it is in. */
@@ -150,11 +177,11 @@ export class Buckets {
   #shorten(bucket: number): void {
     const last = this.#last[bucket] as number;
     this.#counts[bucket] = (this.#counts[bucket] as number) - 1;
-    if ((last & (CHUNK - 1)) !== BUCKET_HEADER) {
-      this.#last[bucket] = last - 1;
-      return;
-    }
-    const chunk = last - BUCKET_HEADER;
+    if ((last & (CHUNK - 1)) === BUCKET_HEADER) this.#dropChunk(bucket, last - BUCKET_HEADER);
+    else this.#last[bucket] = last - 1;
+  }
+
+  #dropChunk(bucket: number, chunk: number): void {
     const before = this.#lists.entries[chunk + 1] as number;
     this.#lists.giveChunk(chunk);
     this.#last[bucket] = before;

@@ -1,7 +1,7 @@
 /** More slots than this a table cannot have: the index keeps a slot in 24 bits. */
 export const MAX_SLOTS = 2 ** 24 - 1;
-/** Up to here, growth copies (an array of 64 KiB at most); from here on, address space is reserved, which takes 0.1 ms a column. */
-const RESERVED_FROM = 4_096;
+/** Up to so many bytes, growth copies; from there on, address space is reserved, which takes 0.1 ms a column. */
+const COPIED_BYTES = 65_536;
 /** A column grows by no more slots than this: spare slots count as bytes per task. */
 const LARGEST_STEP = 8_192;
 
@@ -21,7 +21,7 @@ export function newColumn<C extends Column>(
   most = MAX_SLOTS,
 ): C {
   return new type(
-    capacity > RESERVED_FROM
+    bytesPerSlot * capacity > COPIED_BYTES
       ? new ArrayBuffer(bytesPerSlot * capacity, { maxByteLength: bytesPerSlot * most })
       : new ArrayBuffer(bytesPerSlot * capacity),
   );

@@ -1,11 +1,22 @@
+import { LEVEL_SHIFT } from './buckets.ts';
 import type { Column } from './columns.ts';
 import type { ColumnReader } from './snapshot.ts';
 
-/** Room for so many; a wheel hands over no more than `Buckets` with few slots. */
-const ROOM = 96;
+/** Room for so many, taken when it is needed; a wheel hands over no more than `Buckets` with few slots. */
+const ROOM = 2_048;
+const FIRST_ROOM = 64;
+/** So many are put in order one by one; more are sorted digit by digit. */
+const INSERTED = 16;
+/** A digit tells where a tick is within a level's block. */
+const DIGIT_BITS = LEVEL_SHIFT - 1;
+const DIGITS = 2 ** DIGIT_BITS;
+/** Where `#sort` puts timers in order, and counts by digit; they hold nothing between calls. */
+const otherTicks = new Float64Array(ROOM);
+const otherSlots = new Int32Array(ROOM);
+const ends = new Int32Array(DIGITS);
 
 /**
- * The few timers of a wheel that have skipped its lower levels, in the order of their ticks.
+ * Timers of a wheel that have skipped its lower levels, in the order of their ticks.
  *
  * N1. Ticks descend: the soonest is the last, and taken from the end. At most `ROOM` timers.
  */
@@ -13,8 +24,8 @@ export class SoonTimers {
   size = 0;
   /** What `look` has read; means nothing. */
   looked = 0;
-  readonly #ticks = new Float64Array(ROOM);
-  readonly #slots = new Int32Array(ROOM);
+  #ticks = new Float64Array(FIRST_ROOM);
+  #slots = new Int32Array(FIRST_ROOM);
 
   get memoryBytes(): number {
     return this.#ticks.byteLength + this.#slots.byteLength;
@@ -33,25 +44,45 @@ export class SoonTimers {
     return this.#slots[index] as number;
   }
 
-  /** Reads what firing up to `tick` will need, for the misses to overlap (as `Buckets.look` does). */
-  look(tick: number, { due }: { readonly due: Float64Array }): void {
+  /** Reads what firing `most` timers up to `tick` will need, for the misses to overlap (as `Buckets.look` does). */
+  look(tick: number, most: number, { due }: { readonly due: Float64Array }): void {
+    const ticks = this.#ticks;
+    const slots = this.#slots;
+    const end = Math.max(0, this.size - most);
     let sum = 0;
-    for (let at = this.size - 1; at >= 0 && (this.#ticks[at] as number) <= tick; at--)
-      sum += due[this.slotAt(at) * 2] as number;
+    for (let at = this.size - 1; at >= end && (ticks[at] as number) <= tick; at--)
+      sum += due[(slots[at] as number) * 2] as number;
     this.looked = sum;
   }
 
-  /** At least one place must be free. */
-  add(slot: number, tick: number): void {
-    const ticks = this.#ticks;
-    const slots = this.#slots;
-    let at = this.size++;
-    for (; at > 0 && (ticks[at - 1] as number) < tick; at--) {
-      ticks[at] = ticks[at - 1] as number;
-      slots[at] = slots[at - 1] as number;
-    }
-    ticks[at] = tick;
-    slots[at] = slot;
+  /** Makes room for so many more, of which there must be `room`. */
+  reserve(count: number): void {
+    const needed = this.size + count;
+    if (needed <= this.#ticks.length) return;
+    const room = Math.min(ROOM, Math.max(needed, this.#ticks.length * 2));
+    const [ticks, slots] = [this.#ticks, this.#slots];
+    this.#ticks = new Float64Array(room);
+    this.#ticks.set(ticks);
+    this.#slots = new Int32Array(room);
+    this.#slots.set(slots);
+  }
+
+  /** At a place that was reserved. N1 holds again after `settle`. */
+  append(slot: number, tick: number): void {
+    this.#ticks[this.size] = tick;
+    this.#slots[this.size++] = slot;
+  }
+
+  /** Puts in order what was appended from `from` on: timers of the block of 64^level ticks that begins now. */
+  settle(from: number, level: number): void {
+    if (this.size - from > INSERTED) {
+      const ticks = this.#ticks;
+      let latest = 0;
+      for (let at = from; at < this.size; at++) if ((ticks[at] as number) > latest) latest = ticks[at] as number;
+      let first = from;
+      while (first > 0 && (ticks[first - 1] as number) < latest) first--;
+      this.#sort(first, level);
+    } else for (let at = from; at < this.size; at++) this.#insert(at);
   }
 
   /** Takes out the soonest slot, of at least one. */
@@ -59,22 +90,30 @@ export class SoonTimers {
     return this.#slots[--this.size] as number;
   }
 
-  /** Takes out a slot that is here. */
-  remove(slot: number): void {
-    const at = this.#slots.indexOf(slot);
+  /** Takes out a slot that is here, of this tick. */
+  remove(slot: number, tick: number): void {
+    let low = 0;
+    for (let high = this.size; low < high;) {
+      const middle = (low + high) >>> 1;
+      if ((this.#ticks[middle] as number) > tick) low = middle + 1;
+      else high = middle;
+    }
+    const at = this.#slots.indexOf(slot, low);
     this.#slots.copyWithin(at, at + 1, this.size);
     this.#ticks.copyWithin(at, at + 1, this.size);
     this.size--;
   }
 
   columns(): Column[] {
-    return [Int32Array.of(this.size), this.#ticks, this.#slots];
+    return [this.#ticks.subarray(0, this.size), this.#slots.subarray(0, this.size)];
   }
 
   load(columns: ColumnReader): void {
-    const size = new Int32Array(1);
-    for (const column of [size, this.#ticks, this.#slots]) columns.into(column);
-    this.size = size[0] as number;
+    const size = columns.byteLength / 8;
+    this.size = 0;
+    this.reserve(size);
+    for (const column of [this.#ticks, this.#slots]) columns.into(column);
+    this.size = size;
   }
 
   /** Throws where N1 does not hold, or a tick is not what `tickOf` says. */
@@ -85,4 +124,50 @@ export class SoonTimers {
       if (!isInOrder || tick !== tickOf(this.slotAt(at))) throw new Error(`soon timers: N1: tick ${tick} at ${at}`);
     }
   }
+
+  #insert(from: number): void {
+    const ticks = this.#ticks;
+    const slots = this.#slots;
+    const tick = ticks[from] as number;
+    const slot = slots[from] as number;
+    let at = from;
+    for (; at > 0 && (ticks[at - 1] as number) < tick; at--) {
+      ticks[at] = ticks[at - 1] as number;
+      slots[at] = slots[at - 1] as number;
+    }
+    ticks[at] = tick;
+    slots[at] = slot;
+  }
+
+  /** Digit by digit. Those from `from` on lie in one block, so that their ticks differ in the lowest `level` digits only. */
+  #sort(from: number, level: number): void {
+    const { size } = this;
+    const ticks = this.#ticks;
+    const slots = this.#slots;
+    for (let digit = 0; digit < level; digit++) {
+      const scale = 2 ** (-DIGIT_BITS * digit);
+      ends.fill(0);
+      for (let at = from; at < size; at++) count(Math.floor((ticks[at] as number) * scale));
+      // Where each digit's timers go, the highest digit's first (N1).
+      for (let value = DIGITS - 1, end = 0; value >= 0; value--) {
+        end += ends[value] as number;
+        ends[value] = end - (ends[value] as number);
+      }
+      for (let at = from; at < size; at++) {
+        const to = count(Math.floor((ticks[at] as number) * scale));
+        otherTicks[to] = ticks[at] as number;
+        otherSlots[to] = slots[at] as number;
+      }
+      ticks.set(otherTicks.subarray(0, size - from), from);
+      slots.set(otherSlots.subarray(0, size - from), from);
+    }
+  }
+}
+
+/** Counts one on for the lowest digit of a number. Returns the count before. */
+function count(number: number): number {
+  const digit = number & (DIGITS - 1);
+  const before = ends[digit] as number;
+  ends[digit] = before + 1;
+  return before;
 }

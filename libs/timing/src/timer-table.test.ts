@@ -115,6 +115,20 @@ describe('TimerTable', () => {
   });
 });
 
+describe('TimerTable, encoded into memory that was used before', () => {
+  it('gives the same bytes, and takes memory only where there is not enough', () => {
+    const [small, big] = [filled(2_000).table, filled(2_100, 2).table];
+    const first = small.encode();
+    const second = big.encode(first);
+    expect(second.buffer === first.buffer).toBe(true);
+    expect(Buffer.compare(second, big.encode())).toBe(0);
+    const third = filled(4_000, 3).table.encode(second);
+    expect(third.buffer === second.buffer).toBe(false);
+    expect(Buffer.compare(small.encode(third), small.encode())).toBe(0);
+    expect(() => new TimerTable({ tickMs: 1, startMs: 0 }).load(small.encode(third))).not.toThrow();
+  });
+});
+
 function reloaded(table: TimerTable): TimerTable {
   const loaded = new TimerTable({ tickMs: 1, startMs: 0 });
   loaded.load(table.encode());

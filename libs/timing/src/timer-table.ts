@@ -17,7 +17,7 @@ export interface TimerTableOptions {
 }
 
 /**
- * Timers by id, as columns: at most 48 bytes each with everything (id 16, index 5 to 7, due time 8, place 4 and 4.6 in a bucket,
+ * Timers by id, as columns: at most 48 bytes each with everything (id 16, index 5 to 7, due time 8, place 4 and 4.3 in a bucket,
  * schedule 6, state and flags 2). No object per timer; a big table's growth copies nothing but a 64th of the index.
  *
  * T1. A slot in use stands in the index exactly once; a free slot stands in the chain of free slots and not in the index.
@@ -151,10 +151,11 @@ export class TimerTable {
     return this.#index.longestRun();
   }
 
-  /** Everything but the lists of callers, as bytes for `load`. */
-  encode(): Uint8Array<ArrayBuffer> {
+  /** Everything but the lists of callers, as bytes for `load`; in the memory of an earlier result, `into`, where that is large enough. */
+  encode(into?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const words = Uint32Array.of(this.#used, this.size, this.#free);
-    return encodeColumns([words, ...this.#slotColumns(this.#used), ...this.wheel.columns(), ...this.#index.columns()]);
+    const columns = [...this.#slotColumns(this.#used), ...this.wheel.columns(), ...this.#index.columns()];
+    return encodeColumns([words, ...columns], into);
   }
 
   /**
