@@ -1,7 +1,8 @@
 /**
  * What a graceful hand-over costs: two processes with all roles, tasks in all shards, and canaries (one-time tasks of precision `high`)
  * in some of them, one every 20 ms in each. Once one shard is moved, several times; once a node is drained, and once it is stopped by
- * SIGTERM, with half of the shards each. Prints the gap of each shard's canaries: median, p99 (or the longest), what was lost or doubled.
+ * SIGTERM, with half of the shards each; once a new one joins. Prints the gaps of the shards' canaries: median, longest, all of them; and
+ * what was lost or doubled.
  *
  *   node tools/bench/hand-over.ts [--tasks 50000] [--watched 16] [--moves 5]
  */
@@ -157,6 +158,6 @@ function report(what: string, gaps: readonly Gap[]): void {
   const usual = Math.round(sum(({ usualMs }) => usualMs) / gaps.length);
   console.log(
     `${what}: gaps of ${gaps.length} shards: median ${median} ms, longest ${sorted.at(-1)} ms; usually ${usual} ms late; ` +
-      `lost ${sum(({ lost }) => lost)}, doubled ${sum(({ doubled }) => doubled)}`,
+      `lost ${sum(({ lost }) => lost)}, doubled ${sum(({ doubled }) => doubled)}; all: ${sorted.join(' ')}`,
   );
 }
