@@ -318,4 +318,38 @@ describe('when the work stream is lost', () => {
     await cluster.seconds(40);
     expect(await cluster.inStream()).toEqual([`${execution}.1`]);
   });
+
+  it('gives back at once nothing that an owner in between may have dispatched', async () => {
+    const a = await cluster.startOwner('a');
+    const b = await cluster.start('b');
+    await cluster.worker('w', 10);
+    const { publish, ensure } = cluster.work;
+    const publishes = vi.spyOn(cluster.work, 'publish').mockResolvedValue({ ...retry('not connected'), unsent: true });
+    const execution = await cluster.create(1, 'one', 1_000);
+    await cluster.pass(1_000);
+    expect(publishes).toHaveBeenCalled();
+    const remake = async (): Promise<void> => {
+      cluster.work.lose();
+      await ensure.call(cluster.work, () => cluster.store.nextFirstSeq());
+      await cluster.work.ensureConsumer('acme', 'mail', LIMITS.workLeaseMs);
+    };
+    // The loss is noticed, and no more: what `a` had not sent is not forgotten.
+    vi.spyOn(cluster.work, 'ensure').mockReturnValue(new Promise(() => undefined));
+    await remake();
+    await cluster.until(() => cluster.logged('the work stream was lost').length > 0, 'the loss is noticed');
+    publishes.mockImplementation((...args) => publish.apply(cluster.work, args));
+    cluster.tellPlacement([b, b, b, b]);
+    await cluster.until(() => b.owned.length === 4, 'b has taken over');
+    await cluster.pass(1_000);
+    cluster.pull();
+    cluster.running('w', [execution]);
+    expect(await cluster.inStream()).toEqual([]);
+    b.kill();
+    await remake();
+    cluster.tellPlacement([a, a, a, a]);
+    await cluster.until(() => a.owned.length === 4, 'a has taken over');
+    await cluster.seconds(3);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
 });

@@ -15,13 +15,18 @@ export interface StreamUser {
   readonly takeOver: () => Promise<void>;
 }
 
+interface Unsent {
+  readonly epoch: number;
+  readonly executions: ReadonlySet<string>;
+}
+
 /**
  * The work stream as a node knows it: which one it is, its loss, and the executions that have no message in it.
  *
  * W1. Losing the stream is a takeover of every shard: what was dispatched since its last checkpoint is written before it is forgotten, since
  *     the stream no longer tells it.
- * W2. An execution that is known to have been in no stream is given back at once; one that a worker may run when no worker has spoken for it
- *     for as long as it may rely on its lease (`Adrift`).
+ * W2. An execution that is known to have been in no stream is given back at once, unless its shard had another owner since, which may have
+ *     dispatched it; one that a worker may run when no worker has spoken for it for as long as it may rely on its lease (`Adrift`).
  */
 export class WorkStream {
   readonly #env: Environment;
@@ -29,8 +34,8 @@ export class WorkStream {
   readonly #node: StreamUser;
   readonly #adrift: Adrift;
   readonly #audit: StreamAudit;
-  /** Of the stream that was lost: what was not in it. */
-  #unsent: ReadonlySet<string> = new Set();
+  /** Of the stream that was lost: what was not in it, by the shards as they were. */
+  #unsent: ReadonlyMap<number, Unsent> = new Map();
   /** 0 while none is known. */
   #incarnation = 0;
   #stopped = false;
@@ -53,7 +58,9 @@ export class WorkStream {
 
   /** A shard was taken over: what it has dispatched, and the stream does not hold, is adrift (W2). */
   taken(host: HostedShard): void {
-    this.#setAdrift(host, this.#unsent);
+    const { shard, epoch } = host.core;
+    const unsent = this.#unsent.get(shard);
+    this.#setAdrift(host, unsent?.epoch === epoch - 1 ? unsent.executions : new Set());
   }
 
   /** A worker says that it runs these executions. */
@@ -84,7 +91,9 @@ export class WorkStream {
     this.#env.log.warn('the work stream was lost: taking all shards over again');
     const hosts = [...this.#node.hosted().values()];
     for (const host of hosts) host.leaving = true;
-    this.#unsent = new Set(hosts.flatMap((host) => host.unsent()));
+    this.#unsent = new Map(
+      hosts.map((host) => [host.core.shard, { epoch: host.core.epoch, executions: new Set(host.unsent()) }]),
+    );
     void this.#afterLoss(hosts);
   }
 
@@ -105,7 +114,7 @@ export class WorkStream {
       }
     }
     await this.#node.takeOver();
-    this.#unsent = new Set();
+    this.#unsent = new Map();
   }
 
   #ensure(): Promise<number> {
