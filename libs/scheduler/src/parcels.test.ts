@@ -119,6 +119,15 @@ describe('a parcel', () => {
     expect(await cluster.result(first, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
   });
 
+  it('is parted by an owner that knows its message to be gone, too: a replay does not know it', async () => {
+    const [first] = (await dispatched(3)) as [string];
+    const [message] = cluster.pull();
+    await cluster.checkpoint();
+    await message?.ack();
+    await cluster.until(() => cluster.logged('have no message any more').length > 0, 'it is found to be gone');
+    expect(await ask(first, 2)).toMatchObject({ ok: true, status: 'skip' });
+  });
+
   it('is parted when its worker has died with it: each goes alone, so that one that kills its worker does so alone', async () => {
     const [first, second, third] = (await dispatched(3)) as [string, string, string];
     const [message] = cluster.pull();

@@ -209,7 +209,7 @@ export class NaiveModel {
       this.#close(execution, fire.cancelled ? 'cancelled' : 'dead');
       return 'skip';
     }
-    if (parcel && fire.phase === 'running') {
+    if (parcel) {
       Object.assign(fire, { phase: 'retrying', dueAt: this.#now });
       return 'skip';
     }

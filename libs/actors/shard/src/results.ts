@@ -91,7 +91,8 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
     fi: 0,
   };
   found.lost++;
-  const parted = record.p === true && found.state === 'dispatched' ? { parted: true as const } : {};
+  // Whether it is adrift does not count: that the message is gone stands in no log, and a replay must come to the same.
+  const parted = record.p === true ? { parted: true as const } : {};
   const last = { ...attemptRecord(found, lost, timestamp), deliveries: record.n, ...parted };
   const reason = whyOver(found, lost);
   if (reason !== undefined) {
