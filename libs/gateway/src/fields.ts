@@ -13,6 +13,8 @@ import {
 } from '@belfry/protocol';
 import { readInstant } from '@belfry/timing';
 
+import { parseInPieces } from './large-json.ts';
+
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 /** A path names a field of the request, and may have come with it. */
 const PATH_CHARS = 200;
@@ -41,6 +43,8 @@ export function bounded(error: WireError): WireError {
 
 /** @throws Refused `malformed` */
 export function parseJson(data: Uint8Array): unknown {
+  const inPieces = parseInPieces(data);
+  if (inPieces !== undefined) return inPieces;
   let text: string;
   try {
     text = DECODER.decode(data);
