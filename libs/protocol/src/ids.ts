@@ -14,10 +14,20 @@ export function parseTaskId(text: unknown): TaskId | undefined {
   return TASK_ID.test(plain) ? plain : undefined;
 }
 
+const HEX_VALUES = new Uint8Array(128);
+for (let digit = 0; digit < 16; digit++) HEX_VALUES[digit.toString(16).charCodeAt(0)] = digit;
+
+/** The number that lower-case hex digits are, at most 13 of them: a tenth of what `parseInt` of a slice takes. */
+function hexDigits(hex: string, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) value = value * 16 + (HEX_VALUES[hex.charCodeAt(at) & 127] as number);
+  return value;
+}
+
 function digest(parts: string): TaskId {
   const hex = hash('sha256', parts);
   // The bits of a UUID, version 8 (RFC 9562), so that every tool reads it as one.
-  const variant = '89ab'[parseInt(hex[16] as string, 16) & 3] as string;
+  const variant = '89ab'[hexDigits(hex, 16, 17) & 3] as string;
   return `${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`;
 }
 
@@ -33,7 +43,12 @@ export function taskIdOfCommand(namespace: string, commandId: string, index: num
 
 /** The shard of a task: the first 32 bits of its id, modulo. Fixed at installation with the number of shards. */
 export function shardOf(id: TaskId, shards: number): number {
-  return parseInt(id.slice(0, 8), 16) % shards;
+  return hexDigits(id, 0, 8) % shards;
+}
+
+/** 52 bits of a task id, all of them random: the version and variant of a UUID stand before them. A collision would swallow a task. */
+export function idHash(id: TaskId): number {
+  return hexDigits(id, 19, 32);
 }
 
 export function executionId(taskId: TaskId, scheduledAt: number): ExecutionId {

@@ -1,5 +1,6 @@
 import {
   encodeTarget,
+  idHash,
   wireError,
   LIMITS,
   type Answer,
@@ -14,7 +15,7 @@ import type { Execution } from './execution.ts';
 import { armUnlessUnderWay, enqueueAtChange } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { withdraw } from './skips.ts';
-import { idHash, NEVER_MS, type ShardState } from './state.ts';
+import { NEVER_MS, type ShardState } from './state.ts';
 import { hash64 } from './hash64.ts';
 import { FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_HELD } from './task-table.ts';
 
@@ -40,7 +41,7 @@ export function applyCreate(state: ShardState, record: CreateRecord, timestamp: 
   if (refusal !== undefined) return refusal;
   if (record.key !== undefined) state.remember(record.m, timestamp);
   if (slot < 0) return create(state, record, timestamp, []);
-  const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
+  const bodyHash = bodyHashOf(record);
   if (sameDefinition(state, slot, record, bodyHash)) return { ok: true, status: 'unchanged', next };
   if (state.table.state[slot] !== TASK_ENDED) return redefine(state, slot, record, bodyHash, timestamp);
   return create(state, record, timestamp, state.removeTask(slot));
@@ -52,6 +53,12 @@ function isRepeated(state: ShardState, slot: number, record: CreateRecord): bool
   return slot >= 0 || state.recent.has(idHash(record.id));
 }
 
+function bodyHashOf({ p, d }: CreateRecord): Row['bodyHash'] {
+  const [a, b] = hash64(p);
+  const [c, e] = hash64(d);
+  return [a, b, c, e];
+}
+
 function sameDefinition(state: ShardState, slot: number, record: CreateRecord, bodyHash: readonly number[]): boolean {
   const { table, interned } = state;
   if (!sameButSlot(state.scheduleOf(slot), record.s)) return false;
@@ -61,13 +68,16 @@ function sameDefinition(state: ShardState, slot: number, record: CreateRecord, b
 
 /** `underWay` is what still runs of a task that had the same id and has ended. */
 function create(state: ShardState, record: CreateRecord, timestamp: number, underWay: Execution[]): Answer {
-  const bodyHash = [...hash64(record.p), ...hash64(record.d)] as const;
+  const bodyHash = bodyHashOf(record);
   const row: Row = { id: record.id, schedule: record.s, target: record.t, createdAt: timestamp, bodyHash };
   const slot = state.addTask(row, record.key !== undefined);
   const target = state.targetOf(slot);
   state.changes.inserts.set(record.id, {
-    ...row,
+    id: record.id,
+    schedule: record.s,
     target: state.interned.targets.text(state.table.target[slot] as number), // one text for all rows, not one of each record
+    createdAt: timestamp,
+    bodyHash,
     key: record.key,
     namespace: target.namespace,
     queue: target.queue,

@@ -13,6 +13,16 @@ const NO_LABELS = '{}';
 const HASH_OF_NO_LABELS = hashed(NO_LABELS);
 
 function hashed(text: string): readonly [number, number] {
-  const hex = hash('sha256', text);
-  return [parseInt(hex.slice(0, 8), 16), parseInt(hex.slice(8, 16), 16)];
+  const bytes = hash('sha256', text, 'binary'); // a character for each byte: hex would have to be read again, for twice the time
+  return [wordAt(bytes, 0), wordAt(bytes, 4)];
+}
+
+function wordAt(bytes: string, at: number): number {
+  const [a, b, c, d] = [
+    bytes.charCodeAt(at),
+    bytes.charCodeAt(at + 1),
+    bytes.charCodeAt(at + 2),
+    bytes.charCodeAt(at + 3),
+  ];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }

@@ -1,6 +1,5 @@
-import { taskIdOfCommand } from '@belfry/protocol';
+import { idHash, taskIdOfCommand } from '@belfry/protocol';
 import { expect, it } from 'vitest';
-import { idHash } from './state.ts';
 
 it('takes 52 bits of a task id that are not the same in all of them', () => {
   const [ones, zeros] = [new Array<number>(52).fill(0), new Array<number>(52).fill(0)];

@@ -1,4 +1,4 @@
-import { executionId, type EventType, type WireError } from '@belfry/protocol';
+import { executionId, idHash, type EventType, type WireError } from '@belfry/protocol';
 import type { HistoryRow, LifeRow, ShardHead, TaskRow } from '@belfry/ports';
 import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
@@ -439,11 +439,6 @@ export class ShardState {
 
 function nextOnce(atMs: number, afterMs: number): number {
   return afterMs < atMs ? atMs : Infinity;
-}
-
-/** 52 bits of a task id, all of them random: the version and variant of a UUID stand before them. A collision would swallow a task. */
-export function idHash(id: string): number {
-  return parseInt(id.slice(19), 16);
 }
 
 export type Refusal = { readonly ok: false; readonly error: WireError };
