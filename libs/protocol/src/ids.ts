@@ -17,7 +17,7 @@ export function parseTaskId(text: unknown): TaskId | undefined {
 const HEX_VALUES = new Uint8Array(128);
 for (let digit = 0; digit < 16; digit++) HEX_VALUES[digit.toString(16).charCodeAt(0)] = digit;
 
-/** The number that lower-case hex digits are, at most 13 of them: a tenth of what `parseInt` of a slice takes. */
+/** The number that lower-case hex digits are, at most 13 of them, without a slice for `parseInt`. */
 function hexDigits(hex: string, from: number, to: number): number {
   let value = 0;
   for (let at = from; at < to; at++) value = value * 16 + (HEX_VALUES[hex.charCodeAt(at) & 127] as number);
