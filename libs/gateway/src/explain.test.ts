@@ -303,6 +303,10 @@ describe('a fire without an execution', () => {
     };
     const { fires } = explained({ toMs: NOON + HOUR, nowMs: NOON + 4 * HOUR, live: gone, facts: overtaken });
     expect(fires.map(({ verdict }) => verdict)).toEqual(['missed', 'ran']);
+    // Its dispatch may have been forgotten together with that of the later one, of which its worker alone tells.
+    const forgotten = { ...overtaken, executions: [over(NOON + HOUR, { dispatchedAt: undefined })] };
+    const others = explained({ toMs: NOON + HOUR, nowMs: NOON + 4 * HOUR, live: gone, facts: forgotten });
+    expect(others.fires.map(({ verdict }) => verdict)).toEqual(['withdrawn', 'ran']);
   });
 
   it('was withdrawn by a cancel, though a fire of the schedule before ran later', () => {

@@ -225,7 +225,7 @@ class FireExplainer {
     if (schedule?.kind === 'at') return true;
     const overtakes = (runMs: number): boolean =>
       runMs > atMs && runMs <= toMs && this.#fires.after(period, runMs - 1) === runMs;
-    return end === 'cancelled' && ![...this.#runs.keys()].some(overtakes);
+    return end === 'cancelled' && !this.#inOrder().some(overtakes);
   }
 
   /** As its shard decides when a schedule changes. One that later ones have overtaken was not waiting. */
@@ -238,7 +238,15 @@ class FireExplainer {
       this.#keptAfter.set(period, keptAfter);
     }
     const isBefore = (runMs: number): boolean => runMs > atMs && runMs <= keptAfter;
-    return atMs <= keptAfter && ![...this.#runs.keys()].some(isBefore);
+    return atMs <= keptAfter && !this.#inOrder().some(isBefore);
+  }
+
+  /**
+   * Fires that ran in their turn, as far as is known. Of one whose dispatch its owner took to the grave, its worker alone tells: those before
+   * it may have been forgotten with that dispatch.
+   */
+  #inOrder(): number[] {
+    return [...this.#runs].filter(([, { attempts }]) => attempts[0]?.dispatchedAt !== undefined).map(([atMs]) => atMs);
   }
 
   #whyUnknown(dueMs: number, period: Period | undefined, gap: UnwatchedRow | undefined): Reason | undefined {
