@@ -213,8 +213,8 @@ export const LIMITS = {
   /** How long an owner has to say that it is alive, before a shard is taken from it without its last checkpoint. */
   prepareMs: 500,
   /** Shards, and tasks in them, that are handed over at the same time: they stand still together. */
-  handOverShards: 8,
-  handOverTasks: 20_000,
+  handOverShards: 4,
+  handOverTasks: 5_000,
   /** How long a stopping node waits for others to come for its shards, before it lets go of them all at once. */
   departMs: 10_000,
   /** How long a stopping program tries to hand its shards over; a gateway's last answers (`answerMs`) are part of it. */

@@ -25,7 +25,7 @@ describe('owners', () => {
 });
 
 /** Groups that a process has taken over before it takes full ones. */
-const WARM = 3;
+const WARM = 2;
 
 describe('groups', () => {
   const of = (...tasks: number[]): number[][] =>
@@ -49,8 +49,8 @@ describe('groups', () => {
   it('are smaller in a process that is new to it', () => {
     const owned = Array.from({ length: 20 }, (_, shard) => ({ shard, tasks: 1 }));
     const sizes = (before: number): number[] => handOverGroups(owned, before).map((group) => group.length);
-    expect(sizes(0)).toEqual([1, 2, 4, 8, 5]);
-    expect(sizes(2)).toEqual([4, 8, 8]);
-    expect(sizes(WARM)).toEqual([8, 8, 4]);
+    expect(sizes(0)).toEqual([1, 2, 4, 4, 4, 4, 1]);
+    expect(sizes(1)).toEqual([2, 4, 4, 4, 4, 2]);
+    expect(sizes(WARM)).toEqual([4, 4, 4, 4, 4]);
   });
 });

@@ -90,10 +90,13 @@ export class Checkpointer {
     return this.#running;
   }
 
-  /** The same for these shards alone: after what is under way, and before what is written later. */
-  writeOf(hosts: readonly HostedShard[]): Promise<void> {
+  /**
+   * The same for these shards alone: after what is under way, and before what is written later. `withHeads`: idle shards too, so that
+   * nobody has to read the inbox from their last change on.
+   */
+  writeOf(hosts: readonly HostedShard[], withHeads = false): Promise<void> {
     if (this.stopped) return this.#running;
-    const next = this.#running.then(() => this.#write(hosts));
+    const next = this.#running.then(() => this.#write(hosts, withHeads));
     this.#running = next.catch((error: unknown) =>
       this.#env.log.error('a checkpoint failed', { error: String(error) }),
     );
@@ -107,7 +110,7 @@ export class Checkpointer {
   async writeTwice(hosts: readonly HostedShard[], standStill: () => Promise<void>): Promise<void> {
     this.#handOvers++;
     try {
-      await this.writeOf(hosts);
+      await this.writeOf(hosts, true);
       await standStill();
       await this.writeOf(hosts);
     } finally {
@@ -120,8 +123,8 @@ export class Checkpointer {
     if (!this.#putOff) void this.write();
   }
 
-  async #write(hosts?: readonly HostedShard[]): Promise<void> {
-    const deltas = await this.#takeDeltas(hosts ?? this.#node.hosted());
+  async #write(hosts?: readonly HostedShard[], withHeads = false): Promise<void> {
+    const deltas = await this.#takeDeltas(hosts ?? this.#node.hosted(), withHeads);
     for (const wake of this.#wake.splice(0)) wake();
     if (deltas.size === 0) return;
     const rows = [...deltas.values()].reduce((sum, delta) => sum + rowsOf(delta), 0);
@@ -168,14 +171,14 @@ export class Checkpointer {
     return written;
   }
 
-  async #takeDeltas(hosts: Iterable<HostedShard>): Promise<Map<HostedShard, ShardDelta>> {
+  async #takeDeltas(hosts: Iterable<HostedShard>, withHeads: boolean): Promise<Map<HostedShard, ShardDelta>> {
     const nowMs = this.#env.clock.monotonic();
     const deltas = new Map<HostedShard, ShardDelta>();
     let rows = 0;
     for (const host of [...hosts]) {
       if (host.gone) continue;
-      const idle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
-      const delta = this.#takeDelta(host, idle);
+      const isIdle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
+      const delta = this.#takeDelta(host, withHeads || isIdle);
       if (delta === undefined) continue;
       host.lastDeltaAt = nowMs;
       const after = host.lastDeltaSeq;

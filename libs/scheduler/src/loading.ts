@@ -1,6 +1,7 @@
 import { NO_FIRES, type ActiveRow, type ShardHead } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 import { Interned, Shard } from '@belfry/shard';
+import { handOverGroups, type OwnedShard } from './arrivals.ts';
 import { untilOk, type Environment } from './environment.ts';
 
 /** What loading shards came to. */
@@ -84,13 +85,35 @@ export class Loads {
   }
 }
 
+/** For so long a node goes on to load in vain before a hand-over. */
+const REHEARSE_MS = 1_000;
+/** A connection's first query of payloads takes a tenth of a second: a plan over all partitions. So many connections ask for them. */
+const BODY_CONNECTIONS = 3;
+const NO_TASK = '0'.repeat(32);
+
 /**
- * Loads shards that another node owns, and forgets them; takes the epochs of none, and lists what is theirs in the work stream: so that
- * connections, compiled code and the database's pages are warm when they stand still for their takeover. It changes nothing.
+ * Loads shards that another node owns, and forgets them, until that gets no quicker: so that connections, compiled code and the
+ * database's pages are warm when shards stand still for their takeover. A process that has just started has more to do than that, too.
  */
-export async function rehearse(env: Environment, shards: readonly number[]): Promise<void> {
+export async function rehearse(env: Environment, owned: readonly OwnedShard[]): Promise<void> {
+  const { clock } = env;
+  const [shards = []] = handOverGroups(owned, Infinity);
+  const beganAt = clock.monotonic();
+  for (let lastMs = Infinity; clock.monotonic() - beganAt < REHEARSE_MS;) {
+    const startedAt = clock.monotonic();
+    await rehearseOnce(env, shards);
+    const tookMs = clock.monotonic() - startedAt;
+    if (tookMs >= 0.8 * lastMs) return;
+    lastMs = tookMs;
+  }
+}
+
+/** Takes the epochs of none, and lists what is theirs in the work stream; changes nothing. */
+async function rehearseOnce(env: Environment, shards: readonly number[]): Promise<void> {
   await env.store.takeEpochs([], env.node, []);
-  await Promise.all(shards.map((shard) => env.work.surviving(shard)));
+  const nobody = shards.map((shard) => ({ shard, id: NO_TASK }));
+  const atOnce = Array.from({ length: BODY_CONNECTIONS }, () => env.store.bodies(nobody));
+  await Promise.all([...atOnce, ...shards.map((shard) => env.work.surviving(shard))]);
   const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
   await loadCores(
     env,

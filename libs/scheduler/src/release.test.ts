@@ -47,6 +47,15 @@ describe('a shard that is handed over', () => {
     expect(await cluster.get(1, 'two')).toMatchObject({ task: { state: 'waiting' } });
   });
 
+  it('is written though nothing has changed in it: what others have done since need not be read', async () => {
+    const [a, b] = await twoNodes();
+    for (let at = 0; at < 10; at++) await cluster.create(0, `other ${at}`, 600_000);
+    await cluster.checkpoint();
+    const [seq, heads] = [await lastSeq(), watchHeads()];
+    await cluster.place([a, b, a, a]);
+    expect(heads).toMatchObject([{ shard: 1, epoch: 2, seq }]);
+  });
+
   it('has its dispatch under way awaited: the next owner finds it in the work stream', async () => {
     const [a, b] = await twoNodes();
     const held = Promise.withResolvers<void>();

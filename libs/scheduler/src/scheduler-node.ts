@@ -25,6 +25,7 @@ import { WorkStream } from './work-stream.ts';
 const DEFAULT_TICK_MS = 2;
 /** What is due this soon after its rows were loaded waits for its payload when the takeover is over, unless that was asked for. */
 const TAKEOVER_MS = 1_000;
+const BETWEEN_GROUPS_MS = 20;
 
 /** What a node tells about itself. */
 export interface NodeStatus {
@@ -227,13 +228,15 @@ export class SchedulerNode {
     const { free, owned } = await askOwners(this.#env, missing);
     if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
     const groups = handOverGroups(owned, this.#groupsTaken);
-    if (groups[0] !== undefined) await rehearse(this.#env, groups[0]); // the first would stand still for longest
+    if (groups.length > 0) await rehearse(this.#env, owned);
     for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
       const outlook = await outlookOf(this.#env, group);
       await Promise.all(group.map((shard) => this.#askForRelease(shard)));
       await this.#acquire(outlook);
       this.#groupsTaken++;
+      // What was due in these shards goes out before the next ones stand still.
+      await new Promise<void>((resolve) => void this.#env.timers.after(BETWEEN_GROUPS_MS, resolve));
     }
   }
 
@@ -317,7 +320,7 @@ export class SchedulerNode {
   /** Ends dispatching, writes the last checkpoint, and forgets the shards. What waits for its body is the next owner's to dispatch. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
     await this.#standStill(hosts);
-    await this.#checkpointer.writeOf(hosts);
+    await this.#checkpointer.writeOf(hosts, true);
     this.#forgetWritten(hosts);
     await this.#reader.read();
   }

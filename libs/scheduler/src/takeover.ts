@@ -134,20 +134,25 @@ async function takeOverWith(
   if (survivors === undefined) return again;
   const { surviving } = survivors;
   const taken: TakenShard[] = [];
+  const survived = new Map<number, Reconciled>();
   for (const core of cores.values()) {
     if (failed.has(core.shard)) continue;
     const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
-    let survived: Reconciled;
     try {
-      survived = core.reconcile(surviving.get(core.shard) ?? [], isLost(head, fencedBefore), env.clock.now());
+      const refs = surviving.get(core.shard) ?? [];
+      survived.set(core.shard, core.reconcile(refs, isLost(head, fencedBefore), env.clock.now()));
     } catch (error) {
       faulty.set(core.shard, error);
       continue;
     }
-    await clear(env, core.shard, survived);
     taken.push({ core, fence, checkpointedSeq: head.seq });
     await breathe(env.timers);
   }
+  await inGroups([...survived], 8, ([shard, reconciled]) => {
+    const cleared = clear(env, shard, reconciled);
+    beside.push(cleared);
+    return cleared;
+  });
   return { taken, again: [...failed], faulty, ...(gap === undefined ? {} : { gap }) };
 }
 

@@ -62,8 +62,10 @@ export class PostgresLink implements AsyncDisposable {
     const { name = 'belfry', now = () => Date.now() } = options;
     const common = { url, lockMs: 5_000 };
     this.#now = now;
-    this.#writes = new Sessions({ ...common, name, connections: 2, statementMs: 60_000, settings: BY_KEY });
-    this.#reads = new Sessions({ ...common, name, connections: 3, statementMs: 20_000, settings: BY_KEY });
+    // Fires and checkpoints must not wait for a new connection, which has everything to plan anew.
+    const kept = { ...common, name, idleMs: 0, settings: BY_KEY };
+    this.#writes = new Sessions({ ...kept, connections: 2, statementMs: 60_000 });
+    this.#reads = new Sessions({ ...kept, connections: 3, statementMs: 20_000 });
     this.#loads = new Sessions({
       ...common,
       name,

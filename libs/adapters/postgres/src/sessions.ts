@@ -29,6 +29,8 @@ export interface SessionsOptions {
   /** How much longer the client waits when the server does not answer at all; default 5,000. */
   readonly graceMs?: number;
   readonly lockMs: number;
+  /** How long a connection that nobody uses is kept; 0: for ever; default 60,000. */
+  readonly idleMs?: number;
   /** Server settings of each connection. */
   readonly settings?: { readonly [name: string]: string };
 }
@@ -133,7 +135,7 @@ export class Sessions {
       connectionString: url,
       application_name: options.name,
       max: options.connections,
-      idleTimeoutMillis: 60_000,
+      idleTimeoutMillis: options.idleMs ?? 60_000,
       connectionTimeoutMillis: CONNECT_MS,
       statement_timeout: options.endless === true ? 0 : options.statementMs,
       lock_timeout: options.lockMs,
