@@ -229,6 +229,7 @@ export class SchedulerNode {
     if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
     const groups = handOverGroups(owned, this.#groupsTaken);
     if (groups.length > 0) await rehearse(this.#env, owned);
+    if (groups.length > 0 && this.#groupsTaken === 0) await this.#env.calm?.();
     for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
       const outlook = await outlookOf(this.#env, group);

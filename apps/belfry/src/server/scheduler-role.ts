@@ -3,6 +3,7 @@ import { renderTask } from '@belfry/gateway';
 import { levelOf, type Placement } from '@belfry/ports';
 import { LIMITS, subjects, TooNew } from '@belfry/protocol';
 import { SchedulerNode, type Crashes, type Log, type NodeShards, type NodeStatus } from '@belfry/scheduler';
+import { calm } from './calm.ts';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Hearing } from './hearing.ts';
 import type { LevelWatch } from './level-watch.ts';
@@ -43,6 +44,7 @@ export async function startScheduler(options: {
       messenger,
       clock: watch.clock,
       timers: SYSTEM_TIMERS,
+      calm: () => calm(SYSTEM_TIMERS, watch.clock),
       log,
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),
