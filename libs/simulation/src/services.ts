@@ -14,7 +14,7 @@ import type { VirtualTime } from './virtual-time.ts';
 
 const WATCH_AGAIN_MS = 500;
 
-/** What all processes of a cluster share, and what each writes to its log. */
+/** What all processes of a cluster share, and what each writes to its log. Both streams take `maxBytes`, or what they take by default. */
 export class Services {
   readonly shards: number;
   readonly inbox: SimInbox;
@@ -34,13 +34,14 @@ export class Services {
     random: Random,
     observer: Observer,
     onLog: (line: string) => void,
+    maxBytes?: number,
   ) {
     this.shards = shards;
     this.#time = time;
     this.#network = network;
     this.#onLog = onLog;
-    this.inbox = new SimInbox(time, network, random, observer);
-    this.work = new SimWork(time, network, observer);
+    this.inbox = new SimInbox(time, network, random, observer, maxBytes);
+    this.work = new SimWork(time, network, observer, maxBytes);
     this.store = new SimStore(shards, network, observer, () => T0 + time.nowMs);
     this.messages = new SimMessages(network);
     this.#leases = new MemoryLeaseStore({ now: () => time.nowMs, ttlMs: LIMITS.leaseTtlMs });

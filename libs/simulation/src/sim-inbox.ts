@@ -30,12 +30,12 @@ export class SimInbox {
   readonly #observer: Observer;
   #unsynced: Unsynced[] = [];
 
-  constructor(time: VirtualTime, network: Network, random: Random, observer: Observer) {
+  constructor(time: VirtualTime, network: Network, random: Random, observer: Observer, maxBytes?: number) {
     this.#time = time;
     this.#network = network;
     this.#random = random;
     this.#observer = observer;
-    this.stored = new MemoryInbox({ now: () => T0 + time.nowMs });
+    this.stored = new MemoryInbox({ now: () => T0 + time.nowMs, ...(maxBytes === undefined ? {} : { maxBytes }) });
   }
 
   /** The inbox as a process reaches it. */

@@ -59,7 +59,7 @@ interface Hand {
  *     has another sequence.
  */
 export class SimWork {
-  readonly stored = new MemoryWorkQueue();
+  readonly stored: MemoryWorkQueue;
   readonly #time: VirtualTime;
   readonly #network: Network;
   readonly #observer: Observer;
@@ -73,10 +73,11 @@ export class SimWork {
   #turn = 0;
   #pumping = false;
 
-  constructor(time: VirtualTime, network: Network, observer: Observer) {
+  constructor(time: VirtualTime, network: Network, observer: Observer, maxBytes?: number) {
     this.#time = time;
     this.#network = network;
     this.#observer = observer;
+    this.stored = new MemoryWorkQueue(maxBytes === undefined ? {} : { maxBytes });
   }
 
   /** The work queue as a process reaches it. */

@@ -29,6 +29,11 @@ export class VirtualTime {
     return this.#steps;
   }
 
+  /** When the next thing happens, if it is not cancelled. */
+  get nextMs(): number | undefined {
+    return this.#heap[0]?.atMs;
+  }
+
   at(whenMs: number, run: () => void): Scheduled {
     const entry: Scheduled = { atMs: Math.max(whenMs, this.#nowMs), order: this.#order++, run };
     this.#push(entry);
