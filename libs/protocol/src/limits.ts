@@ -214,7 +214,12 @@ export const LIMITS = {
   prepareMs: 500,
   /** Shards, and tasks in them, that are handed over at the same time: they stand still together. */
   handOverShards: 4,
-  handOverTasks: 5_000,
+  handOverTasks: 8_000,
+  /** How long a node warms up at most before it takes shards from their owners, and how long it rests after each group. */
+  handOverWarmMs: 2_000,
+  handOverRestMs: 20,
+  /** Connections of a process that ask for payloads. */
+  payloadConnections: 3,
   /** How long a stopping node waits for others to come for its shards, before it lets go of them all at once. */
   departMs: 10_000,
   /** How long a stopping program tries to hand its shards over; a gateway's last answers (`answerMs`) are part of it. */
@@ -251,6 +256,10 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     ],
     [l.askMs * 4 <= l.answerMs, 'a query meets the next owner of a shard, though the one before does not answer'],
     [l.prepareMs < l.releaseMs, 'an owner says that it is alive before it has written its last checkpoint'],
+    [
+      l.prepareMs + l.handOverWarmMs < l.releaseMs,
+      'a node that stops waits for the next owner of its shards while that one warms up',
+    ],
     [l.resultAnswerMs < l.answerMs, 'a result that is on disk is answered before the wait for answers ends'],
     [l.payloadBytes + l.metadataBytes + l.parcelBytes < l.messageBytes, 'a parcel must fit a message'],
     [l.dispatchBatch <= l.batchMessages, 'a dispatch batch must fit an atomic batch'],

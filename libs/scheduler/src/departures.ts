@@ -17,7 +17,8 @@ export class Departures {
   #successors: readonly (string | undefined)[] = [];
   #asked: HostedShard[] = [];
   #releasing: Promise<void> | undefined;
-  #onGone: (() => void)[] = [];
+  #onSign: (() => void)[] = [];
+  #prepared = 0;
 
   constructor(
     env: Pick<Environment, 'node' | 'timers' | 'clock'>,
@@ -48,7 +49,13 @@ export class Departures {
   }
 
   gone(): void {
-    for (const wake of this.#onGone.splice(0)) wake();
+    this.#wake();
+  }
+
+  /** A next owner has looked who has its shards: it will come for them. */
+  prepared(): void {
+    this.#prepared++;
+    this.#wake();
   }
 
   /** Waits while shards that others shall have are still here, as long as the others come for them. */
@@ -57,12 +64,16 @@ export class Departures {
     const waiting = (): number => [...hosted.values()].filter((host) => this.hasSuccessor(host)).length;
     const deadline = clock.monotonic() + LIMITS.departMs;
     for (let left = waiting(); left > 0 && clock.monotonic() < deadline; left = waiting()) {
-      const before = left;
+      const before = { left, prepared: this.#prepared };
       await new Promise<void>((resolve) => {
         const stop = timers.after(LIMITS.releaseMs, resolve);
-        this.#onGone.push(() => (stop(), resolve()));
+        this.#onSign.push(() => (stop(), resolve()));
       });
-      if (waiting() >= before) return; // nobody comes
+      if (waiting() >= before.left && this.#prepared === before.prepared) return; // nobody comes
     }
+  }
+
+  #wake(): void {
+    for (const wake of this.#onSign.splice(0)) wake();
   }
 }

@@ -71,8 +71,8 @@ export interface Environment {
   readonly messenger: Messenger;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Resolves when this process has little else to do; a node that is new to hand-overs waits for it. Default: at once. */
-  readonly calm?: () => Promise<void>;
+  /** Resolves when this process has little else to do, or `goesOn` says no more; a node waits for it before its first hand-over. */
+  readonly calm?: (goesOn: () => boolean) => Promise<void>;
   /** How often shards look at the time, ms. Default 2. */
   readonly tickMs?: number;
   /** The highest level that it reads (`LEVELS`). Default: the newest. */

@@ -85,49 +85,51 @@ export class Loads {
   }
 }
 
-/** For so long a node goes on to load in vain before a hand-over. */
-const REHEARSE_MS = 1_000;
-/** A connection's first query of payloads takes a tenth of a second: a plan over all partitions. So many connections ask for them. */
-const BODY_CONNECTIONS = 3;
 const NO_TASK = '0'.repeat(32);
 
 /**
- * Loads shards that another node owns, and forgets them, until that gets no quicker: so that connections, compiled code and the
- * database's pages are warm when shards stand still for their takeover. A process that has just started has more to do than that, too.
+ * Loads shards that another node owns, and forgets them, until that gets no quicker or `goesOn` says no more: so that connections,
+ * compiled code and the database's pages are warm when shards stand still for their takeover. Takes the epochs of none, and changes
+ * nothing; nothing relies on it.
  */
-export async function rehearse(env: Environment, owned: readonly OwnedShard[]): Promise<void> {
-  const { clock } = env;
+export async function rehearse(env: Environment, owned: readonly OwnedShard[], goesOn: () => boolean): Promise<void> {
+  const { clock, log } = env;
   const [shards = []] = handOverGroups(owned, Infinity);
-  const beganAt = clock.monotonic();
-  for (let lastMs = Infinity; clock.monotonic() - beganAt < REHEARSE_MS;) {
+  for (let lastMs = Infinity; goesOn();) {
     const startedAt = clock.monotonic();
-    await rehearseOnce(env, shards);
+    try {
+      await rehearseOnce(env, shards, goesOn);
+    } catch (error) {
+      if (goesOn()) log.warn('a takeover cannot be rehearsed', { error: String(error) });
+      return;
+    }
     const tookMs = clock.monotonic() - startedAt;
     if (tookMs >= 0.8 * lastMs) return;
     lastMs = tookMs;
   }
 }
 
-/** Takes the epochs of none, and lists what is theirs in the work stream; changes nothing. */
-async function rehearseOnce(env: Environment, shards: readonly number[]): Promise<void> {
+async function rehearseOnce(env: Environment, shards: readonly number[], goesOn: () => boolean): Promise<void> {
   await env.store.takeEpochs([], env.node, []);
+  // A connection's first query of payloads takes a tenth of a second: a plan over all partitions.
   const nobody = shards.map((shard) => ({ shard, id: NO_TASK }));
-  const atOnce = Array.from({ length: BODY_CONNECTIONS }, () => env.store.bodies(nobody));
-  await Promise.all([...atOnce, ...shards.map((shard) => env.work.surviving(shard))]);
+  const payloads = Array.from({ length: LIMITS.payloadConnections }, () => env.store.bodies(nobody));
+  await Promise.all([...payloads, ...shards.map((shard) => env.work.surviving(shard))]);
   const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
-  await loadCores(
-    env,
-    new Interned(),
-    shards.map((shard) => ({ shard, ...head })),
-    { on: true },
-  );
+  const isWanted = {
+    get on() {
+      return goesOn();
+    },
+  };
+  const heads = shards.map((shard) => ({ shard, ...head }));
+  await loadCores(env, new Interned(), heads, isWanted);
 }
 
 async function loadCores(
   env: Environment,
   interned: Interned,
   heads: readonly ShardHead[],
-  isWanted: Switch,
+  isWanted: Readonly<Switch>,
 ): Promise<Loaded> {
   const goOn = (): void => {
     if (!isWanted.on) throw new Error('these shards are loaded no more: their takeover is over, or has begun anew');

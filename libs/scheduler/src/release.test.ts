@@ -56,6 +56,40 @@ describe('a shard that is handed over', () => {
     expect(heads).toMatchObject([{ shard: 1, epoch: 2, seq }]);
   });
 
+  it('is asked for once its next owner is warm, though that takes more than a second', async () => {
+    const calm = vi.fn(() => new Promise<void>((resolve) => void setTimeout(resolve, 1_500)));
+    cluster.calm = calm;
+    const [a, b] = await twoNodes();
+    await cluster.place([a, b, a, a]);
+    expect(calm).toHaveBeenCalledTimes(1);
+    await cluster.place([a, b, b, a]);
+    expect(calm).toHaveBeenCalledTimes(1);
+  });
+
+  it('keeps its next owner, while that warms up, neither from shards that nobody has nor from stopping', async () => {
+    cluster.calm = async (goesOn) => {
+      while (goesOn()) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    const [a, b, c] = [await cluster.start('a'), await cluster.start('b'), await cluster.start('c')];
+    await cluster.place([a, a, c, c]);
+    cluster.tellPlacement([a, b, c, c]);
+    await cluster.settle();
+    c.kill();
+    cluster.tellPlacement([a, b, b, b]);
+    await cluster.until(() => b.owned.includes(3), 'what nobody has is taken over');
+    expect([a.owned, b.owned]).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
+    cluster.elapsedMs += LIMITS.handOverWarmMs;
+    await cluster.until(() => b.owned.includes(1), 'it is handed over');
+    const d = await cluster.start('d');
+    cluster.tellPlacement([d, b, b, b]);
+    await cluster.settle();
+    await cluster.finish(d.scheduler.stop());
+    expect([a.owned, d.owned]).toEqual([[0], []]);
+  });
+
   it('has its dispatch under way awaited: the next owner finds it in the work stream', async () => {
     const [a, b] = await twoNodes();
     const held = Promise.withResolvers<void>();
@@ -277,6 +311,20 @@ describe('a node that stops', () => {
     asked.resolve();
     await cluster.finish(stopped);
     await cluster.until(() => b.owned.length === 4, 'they are handed over');
+  });
+
+  it('keeps its shards for longer while the next owner says that it will come', async () => {
+    const [a, b] = await twoNodes();
+    b.deafen();
+    cluster.tellPlacement([b, b, b, b]);
+    const stopped = a.scheduler.stop();
+    for (const _second of [1, 2, 3, 4]) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await cluster.messenger.ask(subjects.shard(0, 'prepare'), JSON.stringify({ to: 'b' }));
+    }
+    expect(a.owned).toEqual([0, 1, 2, 3]);
+    await cluster.finish(stopped);
+    expect(a.owned).toEqual([]);
   });
 
   it('lets go of them when nobody comes', async () => {

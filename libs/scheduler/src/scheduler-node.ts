@@ -2,7 +2,7 @@ import { LIMITS, parseTaskId, subjects, wireError, type ShardsReply, type ShardV
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply, type Shard } from '@belfry/shard';
-import { askOwners, handOverGroups } from './arrivals.ts';
+import { askOwners, handOverGroups, type OwnedShard } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
@@ -25,7 +25,6 @@ import { WorkStream } from './work-stream.ts';
 const DEFAULT_TICK_MS = 2;
 /** What is due this soon after its rows were loaded waits for its payload when the takeover is over, unless that was asked for. */
 const TAKEOVER_MS = 1_000;
-const BETWEEN_GROUPS_MS = 20;
 
 /** What a node tells about itself. */
 export interface NodeStatus {
@@ -50,6 +49,8 @@ export type NodeShards = Omit<ShardsReply, 'node'> & { readonly items: readonly 
  *
  * O1. A shard is dispatched for, and answers queries, only between the end of its takeover and its release or loss.
  * O2. What this node no longer owns is dropped at the first word of it: a refused batch, a refused checkpoint, a newer ownership.
+ * O3. A query is answered when its shard's fence, asked after the query has come, is still this node's: one that was cut off, or stood
+ *     still, may not have had that word yet.
  */
 export class SchedulerNode {
   readonly #env: Environment;
@@ -162,6 +163,12 @@ export class SchedulerNode {
     return this.#working;
   }
 
+  /** Resolves when it owns what it shall, as far as that can be reached now; begins nothing anew that is under way. */
+  async settled(): Promise<void> {
+    if (!this.#settling) return await this.settle();
+    while (this.#settling) await this.#working;
+  }
+
   status(): NodeStatus {
     const hosts = [...this.#hosted.values()];
     const sum = (of: (host: HostedShard) => number): number => hosts.reduce((total, host) => total + of(host), 0);
@@ -228,17 +235,26 @@ export class SchedulerNode {
     const { free, owned } = await askOwners(this.#env, missing);
     if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
     const groups = handOverGroups(owned, this.#groupsTaken);
-    if (groups.length > 0) await rehearse(this.#env, owned);
-    if (groups.length > 0 && this.#groupsTaken === 0) await this.#env.calm?.();
+    if (groups.length > 0) await this.#warmUp(owned);
     for (const group of groups) {
       if (this.#resettle || this.#stopping) return; // there is a newer placement
       const outlook = await outlookOf(this.#env, group);
-      await Promise.all(group.map((shard) => this.#askForRelease(shard)));
+      const answers = await Promise.all(group.map((shard) => this.#askForRelease(shard)));
       await this.#acquire(outlook);
       this.#groupsTaken++;
+      if (answers.includes('nobody')) this.#resettle = true; // their owner is gone: all that it had is taken together
       // What was due in these shards goes out before the next ones stand still.
-      await new Promise<void>((resolve) => void this.#env.timers.after(BETWEEN_GROUPS_MS, resolve));
+      await new Promise<void>((resolve) => void this.#env.timers.after(LIMITS.handOverRestMs, resolve));
     }
+  }
+
+  /** Before shards are taken from an owner that serves them well meanwhile; ends early when there is something else to do. */
+  async #warmUp(owned: readonly OwnedShard[]): Promise<void> {
+    const { clock, calm } = this.#env;
+    const endMs = clock.monotonic() + LIMITS.handOverWarmMs;
+    const goesOn = (): boolean => !this.#resettle && !this.#stopping && clock.monotonic() < endMs;
+    await rehearse(this.#env, owned, goesOn);
+    if (this.#groupsTaken === 0) await calm?.(goesOn);
   }
 
   #missing(): number[] {
@@ -296,14 +312,19 @@ export class SchedulerNode {
     else this.#replies.add(reply);
   }
 
-  /** An owner that is alive writes its last checkpoint first; one that is not says nothing. */
-  async #askForRelease(shard: number): Promise<void> {
-    await this.#env.messenger
-      .ask(subjects.shard(shard, 'release'), JSON.stringify({ to: this.#env.node }), LIMITS.releaseMs)
-      .catch(() => undefined);
+  /** An owner that is alive writes its last checkpoint first; one that is not says nothing, or is nobody any more. */
+  async #askForRelease(shard: number): Promise<'released' | 'silent' | 'nobody'> {
+    try {
+      const body = JSON.stringify({ to: this.#env.node });
+      await this.#env.messenger.ask(subjects.shard(shard, 'release'), body, LIMITS.releaseMs);
+      return 'released';
+    } catch (error) {
+      return (error as { readonly code?: unknown }).code === 'no_owner' ? 'nobody' : 'silent';
+    }
   }
 
   #onPrepare({ core: { shard, tasks } }: HostedShard): string {
+    this.#departures.prepared();
     return JSON.stringify({ shard, tasks });
   }
 
@@ -321,7 +342,7 @@ export class SchedulerNode {
   /** Ends dispatching, writes the last checkpoint, and forgets the shards. What waits for its body is the next owner's to dispatch. */
   async #release(hosts: readonly HostedShard[]): Promise<void> {
     await this.#standStill(hosts);
-    await this.#checkpointer.writeOf(hosts, true);
+    await this.#checkpointer.writeOf(hosts);
     this.#forgetWritten(hosts);
     await this.#reader.read();
   }
@@ -411,7 +432,23 @@ export class SchedulerNode {
   #serve(host: HostedShard, body: Uint8Array, subject: string): Promise<string> {
     if (subject.endsWith('.prepare')) return Promise.resolve(this.#onPrepare(host));
     if (subject.endsWith('.release')) return this.#onReleaseAsked(host);
-    return subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#onGet(host, body);
+    return this.#asOwner(host, subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#onGet(host, body));
+  }
+
+  /** O3. Whoever is not the owner says nothing: the owner answers, or is asked again. */
+  async #asOwner(host: HostedShard, answer: Promise<string>): Promise<string> {
+    const { shard, epoch } = host.core;
+    const notKnown = (error: unknown): { readonly epoch: number } => {
+      this.#env.log.warn('a query is not answered: whose the shard is cannot be asked', {
+        shard,
+        error: String(error),
+      });
+      return { epoch: 0 };
+    };
+    const [held, reply] = await Promise.all([this.#env.work.fenceOf(shard).catch(notKnown), answer]);
+    if (held.epoch === epoch) return reply;
+    if (held.epoch > epoch) this.#lose(host);
+    return await new Promise(() => undefined);
   }
 
   async #onGet(host: HostedShard, body: Uint8Array): Promise<string> {
@@ -453,7 +490,7 @@ export class SchedulerNode {
     void this.#dispatcher.checkInbox();
     this.#prefetch();
     this.#stream.everySecond(nowMs);
-    if (this.#missing().length > 0) void this.settle();
+    if (!this.#settling && this.#missing().length > 0) void this.settle();
     if (this.#reader.isTooWide) void this.#reader.read();
   }
 

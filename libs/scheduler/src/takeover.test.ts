@@ -303,3 +303,28 @@ async function stored(shard: number): Promise<number[]> {
   await cluster.store.load([shard, 3], none, none, none, (of, rows) => void counts.set(of, rows.length));
   return [counts.get(shard) ?? 0, counts.get(3) ?? 0];
 }
+
+describe('a query', () => {
+  it('is not answered by an owner that does not know yet that another node has the shard', async () => {
+    const a = await cluster.startOwner('a');
+    await cluster.create(1, 'one', 600_000);
+    await cluster.work.takeFence(1, 9);
+    let isAnswered = false;
+    void cluster.askFor(1, 'one').then(() => (isAnswered = true));
+    await cluster.settle();
+    expect([isAnswered, a.owned]).toEqual([false, [0, 2, 3]]);
+    expect(await cluster.get(0, 'none')).toMatchObject({ error: { code: 'not_found' } });
+  });
+
+  it('is not answered while it cannot be asked whose the shard is', async () => {
+    const a = await cluster.startOwner('a');
+    await cluster.create(1, 'one', 600_000);
+    const fenceOf = vi.spyOn(cluster.work, 'fenceOf').mockRejectedValue(new Error('no answer'));
+    let isAnswered = false;
+    void cluster.askFor(1, 'one').then(() => (isAnswered = true));
+    await cluster.settle();
+    expect([isAnswered, a.owned]).toEqual([false, [0, 1, 2, 3]]);
+    fenceOf.mockRestore();
+    expect(await cluster.get(1, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+});

@@ -5,6 +5,9 @@ import { giveBack, takenOf } from './cancels.ts';
 import { breathe, pause, untilOk, type Environment } from './environment.ts';
 import type { Loads } from './loading.ts';
 
+/** Shards whose work messages are looked through at the same time. */
+const CLEARED_AT_ONCE = 8;
+
 export interface TakenShard {
   readonly core: Shard;
   readonly fence: Fence;
@@ -148,7 +151,7 @@ async function takeOverWith(
     taken.push({ core, fence, checkpointedSeq: head.seq });
     await breathe(env.timers);
   }
-  await inGroups([...survived], 8, ([shard, reconciled]) => {
+  await inGroups([...survived], CLEARED_AT_ONCE, ([shard, reconciled]) => {
     const cleared = clear(env, shard, reconciled);
     beside.push(cleared);
     return cleared;

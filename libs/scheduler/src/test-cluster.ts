@@ -103,6 +103,7 @@ export class TestNode {
         quarantined: () => cluster.count('quarantined', 1),
       },
       tracer: NO_TRACER,
+      calm: cluster.calm,
       renderTask: (_shard, { state }, { payload }) => ({ state, payload }),
     };
     this.scheduler = new SchedulerNode(env, this.#crashes(cluster));
@@ -195,6 +196,8 @@ export class TestCluster {
   countsCrashes = true;
   /** Of nodes that are started from here on, where it is not `elapsedMs`. */
   clock: Clock | undefined;
+  /** Of nodes that are started from here on. */
+  calm: NonNullable<Environment['calm']> = () => Promise.resolve();
   /** Answers by correlation. */
   readonly answers = new Map<number, Answer>();
   readonly #workers = new Map<string, { queues: readonly string[]; capacity: number; running: readonly string[] }>();
@@ -343,9 +346,13 @@ export class TestCluster {
   }
 
   async get(shard: number, name: string): Promise<unknown> {
+    return JSON.parse(new TextDecoder().decode(await this.finish(this.askFor(shard, name))));
+  }
+
+  /** The same without waiting for the answer. */
+  askFor(shard: number, name: string): Promise<Uint8Array> {
     const question = JSON.stringify({ id: taskIdOfKey('acme', keyIn(shard, name)), namespace: 'acme' });
-    const reply = await this.finish(this.messenger.ask(subjects.shard(shard, 'get'), question));
-    return JSON.parse(new TextDecoder().decode(reply));
+    return this.messenger.ask(subjects.shard(shard, 'get'), question);
   }
 
   // — Workers

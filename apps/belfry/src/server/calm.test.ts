@@ -10,6 +10,7 @@ async function waitedMs(...lateMs: readonly number[]): Promise<number> {
   await calm(
     { after: (ms, run) => (queueMicrotask(() => ((nowMs += ms + late()), run())), () => undefined) },
     { monotonic: () => nowMs },
+    () => nowMs < 8_000,
   );
   return nowMs - 5_000;
 }
@@ -19,6 +20,6 @@ it('waits until timers come on time', async () => {
   expect(await waitedMs(90, 40, 5)).toBe(100 + 50 + 300);
 });
 
-it('waits no longer where they never do', async () => {
+it('waits no longer than it may where they never do', async () => {
   expect(await waitedMs(90)).toBe(3_000);
 });

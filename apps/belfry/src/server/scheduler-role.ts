@@ -44,7 +44,7 @@ export async function startScheduler(options: {
       messenger,
       clock: watch.clock,
       timers: SYSTEM_TIMERS,
-      calm: () => calm(SYSTEM_TIMERS, watch.clock),
+      calm: (goesOn) => calm(SYSTEM_TIMERS, watch.clock, goesOn),
       log,
       metrics: metrics.scheduler,
       tracer: schedulerTracer(),
@@ -81,7 +81,7 @@ export async function startScheduler(options: {
       follow();
     },
     ownsShards: async () => {
-      await scheduler.settle();
+      await scheduler.settled();
       return scheduler.status().owned.length > 0;
     },
   });
@@ -111,7 +111,7 @@ export async function startScheduler(options: {
     shards: () => scheduler.shards(),
     ready: async () => {
       await placed.promise;
-      await scheduler.settle();
+      await scheduler.settled();
     },
     stop: async () => {
       // The supervisor hears it, and places the shards elsewhere; their new owners come for them.

@@ -18,6 +18,8 @@ const LONGEST_RETRY_MS = 5_000;
 /** Maintenance may wait for another program that migrates. */
 const MAINTENANCE_MS = 600_000;
 const QUERY_MS = 10_000;
+/** How long connections for checkpoints and payloads are kept while nobody uses them. */
+const KEPT_MS = 600_000;
 
 /**
  * Statements by key over partitions: an index of one partition is always right, whatever the statistics of a table that
@@ -63,9 +65,9 @@ export class PostgresLink implements AsyncDisposable {
     const common = { url, lockMs: 5_000 };
     this.#now = now;
     // Fires and checkpoints must not wait for a new connection, which has everything to plan anew.
-    const kept = { ...common, name, idleMs: 0, settings: BY_KEY };
+    const kept = { ...common, name, idleMs: KEPT_MS, settings: BY_KEY };
     this.#writes = new Sessions({ ...kept, connections: 2, statementMs: 60_000 });
-    this.#reads = new Sessions({ ...kept, connections: 3, statementMs: 20_000 });
+    this.#reads = new Sessions({ ...kept, connections: LIMITS.payloadConnections, statementMs: 20_000 });
     this.#loads = new Sessions({
       ...common,
       name,

@@ -29,7 +29,7 @@ export interface SessionsOptions {
   /** How much longer the client waits when the server does not answer at all; default 5,000. */
   readonly graceMs?: number;
   readonly lockMs: number;
-  /** How long a connection that nobody uses is kept; 0: for ever; default 60,000. */
+  /** How long a connection that nobody uses is kept; default 60,000. */
   readonly idleMs?: number;
   /** Server settings of each connection. */
   readonly settings?: { readonly [name: string]: string };
