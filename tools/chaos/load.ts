@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { Belfry, type ScheduleSpec } from '@belfry/sdk';
+import { Belfry, BelfryError, type ScheduleSpec } from '@belfry/sdk';
 
 import type { Cancel, Fire, Run } from './check.ts';
 
@@ -60,6 +60,8 @@ export class Load {
   readonly doomed = new Set<string>();
   /** Requests that were refused or not answered. */
   unanswered = 0;
+  /** What requests ended with that is no error of Belfry's. */
+  readonly untyped: string[] = [];
   /** Acknowledged requests, and how long the slowest took. */
   acknowledged = 0;
   slowestMs = 0;
@@ -218,8 +220,9 @@ export class Load {
       this.acknowledged++;
       this.slowestMs = Math.max(this.slowestMs, performance.now() - startMs);
       return reply;
-    } catch {
+    } catch (error) {
       this.unanswered++; // L1
+      if (!(error instanceof BelfryError)) this.untyped.push(String(error));
       return undefined;
     }
   }

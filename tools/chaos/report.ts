@@ -23,7 +23,9 @@ export interface CaseReport {
   readonly cancelled: number;
   /** Second runs because the worker of the first was gone. */
   readonly again: number;
+  /** Requests without an answer, or refused, while the load went on; and how long the slowest of the others waited, ms. */
   readonly unanswered: number;
+  readonly slowestMs: number;
   /** The most resident memory of one program of Belfry, in bytes. */
   readonly memory: number;
   /** Figures of the case's own, in ms. */
@@ -55,6 +57,7 @@ export function summarize(results: readonly RunResult[]): CaseReport[] {
       cancelled: found('cancelled'),
       again: sum(({ account }) => account.again),
       unanswered: sum(({ requests }) => requests.unanswered),
+      slowestMs: Math.max(...runs.map(({ requests }) => requests.slowestMs)),
       memory: Math.max(...runs.map(({ memory }) => memory)),
       measured,
       notes: [...new Set(runs.flatMap(({ notes }) => notes))],
@@ -90,6 +93,8 @@ const HEADER = [
   'early',
   'late',
   'again',
+  'refused',
+  'slowest',
   'memory',
   'verdict',
 ];
@@ -101,6 +106,7 @@ export function reportText(reports: readonly CaseReport[]): string {
     seconds(report.gapMs.p50),
     seconds(report.gapMs.p99),
     ...[report.fires, report.lost, report.doubled, report.early, report.late, report.again].map(String),
+    ...requestsOf(report),
     mib(report.memory),
     report.ok ? 'ok' : 'BAD',
   ]);
@@ -122,6 +128,10 @@ export function reportText(reports: readonly CaseReport[]): string {
   return `${[HEADER, ...rows].map(line).join('\n')}\n${remarks.length === 0 ? '' : `\n${remarks.join('\n')}\n`}`;
 }
 
+function requestsOf({ unanswered, slowestMs }: CaseReport): string[] {
+  return [String(unanswered), seconds(slowestMs)];
+}
+
 function seconds(ms: number): string {
   return `${(ms / 1_000).toFixed(2)} s`;
 }
@@ -141,7 +151,7 @@ export function reportMarkdown(
       `${what.get(report.case) ?? ''}${more.length === 0 ? '' : ` (${more.join('; ')})`}`,
       String(report.runs),
       spreadText(report.gapMs, report.runs),
-      ...[...counts, mib(report.memory)],
+      ...[...counts, ...requestsOf(report), mib(report.memory)],
       report.ok ? 'ok' : '**bad**',
     ];
   });

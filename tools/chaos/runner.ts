@@ -116,6 +116,8 @@ export class Runner implements AsyncDisposable {
         await this.#untilOver(scene, PATIENCE_MS);
       }
       problems.push(...(await this.#untilStored(scene)));
+      problems.push(...load.untyped.map((error) => `a request ended with an error of no known type: ${error}`));
+      if (load.plan.trickle > 0 && load.acknowledged === 0) problems.push('no request was acknowledged');
       problems.push(...(await missedFires(cluster)), ...memory.problems(cluster.filled + load.fires.length));
       await one.verify?.(scene);
       return this.#result(one, seed, scene, evidence(), { problems, notes, measured, memory: memory.peak });

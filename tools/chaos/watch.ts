@@ -59,6 +59,7 @@ export class MemoryWatch {
   /** A sentence for each program that took more than it may. `tasks`: in the whole cluster. */
   problems(tasks: number, boundOf = memoryBound): string[] {
     return [...this.#peaks].flatMap(([{ name, roles }, bytes]) => {
+      if (bytes === 0) return [`how much memory ${name} has taken is not known`];
       const bound = boundOf(roles, tasks);
       return bytes <= bound ? [] : [`${name} took ${mib(bytes)} of memory, and ${mib(bound)} is its bound`];
     });

@@ -12,7 +12,11 @@ async function asOperator<T>({ cluster }: Scene, act: (link: NatsLink) => Promis
 }
 
 async function deleted(scene: Scene, stream: string): Promise<void> {
-  await asOperator(scene, (link) => link.nc.request(`$JS.API.STREAM.DELETE.${stream}`));
+  const answer = await asOperator(scene, async ({ nc }) =>
+    (await nc.request(`$JS.API.STREAM.DELETE.${stream}`)).json(),
+  );
+  const { success } = answer as { readonly success?: boolean };
+  if (success !== true) throw new Error(`${stream} cannot be deleted: ${JSON.stringify(answer)}`);
 }
 
 function bucketDeleted(name: string, bucket: string): ChaosCase {

@@ -1,12 +1,17 @@
+import type { Member } from '../member.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
+
+/** What a killed worker had runs elsewhere by then. */
+const ELSEWHERE_MS = 10_000;
 
 export const KILLS: readonly ChaosCase[] = [
   {
     name: 'kill-owner',
     what: 'kill -9 of a scheduler that owns half of the shards and does not lead',
-    async inject({ cluster, random }) {
-      const leader = await cluster.leader();
+    async inject(scene) {
+      const { cluster, random } = scene;
+      const leader = await leaderOf(scene);
       await pick(
         cluster.schedulers.filter((member) => member !== leader),
         random,
@@ -17,7 +22,7 @@ export const KILLS: readonly ChaosCase[] = [
     name: 'kill-leader-owner',
     what: 'kill -9 of the process that leads the supervisors and owns half of the shards',
     async inject({ cluster }) {
-      await (await cluster.leader())?.kill();
+      await (await leaderOf({ cluster })).kill();
     },
   },
   {
@@ -48,13 +53,23 @@ export const KILLS: readonly ChaosCase[] = [
   },
 ];
 
+/** @throws where nobody leads: what is to be done to a leader would be done to nobody. */
+export async function leaderOf({ cluster }: Pick<Scene, 'cluster'>): Promise<Member> {
+  const leader = await cluster.leader();
+  if (leader === undefined) throw new Error('nobody leads');
+  return leader;
+}
+
 /** How long after its worker's death the last of its executions ran again. */
-export function ranElsewhere({ cluster, measured }: Scene, what: string): void {
+export function ranElsewhere({ cluster, measured, blame }: Scene, what: string): void {
   const runs = cluster.runs().sort((a, b) => a.startMs - b.startMs);
   const byExecution = Map.groupBy(runs, ({ execution }) => execution);
   for (const { worker, fromMs } of cluster.absences) {
     for (const [first, second] of byExecution.values()) {
-      if (first?.worker === worker && second !== undefined) measured(what, second.startMs - fromMs);
+      if (first?.worker !== worker || second === undefined) continue;
+      const tookMs = second.startMs - fromMs;
+      measured(what, tookMs);
+      if (tookMs > ELSEWHERE_MS) blame(`an execution of a worker that died ran elsewhere after ${tookMs} ms`);
     }
   }
 }

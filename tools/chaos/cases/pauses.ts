@@ -4,6 +4,7 @@ import { LIMITS } from '@belfry/protocol';
 
 import type { Member } from '../member.ts';
 import { pick } from '../random.ts';
+import { leaderOf } from './kills.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
 
 /** An owner stands still for a multiple of the silence after which its shards move. */
@@ -16,6 +17,7 @@ function pauseOwner(times: number): ChaosCase {
     async inject({ cluster, random }) {
       await paused(pick(cluster.schedulers, random), ms);
     },
+    ...(ms < LIMITS.nodeSilentMs ? falseAlarms() : {}),
   };
 }
 
@@ -34,6 +36,25 @@ function blockLoop(seconds: number): ChaosCase {
       pick(cluster.schedulers, random).order({ do: 'block', ms: seconds * 1_000 });
       await delay(seconds * 1_000);
     },
+    ...(seconds * 1_000 < LIMITS.nodeSilentMs ? falseAlarms() : {}),
+  };
+}
+
+/** Nobody is taken for dead: no shard gets another owner. */
+function falseAlarms(): Required<Pick<ChaosCase, 'prepare' | 'verify'>> {
+  let before = 0;
+  const takeovers = async ({ cluster }: Pick<Scene, 'cluster'>): Promise<number> => {
+    const counts = await Promise.all(cluster.schedulers.map((member) => member.metric('belfry_shard_takeovers_total')));
+    return counts.reduce<number>((sum, count) => sum + (count ?? NaN), 0);
+  };
+  return {
+    async prepare(scene) {
+      before = await takeovers(scene);
+    },
+    async verify(scene) {
+      const after = await takeovers(scene);
+      if (after !== before) scene.blame(`shards were taken over, ${before} times before and ${after} times after`);
+    },
   };
 }
 
@@ -49,8 +70,7 @@ export const PAUSES: readonly ChaosCase[] = [
     what: `SIGSTOP of the process that leads and owns for 8 s, then SIGCONT`,
     load: { windowMs: 16_000 },
     async inject({ cluster }) {
-      const leader = await cluster.leader();
-      if (leader !== undefined) await paused(leader, 8_000);
+      await paused(await leaderOf({ cluster }), 8_000);
     },
   },
   {
