@@ -3,17 +3,23 @@ import { runPlan, type RunResult } from './run.ts';
 
 /**
  * Looks for a shorter plan that breaks the same rule: leaves out ever smaller stretches of its steps, and then tasks of its creates.
- * Ends after `budgetMs` of real time at the latest; `now` reads a clock.
+ * Ends after `budgetMs` of real time at the latest; `now` reads a clock. `run` is `runPlan` by default.
  */
 export async function shrink(
   failed: RunResult,
-  options: { readonly budgetMs: number; readonly now: () => number; readonly onShorter?: (steps: number) => void },
+  options: {
+    readonly budgetMs: number;
+    readonly now: () => number;
+    readonly run?: (plan: Plan) => Promise<RunResult>;
+    readonly onShorter?: (steps: number) => void;
+  },
 ): Promise<RunResult> {
   const endMs = options.now() + options.budgetMs;
+  const { run = runPlan } = options;
   const rule = failed.violation?.rule;
   let best = failed;
   const attempt = async (steps: readonly PlanStep[], change: Partial<Plan> = {}): Promise<boolean> => {
-    const result = await runPlan({ ...best.plan, ...change, steps });
+    const result = await run({ ...best.plan, ...change, steps });
     if (result.violation?.rule !== rule) return false;
     best = result;
     options.onShorter?.(steps.length);
