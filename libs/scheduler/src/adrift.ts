@@ -6,6 +6,8 @@ interface Waiting {
   readonly namespace: string;
   readonly queue: string;
   until: number;
+  /** A record that gives it back is on its way. It is refused where another attempt has taken the place of the one that it names. */
+  isGiven: boolean;
 }
 
 /**
@@ -27,9 +29,10 @@ export class Adrift {
   /** What is `unsent` for certain is given back at once. */
   add(core: Shard, nowMs: number, unsent: ReadonlySet<string>): void {
     for (const { id, namespace, queue } of core.adrift()) {
-      if (this.#deadlines.get(id)?.core === core) continue; // its time runs already
+      const known = this.#deadlines.get(id);
+      if (known?.core === core && !known.isGiven) continue; // its time runs already
       const until = unsent.has(id) ? nowMs : this.#silentAt(queue, nowMs);
-      this.#deadlines.set(id, { core, namespace, queue, until });
+      this.#deadlines.set(id, { core, namespace, queue, until, isGiven: false });
     }
   }
 
@@ -49,7 +52,7 @@ export class Adrift {
 
   /**
    * The records that give back what nobody spoke for, of shards that are `owned`. To be asked every second: time in which nobody asked does
-   * not count as silence.
+   * not count as silence. What is still adrift long after it was given back, is given back again.
    */
   expire(nowMs: number, owned: (core: Shard) => boolean): { readonly shard: number; readonly record: ResultRecord }[] {
     const unheardMs = nowMs - this.#lookedAt;
@@ -57,11 +60,17 @@ export class Adrift {
     // This process stood still: what was said meanwhile has yet to be read.
     if (unheardMs > LIMITS.workerSilentMs) for (const entry of this.#deadlines.values()) entry.until += unheardMs;
     const given: { shard: number; record: ResultRecord }[] = [];
-    for (const [id, { core, namespace, until }] of this.#deadlines) {
-      if (until > nowMs) continue;
-      this.#deadlines.delete(id);
+    for (const [id, entry] of this.#deadlines) {
+      const { core, namespace, queue, until, isGiven } = entry;
+      if (until > nowMs && !isGiven) continue;
       const attempt = core.adriftAttempt(id);
-      if (attempt === undefined || !owned(core)) continue;
+      if (attempt === undefined || !owned(core)) {
+        this.#deadlines.delete(id);
+        continue;
+      }
+      if (until > nowMs) continue;
+      entry.isGiven = true;
+      entry.until = this.#silentAt(queue, nowMs);
       const record: ResultRecord = {
         k: 'result',
         c: 0,
