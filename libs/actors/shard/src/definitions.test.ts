@@ -161,6 +161,18 @@ describe('update', () => {
     expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);
   });
 
+  it('does not fire again by the new schedule what an owner with a fast clock has fired by the old one', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e1000@${T0 + 1_000}` });
+    shard.core.advance(T0 + 1_200, 100);
+    expect(shard.dispatch()).toEqual([`${fire(id, 1_000)}.1`]);
+    shard.result(fire(id, 1_000), 1, 'succeeded');
+    shard.update(id, { s: `e2000@${T0 + 1_000}` });
+    expect(shard.core.glance(id, 'acme')?.next?.[0]).toBe(T0 + 3_000);
+    shard.update(id, { s: `e1000@${T0 + 1_500}` });
+    expect(shard.core.glance(id, 'acme')?.next?.[0]).toBe(T0 + 1_500);
+  });
+
   it('skips the oldest of very many due fires when its schedule changes', async () => {
     const shard = await TestShard.start();
     const id = shard.create({ s: `e1000@${T0}` });

@@ -195,6 +195,8 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
   if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp, 1);
+  const decidedTo = Math.min(state.pointerOf(slot), timestamp + LIMITS.clockSlackMs);
+  const before = state.firesOf(slot);
   withdraw(state, slot, timestamp, undefined);
   state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);
@@ -202,7 +204,10 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   const change = { schedule: text, effectiveFrom: timestamp };
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
-  armUnlessUnderWay(state, slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
+  let next = state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity);
+  // What an owner whose clock is ahead has fired already is not fired again by the new schedule.
+  if (state.isRecurring(slot)) while (next < decidedTo && before(next - 1) === next) next = state.nextAfter(slot, next);
+  armUnlessUnderWay(state, slot, next);
   if (state.isRecurring(slot)) return;
   if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
   else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
