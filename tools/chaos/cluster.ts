@@ -160,7 +160,11 @@ export class Cluster implements AsyncDisposable {
     const missing = this.members.filter(({ isRunning }) => !isRunning);
     for (const member of missing) await member.begin();
     await Promise.all(missing.map((member) => member.untilReady()));
-    await this.until('all shards are owned once, and all is healthy', () => this.#isWhole(), timeoutMs);
+    let lacks: string | undefined;
+    const isWhole = async (): Promise<boolean> => (lacks = await this.#lacks()) === undefined;
+    await this.until('all shards are owned once, and all is healthy', isWhole, timeoutMs).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${lacks}`, { cause: error });
+    });
   }
 
   async until(what: string, holds: () => Promise<boolean> | boolean, timeoutMs = 60_000): Promise<void> {
@@ -229,14 +233,22 @@ export class Cluster implements AsyncDisposable {
     await this.#cleanup.run();
   }
 
-  async #isWhole(): Promise<boolean> {
+  /** What is not as it should be, if anything is not. */
+  async #lacks(): Promise<string | undefined> {
     const servers = this.members.filter(({ roles, isRunning }) => roles !== '' && isRunning);
     const healths = await Promise.all(servers.map((member) => member.health()));
-    if (healths.some((health) => health?.ok !== true)) return false;
-    if (healths.filter((health) => health?.parts.supervisor?.leads === true).length !== 1) return false;
-    const owned = healths.flatMap((health) => (health?.parts.scheduler === undefined ? [] : [health.parts.scheduler]));
-    const all = owned.flatMap((of) => of.owned);
-    return all.length === SHARDS && new Set(all).size === SHARDS && owned.every((of) => of.owned.length > 0);
+    const of = servers.map(({ name }, at) => ({ name, health: healths[at] }));
+    const unwell = of.filter(({ health }) => health?.ok !== true);
+    if (unwell.length > 0) return `not healthy: ${JSON.stringify(unwell)}`;
+    const leaders = of.filter(({ health }) => health?.parts.supervisor?.leads === true);
+    if (leaders.length !== 1) return `${leaders.length} lead`;
+    const owners = of.flatMap(({ name, health }) =>
+      health?.parts.scheduler === undefined ? [] : [{ name, owned: health.parts.scheduler.owned }],
+    );
+    const all = owners.flatMap(({ owned }) => owned);
+    const isRight =
+      all.length === SHARDS && new Set(all).size === SHARDS && owners.every(({ owned }) => owned.length > 0);
+    return isRight ? undefined : `owned: ${owners.map(({ name, owned }) => `${name} ${owned.length}`).join(', ')}`;
   }
 }
 
