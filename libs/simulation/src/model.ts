@@ -450,6 +450,8 @@ export class Model implements Observer, Witness {
     if (this.#isForgotten(execution, key)) return;
     const runs = this.#runsOf(execution);
     runs.excuses++;
+    // Forgotten and dispatched again: that second message may be taken back while the first one's worker runs.
+    if (this.#repeatable.has(key)) return;
     const leaseMs = this.#attempts.get(key);
     if (leaseMs === undefined || (this.#givenUp.get(key) ?? 0) >= leaseMs) return;
     this.#broken('given back', `${key} was given back, and runs on ${runs.lastWorker}`);
