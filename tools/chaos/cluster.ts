@@ -126,11 +126,11 @@ export class Cluster implements AsyncDisposable {
     return this.members.find((member) => member.name === name) as Member;
   }
 
-  async leader(): Promise<Member | undefined> {
+  async leader(): Promise<Member> {
     for (const member of this.schedulers) {
       if ((await member.health())?.parts.supervisor?.leads === true) return member;
     }
-    return undefined;
+    throw new Error('nobody leads');
   }
 
   /** Kills a worker, and says so to the checker. */

@@ -35,6 +35,19 @@ export async function askOwners(
   return { free: free.toSorted(inOrder), owned: owned.toSorted((a, b) => inOrder(a.shard, b.shard)) };
 }
 
+/**
+ * Asks for a shard. An owner that is alive writes its last checkpoint first; one that is not says nothing. False when nobody serves it any
+ * more: its owner is gone.
+ */
+export async function askForRelease(env: Pick<Environment, 'node' | 'messenger'>, shard: number): Promise<boolean> {
+  try {
+    await env.messenger.ask(subjects.shard(shard, 'release'), JSON.stringify({ to: env.node }), LIMITS.releaseMs);
+    return true;
+  } catch (error) {
+    return (error as { readonly code?: unknown }).code !== 'no_owner';
+  }
+}
+
 /** An owner of an older version answers something else: then nothing is known. */
 function tasksOf(reply: Uint8Array): number {
   const { tasks } = JSON.parse(new TextDecoder().decode(reply)) as { readonly tasks?: unknown };

@@ -1,7 +1,6 @@
-import { NO_FIRES, type ActiveRow, type ShardHead } from '@belfry/ports';
+import type { ActiveRow, ShardHead } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
-import { Interned, Shard } from '@belfry/shard';
-import { handOverGroups, type OwnedShard } from './arrivals.ts';
+import { Shard, type Interned } from '@belfry/shard';
 import { untilOk, type Environment } from './environment.ts';
 
 /** What loading shards came to. */
@@ -15,11 +14,8 @@ interface Loading {
   /** Those of its heads that no later load has taken the place of. */
   readonly heads: Set<ShardHead>;
   readonly done: Promise<Loaded>;
-  readonly isWanted: Switch;
-}
-
-interface Switch {
-  on: boolean;
+  /** Ends it, at its next row (L2). */
+  stop(): void;
 }
 
 /**
@@ -45,12 +41,12 @@ export class Loads {
     const shards = new Set(heads.map(({ shard }) => shard));
     for (const former of this.#begun) {
       for (const head of former.heads) if (shards.has(head.shard)) former.heads.delete(head);
-      if (former.heads.size === 0) former.isWanted.on = false; // L2
+      if (former.heads.size === 0) former.stop(); // L2
     }
-    const isWanted = { on: true };
-    const done = loadCores(this.#env, this.#interned, heads, isWanted);
+    let isWanted = true;
+    const done = loadCores(this.#env, this.#interned, heads, () => isWanted);
     done.catch(() => undefined); // told by `of`
-    this.#begun.push({ heads: new Set(heads), done, isWanted });
+    this.#begun.push({ heads: new Set(heads), done, stop: () => void (isWanted = false) });
   }
 
   /** What was loaded for these heads (L1). */
@@ -76,7 +72,7 @@ export class Loads {
 
   /** Ends what is under way, at its next row (L2). */
   stop(): void {
-    for (const { isWanted } of this.#begun) isWanted.on = false;
+    for (const loading of this.#begun) loading.stop();
   }
 
   /** Resolves when nothing is under way any more. */
@@ -85,54 +81,15 @@ export class Loads {
   }
 }
 
-const NO_TASK = '0'.repeat(32);
-
-/**
- * Loads shards that another node owns, and forgets them, until that gets no quicker or `goesOn` says no more: so that connections,
- * compiled code and the database's pages are warm when shards stand still for their takeover. Takes the epochs of none, and changes
- * nothing; nothing relies on it.
- */
-export async function rehearse(env: Environment, owned: readonly OwnedShard[], goesOn: () => boolean): Promise<void> {
-  const { clock, log } = env;
-  const [shards = []] = handOverGroups(owned, Infinity);
-  for (let lastMs = Infinity; goesOn();) {
-    const startedAt = clock.monotonic();
-    try {
-      await rehearseOnce(env, shards, goesOn);
-    } catch (error) {
-      if (goesOn()) log.warn('a takeover cannot be rehearsed', { error: String(error) });
-      return;
-    }
-    const tookMs = clock.monotonic() - startedAt;
-    if (tookMs >= 0.8 * lastMs) return;
-    lastMs = tookMs;
-  }
-}
-
-async function rehearseOnce(env: Environment, shards: readonly number[], goesOn: () => boolean): Promise<void> {
-  await env.store.takeEpochs([], env.node, []);
-  // A connection's first query of payloads takes a tenth of a second: a plan over all partitions.
-  const nobody = shards.map((shard) => ({ shard, id: NO_TASK }));
-  const payloads = Array.from({ length: LIMITS.payloadConnections }, () => env.store.bodies(nobody));
-  await Promise.all([...payloads, ...shards.map((shard) => env.work.surviving(shard))]);
-  const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
-  const isWanted = {
-    get on() {
-      return goesOn();
-    },
-  };
-  const heads = shards.map((shard) => ({ shard, ...head }));
-  await loadCores(env, new Interned(), heads, isWanted);
-}
-
-async function loadCores(
+/** Loads shards from their rows. Rejects at the next row when it `isWanted` no more. */
+export async function loadCores(
   env: Environment,
   interned: Interned,
   heads: readonly ShardHead[],
-  isWanted: Readonly<Switch>,
+  isWanted: () => boolean,
 ): Promise<Loaded> {
   const goOn = (): void => {
-    if (!isWanted.on) throw new Error('these shards are loaded no more: their takeover is over, or has begun anew');
+    if (!isWanted()) throw new Error('these shards are loaded no more: their takeover is over, or has begun anew');
   };
   const cores = new Map<number, Shard>();
   const active = new Map<number, Map<string, ActiveRow[]>>();

@@ -1,8 +1,8 @@
-import { LIMITS, parseTaskId, subjects, wireError, type ShardsReply, type ShardView } from '@belfry/protocol';
+import { LIMITS, subjects, type ShardsReply, type ShardView } from '@belfry/protocol';
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply, type Shard } from '@belfry/shard';
-import { askOwners, handOverGroups, type OwnedShard } from './arrivals.ts';
+import { askForRelease, askOwners, handOverGroups } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
 import { Checkpointer } from './checkpointer.ts';
@@ -15,11 +15,12 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { Loads, rehearse } from './loading.ts';
+import { Loads } from './loading.ts';
+import { ShardQueries } from './shard-queries.ts';
 import { countCrash, outlookOf, takeOver, type Crashes, type InboxGap, type Outlook } from './takeover.ts';
 import { Tallies } from './tallies.ts';
-import { taskAnswer } from './task-answer.ts';
 import { Turns } from './turns.ts';
+import { warmUp } from './warm-up.ts';
 import { WorkStream } from './work-stream.ts';
 
 const DEFAULT_TICK_MS = 2;
@@ -49,8 +50,6 @@ export type NodeShards = Omit<ShardsReply, 'node'> & { readonly items: readonly 
  *
  * O1. A shard is dispatched for, and answers queries, only between the end of its takeover and its release or loss.
  * O2. What this node no longer owns is dropped at the first word of it: a refused batch, a refused checkpoint, a newer ownership.
- * O3. A query is answered when its shard's fence, asked after the query has come, is still this node's: one that was cut off, or stood
- *     still, may not have had that word yet.
  */
 export class SchedulerNode {
   readonly #env: Environment;
@@ -66,7 +65,7 @@ export class SchedulerNode {
   readonly #turns: Turns;
   readonly #departures: Departures;
   readonly #completeness: Completeness;
-  readonly #tallies: Tallies;
+  readonly #queries: ShardQueries;
   readonly #crashes: Crashes;
   readonly #supervision = new Map<number, Supervision>();
   /** Shards that are not loaded again yet, since they crash. */
@@ -104,7 +103,8 @@ export class SchedulerNode {
       },
     });
     this.#completeness = new Completeness(env.log);
-    this.#tallies = new Tallies(env, () => this.#hosted.values());
+    const tallies = new Tallies(env, () => this.#hosted.values());
+    this.#queries = new ShardQueries(env, this.#bodies, tallies, (host) => this.#lose(host));
     const node = {
       hosted: () => this.#hosted.values(),
       ownedShare: () => this.#hosted.size / env.shards,
@@ -235,26 +235,18 @@ export class SchedulerNode {
     const { free, owned } = await askOwners(this.#env, missing);
     if (free.length > 0) await this.#acquire(await outlookOf(this.#env, free));
     const groups = handOverGroups(owned, this.#groupsTaken);
-    if (groups.length > 0) await this.#warmUp(owned);
+    const isMore = (): boolean => this.#resettle || this.#stopping; // a newer placement, or none of its own any more
+    if (groups.length > 0) await warmUp(this.#env, owned, this.#groupsTaken === 0, isMore);
     for (const group of groups) {
-      if (this.#resettle || this.#stopping) return; // there is a newer placement
+      if (isMore()) return;
       const outlook = await outlookOf(this.#env, group);
-      const answers = await Promise.all(group.map((shard) => this.#askForRelease(shard)));
+      const served = await Promise.all(group.map((shard) => askForRelease(this.#env, shard)));
       await this.#acquire(outlook);
       this.#groupsTaken++;
-      if (answers.includes('nobody')) this.#resettle = true; // their owner is gone: all that it had is taken together
+      if (served.includes(false)) this.#resettle = true; // their owner is gone: all that it had is taken together
       // What was due in these shards goes out before the next ones stand still.
       await new Promise<void>((resolve) => void this.#env.timers.after(LIMITS.handOverRestMs, resolve));
     }
-  }
-
-  /** Before shards are taken from an owner that serves them well meanwhile; ends early when there is something else to do. */
-  async #warmUp(owned: readonly OwnedShard[]): Promise<void> {
-    const { clock, calm } = this.#env;
-    const endMs = clock.monotonic() + LIMITS.handOverWarmMs;
-    const goesOn = (): boolean => !this.#resettle && !this.#stopping && clock.monotonic() < endMs;
-    await rehearse(this.#env, owned, goesOn);
-    if (this.#groupsTaken === 0) await calm?.(goesOn);
   }
 
   #missing(): number[] {
@@ -310,17 +302,6 @@ export class SchedulerNode {
   #answer(host: HostedShard, reply: Reply): void {
     if (isCancelWithRunning(reply)) void takeBack(this.#env, host, reply).then((settled) => this.#replies.add(settled));
     else this.#replies.add(reply);
-  }
-
-  /** An owner that is alive writes its last checkpoint first; one that is not says nothing, or is nobody any more. */
-  async #askForRelease(shard: number): Promise<'released' | 'silent' | 'nobody'> {
-    try {
-      const body = JSON.stringify({ to: this.#env.node });
-      await this.#env.messenger.ask(subjects.shard(shard, 'release'), body, LIMITS.releaseMs);
-      return 'released';
-    } catch (error) {
-      return (error as { readonly code?: unknown }).code === 'no_owner' ? 'nobody' : 'silent';
-    }
   }
 
   #onPrepare({ core: { shard, tasks } }: HostedShard): string {
@@ -432,33 +413,7 @@ export class SchedulerNode {
   #serve(host: HostedShard, body: Uint8Array, subject: string): Promise<string> {
     if (subject.endsWith('.prepare')) return Promise.resolve(this.#onPrepare(host));
     if (subject.endsWith('.release')) return this.#onReleaseAsked(host);
-    return this.#asOwner(host, subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#onGet(host, body));
-  }
-
-  /** O3. Whoever is not the owner says nothing: the owner answers, or is asked again. */
-  async #asOwner(host: HostedShard, answer: Promise<string>): Promise<string> {
-    const { shard, epoch } = host.core;
-    const notKnown = (error: unknown): { readonly epoch: number } => {
-      this.#env.log.warn('a query is not answered: whose the shard is cannot be asked', {
-        shard,
-        error: String(error),
-      });
-      return { epoch: 0 };
-    };
-    const [held, reply] = await Promise.all([this.#env.work.fenceOf(shard).catch(notKnown), answer]);
-    if (held.epoch === epoch) return reply;
-    if (held.epoch > epoch) this.#lose(host);
-    return await new Promise(() => undefined);
-  }
-
-  async #onGet(host: HostedShard, body: Uint8Array): Promise<string> {
-    const { id, namespace } = JSON.parse(new TextDecoder().decode(body)) as { id?: unknown; namespace?: unknown };
-    const taskId = parseTaskId(id);
-    const glance = taskId === undefined ? undefined : host.core.glance(taskId, String(namespace));
-    const task = glance === undefined ? undefined : await this.#bodies.get(host.core, glance.id);
-    if (glance === undefined || task === undefined)
-      return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
-    return taskAnswer(glance, (shown) => this.#env.renderTask(host.core.shard, shown, task));
+    return this.#queries.answer(host, body, subject);
   }
 
   // — Time

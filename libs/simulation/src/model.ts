@@ -448,10 +448,13 @@ export class Model implements Observer, Witness {
     const key = `${execution}.${attempt}`;
     // Its next owner takes it for one that was never dispatched.
     if (this.#isForgotten(execution, key)) return;
+    if (this.#repeatable.delete(key))
+      return this.#tolerate(
+        'a forgotten dispatch was made again, and taken back while its first worker ran',
+        execution,
+      );
     const runs = this.#runsOf(execution);
     runs.excuses++;
-    // Forgotten and dispatched again: that second message may be taken back while the first one's worker runs.
-    if (this.#repeatable.has(key)) return;
     const leaseMs = this.#attempts.get(key);
     if (leaseMs === undefined || (this.#givenUp.get(key) ?? 0) >= leaseMs) return;
     this.#broken('given back', `${key} was given back, and runs on ${runs.lastWorker}`);

@@ -1,4 +1,3 @@
-import type { Member } from '../member.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
 
@@ -9,9 +8,8 @@ export const KILLS: readonly ChaosCase[] = [
   {
     name: 'kill-owner',
     what: 'kill -9 of a scheduler that owns half of the shards and does not lead',
-    async inject(scene) {
-      const { cluster, random } = scene;
-      const leader = await leaderOf(scene);
+    async inject({ cluster, random }) {
+      const leader = await cluster.leader();
       await pick(
         cluster.schedulers.filter((member) => member !== leader),
         random,
@@ -22,7 +20,7 @@ export const KILLS: readonly ChaosCase[] = [
     name: 'kill-leader-owner',
     what: 'kill -9 of the process that leads the supervisors and owns half of the shards',
     async inject({ cluster }) {
-      await (await leaderOf({ cluster })).kill();
+      await (await cluster.leader()).kill();
     },
   },
   {
@@ -52,13 +50,6 @@ export const KILLS: readonly ChaosCase[] = [
     },
   },
 ];
-
-/** @throws where nobody leads: what is to be done to a leader would be done to nobody. */
-export async function leaderOf({ cluster }: Pick<Scene, 'cluster'>): Promise<Member> {
-  const leader = await cluster.leader();
-  if (leader === undefined) throw new Error('nobody leads');
-  return leader;
-}
 
 /** How long after its worker's death the last of its executions ran again. */
 export function ranElsewhere({ cluster, measured, blame }: Scene, what: string): void {

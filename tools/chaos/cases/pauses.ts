@@ -4,7 +4,6 @@ import { LIMITS } from '@belfry/protocol';
 
 import type { Member } from '../member.ts';
 import { pick } from '../random.ts';
-import { leaderOf } from './kills.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
 
 /** An owner stands still for a multiple of the silence after which its shards move. */
@@ -70,7 +69,7 @@ export const PAUSES: readonly ChaosCase[] = [
     what: `SIGSTOP of the process that leads and owns for 8 s, then SIGCONT`,
     load: { windowMs: 16_000 },
     async inject({ cluster }) {
-      await paused(await leaderOf({ cluster }), 8_000);
+      await paused(await cluster.leader(), 8_000);
     },
   },
   {

@@ -195,8 +195,7 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
   if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp, 1);
-  const decidedTo = Math.min(state.pointerOf(slot), timestamp + LIMITS.clockSlackMs);
-  const before = state.firesOf(slot);
+  const isDecided = decidedAhead(state, slot, timestamp);
   withdraw(state, slot, timestamp, undefined);
   state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);
@@ -205,12 +204,21 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
   let next = state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity);
-  // What an owner whose clock is ahead has fired already is not fired again by the new schedule.
-  if (state.isRecurring(slot)) while (next < decidedTo && before(next - 1) === next) next = state.nextAfter(slot, next);
+  while (state.isRecurring(slot) && isDecided(next)) next = state.nextAfter(slot, next);
   armUnlessUnderWay(state, slot, next);
   if (state.isRecurring(slot)) return;
   if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
   else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
+}
+
+/**
+ * Whether an instant after `timestamp` is one of the fires of a task, as it is now, that are decided: by an owner whose clock was ahead. By
+ * another schedule they are not to be fired again.
+ */
+function decidedAhead(state: ShardState, slot: number, timestamp: number): (at: number) => boolean {
+  const toMs = Math.min(state.pointerOf(slot), timestamp + LIMITS.clockSlackMs);
+  const next = state.firesOf(slot);
+  return (at) => at < toMs && next(at - 1) === at;
 }
 
 function rebody(
