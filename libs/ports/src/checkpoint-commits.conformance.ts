@@ -30,7 +30,7 @@ const TEXTS = [
 
 /** What commits do to what is loaded later. */
 export function checkpointCommits(now: () => CheckpointStoreHarness): void {
-  const { take, commit, load, body } = handsOn(now);
+  const { take, commit, load, loadChanged, body } = handsOn(now);
 
   describe('a checkpoint', () => {
     it('stores nothing as nothing', async () => {
@@ -266,6 +266,44 @@ export function checkpointCommits(now: () => CheckpointStoreHarness): void {
       expect(new Set(calendars.get(0))).toEqual(new Set([christmas, later, elsewhere]));
       expect(calendars.get(1)).toEqual([freeze]);
       expect(calendars.has(2)).toBe(false);
+    });
+
+    it('tells what has changed of shards that were loaded before', async () => {
+      const [one, two] = [await take(0), await take(1)];
+      const [patched, pointed, same, gone] = [taskId(0), taskId(0), taskId(0), taskId(0)];
+      const elsewhere = taskId(1);
+      const [early, late] = [
+        { hash: 1, at: T0 },
+        { hash: 2, at: T0 + 10 },
+      ];
+      await commit(
+        deltaOf(one, {
+          inserts: [patched, pointed, same, gone].map((id) => taskRow(id)),
+          commands: [early],
+          calendars: [calendarRow('freeze')],
+        }),
+        deltaOf(two, { inserts: [taskRow(elsewhere)] }),
+      );
+      await commit(
+        deltaOf(one, {
+          seq: 2,
+          deletes: [gone],
+          patches: [{ id: patched, effectiveFrom: T0 + 5 }],
+          pointers: [{ task: pointed, next: T0 + 6 }],
+          active: [activeRow(same)],
+          commands: [late],
+        }),
+      );
+      const tasks = [patched, pointed, gone, elsewhere];
+      const changed = await loadChanged([0, 1], { tasks, commandsFrom: late.at });
+      expect(new Set(changed.tasks.keys())).toEqual(new Set([patched, pointed, elsewhere]));
+      expect(changed.tasks.get(patched)).toMatchObject({ effectiveFrom: T0 + 5, pointer: undefined });
+      expect(changed.tasks.get(pointed)).toMatchObject({ shard: 0, pointer: T0 + 6 });
+      expect([...changed.active.values()]).toEqual([[activeRow(same)]]);
+      expect(changed.commands).toEqual(new Map([[0, [late]]]));
+      expect(changed.calendars.size).toBe(0);
+      const nothing = await loadChanged([0, 1], { tasks: [], commandsFrom: Infinity });
+      expect([nothing.tasks.size, nothing.commands.size]).toEqual([0, 0]);
     });
 
     it('is not written twice when it is repeated with the same attempt', async () => {

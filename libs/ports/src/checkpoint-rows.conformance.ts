@@ -7,6 +7,7 @@ import {
   type ActiveRow,
   type Body,
   type CalendarRow,
+  type Changed,
   type CheckpointStore,
   type HistoryRow,
   type LoadedTask,
@@ -157,13 +158,14 @@ export function handsOn(now: () => CheckpointStoreHarness): {
   /** The shards that were fenced. */
   commit(...deltas: ShardDelta[]): Promise<readonly number[]>;
   load(...shards: number[]): Promise<Loaded>;
+  loadChanged(shards: readonly number[], changed?: Changed): Promise<Loaded>;
   body(shard: number, id: string): Promise<Body | undefined>;
 } {
   const take = async (shard: number, seen = 0, from = now().store): Promise<ShardHead> =>
     value(await from.takeEpochs([shard], 'node-a', [seen]))[0] as ShardHead;
   const commit = async (...deltas: ShardDelta[]): Promise<readonly number[]> =>
     value(await now().store.commit(deltas, randomBytes(8).toString('hex'))).fenced;
-  const load = async (...shards: number[]): Promise<Loaded> => {
+  const loadChanged = async (shards: readonly number[], changed?: Changed): Promise<Loaded> => {
     const loaded: Loaded = { active: new Map(), commands: new Map(), calendars: new Map(), tasks: new Map() };
     const append = <T>(map: Map<number, T[]>, shard: number, rows: readonly T[]): void =>
       void map.set(shard, [...(map.get(shard) ?? []), ...rows]);
@@ -175,11 +177,13 @@ export function handsOn(now: () => CheckpointStoreHarness): {
       (shard, rows) => {
         for (const row of rows) loaded.tasks.set(row.id, { ...row, shard });
       },
+      changed,
     );
     value(outcome);
     return loaded;
   };
+  const load = (...shards: number[]): Promise<Loaded> => loadChanged(shards);
   const body = async (shard: number, id: string): Promise<Body | undefined> =>
     value(await now().store.bodies([{ shard, id }])).get(id);
-  return { take, commit, load, body };
+  return { take, commit, load, loadChanged, body };
 }

@@ -207,6 +207,14 @@ export interface ShardHead {
   readonly gaps: UnwatchedSpans;
 }
 
+/** What may have changed of shards since they were loaded, besides their active rows. */
+export interface Changed {
+  /** Ids of the tasks whose row or pointer is another one now, or gone. */
+  readonly tasks: readonly string[];
+  /** Commands of this instant and later, ms since 1970; Infinity: none are new. */
+  readonly commandsFrom: number;
+}
+
 /** What a dispatch needs besides the core's state. */
 export interface Body {
   readonly payload: string;
@@ -220,13 +228,17 @@ export interface Body {
 export interface CheckpointStore {
   /** Takes the next epoch of each shard, greater than `seen` and than any before; from now on older owners can't commit. */
   takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>>;
-  /** Loads shards: active rows, commands and calendars first, then tasks in slices, the soonest due first as far as the store knows. */
+  /**
+   * Loads shards: active rows, commands and calendars first, then tasks in slices. With `changed`, no calendars, and only those commands and
+   * tasks that it names: what the shards had when it was told of their changes, brought up to now.
+   */
   load(
     shards: readonly number[],
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    changed?: Changed,
   ): Promise<Outcome<void>>;
   /**
    * One transaction for all deltas. `ok` names the shards that were refused because a newer epoch exists, or because what is stored is

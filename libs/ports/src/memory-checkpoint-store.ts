@@ -3,6 +3,7 @@ import {
   type ActiveRow,
   type Body,
   type CalendarRow,
+  type Changed,
   type CheckpointStore,
   type HistoryRow,
   type LifeRow,
@@ -96,16 +97,19 @@ export class MemoryCheckpointStore implements CheckpointStore {
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    changed?: Changed,
   ): Promise<Outcome<void>> {
+    const isNew = ({ at }: { readonly at: number }): boolean => changed === undefined || at >= changed.commandsFrom;
     for (const shard of shards) {
       const { active, commands, calendars } = this.#shard(shard);
       if (active.size > 0) onActive(shard, [...active.values()]);
-      if (commands.length > 0) onCommands(shard, [...commands]);
-      if (calendars.size > 0) onCalendars(shard, [...calendars.values()]);
+      if (commands.some(isNew)) onCommands(shard, commands.filter(isNew));
+      if (calendars.size > 0 && changed === undefined) onCalendars(shard, [...calendars.values()]);
     }
     for (const shard of shards) {
       const { tasks, pointers } = this.#shard(shard);
-      const rows = [...tasks.values()].map((task) => loaded(task, pointers.get(task.id)));
+      const wanted = changed?.tasks.flatMap((id) => tasks.get(id) ?? []) ?? [...tasks.values()];
+      const rows = wanted.map((task) => loaded(task, pointers.get(task.id)));
       if (rows.length > 0) await onTasks(shard, rows);
     }
     return ok(undefined);

@@ -215,6 +215,8 @@ export const LIMITS = {
   /** Shards, and tasks in them, that are handed over at the same time: they stand still together. */
   handOverShards: 4,
   handOverTasks: 8_000,
+  /** Tasks that may change while a shard's next owner loads it: of more, all rows are loaded again. Their ids are one message. */
+  handOverChanges: 4_000,
   /** How long a node warms up at most before it takes shards from their owners, and how long it rests after each group. */
   handOverWarmMs: 2_000,
   handOverRestMs: 20,

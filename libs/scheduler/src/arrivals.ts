@@ -1,4 +1,5 @@
-import { LIMITS, subjects } from '@belfry/protocol';
+import type { Changed } from '@belfry/ports';
+import { isObject, LIMITS, parseTaskId, subjects } from '@belfry/protocol';
 import type { Environment } from './environment.ts';
 
 /** A shard that has a living owner, and how many tasks it has. */
@@ -35,23 +36,76 @@ export async function askOwners(
   return { free: free.toSorted(inOrder), owned: owned.toSorted((a, b) => inOrder(a.shard, b.shard)) };
 }
 
-/**
- * Asks for a shard. An owner that is alive writes its last checkpoint first; one that is not says nothing. False when nobody serves it any
- * more: its owner is gone.
- */
-export async function askForRelease(env: Pick<Environment, 'node' | 'messenger'>, shard: number): Promise<boolean> {
+/** An owner's watch over what changes of a shard, for a node that loads it meanwhile. */
+export interface Watched {
+  readonly number: number;
+  /** The owner's, and its watermark when the watch began. */
+  readonly epoch: number;
+  readonly watermark: number;
+}
+
+/** What has changed since a watch began, as of the owner's last checkpoint: that of this epoch and sequence. */
+export interface Since extends Changed {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/** Undefined where nobody watches: no owner answers, or one of an older version. */
+export async function askToWatch(
+  env: Pick<Environment, 'node' | 'messenger'>,
+  shard: number,
+): Promise<Watched | undefined> {
+  const body = JSON.stringify({ to: env.node, watch: true });
   try {
-    await env.messenger.ask(subjects.shard(shard, 'release'), JSON.stringify({ to: env.node }), LIMITS.releaseMs);
-    return true;
-  } catch (error) {
-    return (error as { readonly code?: unknown }).code !== 'no_owner';
+    return watchedOf(read(await env.messenger.ask(subjects.shard(shard, 'prepare'), body, LIMITS.prepareMs)));
+  } catch {
+    return undefined;
   }
+}
+
+/**
+ * Asks for a shard. An owner that is alive writes its last checkpoint first, and says what has changed since a watch began; one that is not
+ * says nothing. `isServed` is false when nobody serves it any more: its owner is gone.
+ */
+export async function askForRelease(
+  env: Pick<Environment, 'node' | 'messenger'>,
+  shard: number,
+  watch?: number,
+): Promise<{ readonly isServed: boolean; readonly since?: Since | undefined }> {
+  const body = JSON.stringify({ to: env.node, watch });
+  try {
+    const reply = await env.messenger.ask(subjects.shard(shard, 'release'), body, LIMITS.releaseMs);
+    return { isServed: true, since: sinceOf(read(reply)) };
+  } catch (error) {
+    return { isServed: (error as { readonly code?: unknown }).code !== 'no_owner' };
+  }
+}
+
+/** @throws SyntaxError for what is no JSON. */
+function read(reply: Uint8Array): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(new TextDecoder().decode(reply));
+  return isObject(value) ? value : {};
 }
 
 /** An owner of an older version answers something else: then nothing is known. */
 function tasksOf(reply: Uint8Array): number {
-  const { tasks } = JSON.parse(new TextDecoder().decode(reply)) as { readonly tasks?: unknown };
+  const { tasks } = read(reply);
   return typeof tasks === 'number' ? tasks : 0;
+}
+
+function watchedOf({ watch }: Readonly<Record<string, unknown>>): Watched | undefined {
+  if (!isObject(watch)) return undefined;
+  const { number, epoch, watermark } = watch;
+  if (typeof number !== 'number' || typeof epoch !== 'number' || typeof watermark !== 'number') return undefined;
+  return { number, epoch, watermark };
+}
+
+function sinceOf({ since }: Readonly<Record<string, unknown>>): Since | undefined {
+  if (!isObject(since)) return undefined;
+  const { epoch, seq, tasks, commandsFrom = Infinity } = since;
+  if (typeof epoch !== 'number' || typeof seq !== 'number' || typeof commandsFrom !== 'number') return undefined;
+  if (!Array.isArray(tasks) || !tasks.every((id) => parseTaskId(id) !== undefined)) return undefined;
+  return { epoch, seq, tasks: tasks as readonly string[], commandsFrom };
 }
 
 /**

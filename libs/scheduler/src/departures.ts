@@ -1,5 +1,5 @@
 import type { Placement } from '@belfry/ports';
-import { LIMITS } from '@belfry/protocol';
+import { isObject, LIMITS } from '@belfry/protocol';
 import type { Environment } from './environment.ts';
 import type { HostedShard } from './hosted-shard.ts';
 
@@ -38,24 +38,35 @@ export class Departures {
     return successor !== undefined && successor !== this.#env.node;
   }
 
-  /** Its next owner has come for it. Resolves when it is written and forgotten here. */
-  asked(host: HostedShard): Promise<void> {
+  /** Its next owner has come for it. Resolves when it is written and forgotten here, with the answer: what has changed since a watch began. */
+  async asked(host: HostedShard, body: Uint8Array): Promise<string> {
+    const { watch } = read(body);
     this.#asked.push(host);
     this.#releasing ??= new Promise<void>((resolve) => this.#env.timers.soon(resolve)).then(() => {
       this.#releasing = undefined;
       return this.#release(this.#asked.splice(0)); // P2
     });
-    return this.#releasing;
+    await this.#releasing;
+    const { core, isHandedOver, checkpointedSeq } = host;
+    const { shard, epoch } = core;
+    const changed = isHandedOver && typeof watch === 'number' ? core.changedSince(watch) : undefined;
+    if (changed === undefined) return JSON.stringify({ released: shard });
+    const { tasks, commandsFrom } = changed;
+    const from = commandsFrom < Infinity ? { commandsFrom } : {};
+    return JSON.stringify({ released: shard, since: { epoch, seq: checkpointedSeq, tasks, ...from } });
   }
 
   gone(): void {
     this.#wake();
   }
 
-  /** A next owner has looked who has its shards: it will come for them. */
-  prepared(): void {
+  /** A next owner looks who has a shard: it will come for it. Where it is about to load it, what changes from now on is noted. */
+  prepared({ core }: HostedShard, body: Uint8Array): string {
     this.#prepared++;
     this.#wake();
+    const { shard, tasks, epoch, watermark } = core;
+    const watch = read(body)['watch'] === true ? { number: core.watch(), epoch, watermark } : undefined;
+    return JSON.stringify({ shard, tasks, watch });
   }
 
   /** Waits while shards that others shall have are still here, as long as the others come for them. */
@@ -75,5 +86,15 @@ export class Departures {
 
   #wake(): void {
     for (const wake of this.#onSign.splice(0)) wake();
+  }
+}
+
+/** A request of another node; of one that cannot be read, what every version says. */
+function read(body: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
   }
 }

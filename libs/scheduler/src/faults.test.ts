@@ -73,7 +73,7 @@ describe('a shard that goes wrong', () => {
     const [first, other] = [await cluster.startOwner('a'), await cluster.start('b')];
     await createDue();
     await cluster.checkpoint();
-    spoil('loadTasks', 4); // the two rehearsals of a hand-over meet it first, and leave it to the takeover
+    spoil('loadTasks', 5); // two rehearsals, and the load ahead, meet it first, and leave it to the takeover
     await cluster.place([first, other, first, first]);
     expect(cluster.logged('loadTasks fails')).toHaveLength(2);
     await cluster.create(1, 'next', 60_000);

@@ -33,6 +33,8 @@ export class HostedShard {
   /** Takes no more dispatches: it is being handed over. */
   leaving = false;
   gone = false;
+  /** It was let go of after its last checkpoint, which is written. */
+  isHandedOver = false;
   unserve: () => void = () => undefined;
   /** Its messages come with those of the node's other shards; until then, what the node has read says nothing of it. */
   isRead = false;

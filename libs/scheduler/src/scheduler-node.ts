@@ -2,6 +2,7 @@ import { LIMITS, subjects, type ShardsReply, type ShardView } from '@belfry/prot
 import type { InboxMessage, Placement } from '@belfry/ports';
 import { Supervision } from '@belfry/actor-core';
 import { Interned, type Reply, type Shard } from '@belfry/shard';
+import { loadAhead, type LoadedAhead } from './ahead.ts';
 import { askForRelease, askOwners, handOverGroups } from './arrivals.ts';
 import { Bodies } from './bodies.ts';
 import { isCancelWithRunning, takeBack } from './cancels.ts';
@@ -15,7 +16,7 @@ import { pause, type Environment } from './environment.ts';
 import { HostedShard } from './hosted-shard.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { ReplyOutbox } from './replies.ts';
-import { Loads } from './loading.ts';
+import { Loads } from './loads.ts';
 import { ShardQueries } from './shard-queries.ts';
 import { countCrash, outlookOf, takeOver, type Crashes, type InboxGap, type Outlook } from './takeover.ts';
 import { Tallies } from './tallies.ts';
@@ -239,11 +240,13 @@ export class SchedulerNode {
     if (groups.length > 0) await warmUp(this.#env, owned, this.#groupsTaken === 0, isMore);
     for (const group of groups) {
       if (isMore()) return;
+      const ahead = await loadAhead(this.#env, this.#interned, group, () => !isMore());
+      if (isMore()) return;
       const outlook = await outlookOf(this.#env, group);
-      const served = await Promise.all(group.map((shard) => askForRelease(this.#env, shard)));
-      await this.#acquire(outlook);
+      const isGone = await this.#askForRelease(group, ahead);
+      await this.#acquire(outlook, ahead);
       this.#groupsTaken++;
-      if (served.includes(false)) this.#resettle = true; // their owner is gone: all that it had is taken together
+      if (isGone) this.#resettle = true; // all that it had is taken together
       // What was due in these shards goes out before the next ones stand still.
       await new Promise<void>((resolve) => void this.#env.timers.after(LIMITS.handOverRestMs, resolve));
     }
@@ -253,13 +256,27 @@ export class SchedulerNode {
     return [...this.#wanted].filter((shard) => !this.#hosted.has(shard) && !this.#resting.has(shard));
   }
 
-  async #acquire(outlook: Outlook): Promise<void> {
+  /** Resolves when the group's owners have let go of it, with whether one of them is gone. */
+  async #askForRelease(group: readonly number[], ahead: ReadonlyMap<number, LoadedAhead>): Promise<boolean> {
+    const served = await Promise.all(
+      group.map(async (shard) => {
+        const loaded = ahead.get(shard);
+        const { isServed, since } = await askForRelease(this.#env, shard, loaded?.watched.number);
+        if (loaded !== undefined && since !== undefined) loaded.since = since;
+        return isServed;
+      }),
+    );
+    return served.includes(false);
+  }
+
+  async #acquire(outlook: Outlook, ahead?: Map<number, LoadedAhead>): Promise<void> {
     const env = this.#env;
     const startedAt = env.clock.monotonic();
-    const loads = new Loads(env, this.#interned, (core) => {
+    const onLoaded = (core: Shard): void => {
       const nowMs = env.clock.now();
       this.#fetchBodies(core, nowMs - LIMITS.payloadAheadMs, nowMs + TAKEOVER_MS);
-    });
+    };
+    const loads = new Loads(env, this.#interned, onLoaded, ahead);
     const { taken, again, faulty, gap } = await takeOver(env, loads, outlook, this.#crashes, this.#epochsSeen);
     if (gap !== undefined) this.#inboxGap = gap;
     for (const [shard, error] of faulty) this.#rest(shard, error);
@@ -304,16 +321,6 @@ export class SchedulerNode {
     else this.#replies.add(reply);
   }
 
-  #onPrepare({ core: { shard, tasks } }: HostedShard): string {
-    this.#departures.prepared();
-    return JSON.stringify({ shard, tasks });
-  }
-
-  async #onReleaseAsked(host: HostedShard): Promise<string> {
-    await this.#departures.asked(host);
-    return JSON.stringify({ released: host.core.shard });
-  }
-
   /** As `#release`, of shards whose next owners wait: it is quick, since what there is to write is written before they stand still. */
   async #handOver(hosts: readonly HostedShard[]): Promise<void> {
     await this.#checkpointer.writeTwice(hosts, () => this.#standStill(hosts));
@@ -337,6 +344,7 @@ export class SchedulerNode {
     for (const host of hosts) {
       if (host.gone) continue;
       this.#tellEvents(host);
+      host.isHandedOver = true;
       this.#forget(host);
     }
   }
@@ -411,8 +419,8 @@ export class SchedulerNode {
   }
 
   #serve(host: HostedShard, body: Uint8Array, subject: string): Promise<string> {
-    if (subject.endsWith('.prepare')) return Promise.resolve(this.#onPrepare(host));
-    if (subject.endsWith('.release')) return this.#onReleaseAsked(host);
+    if (subject.endsWith('.prepare')) return Promise.resolve(this.#departures.prepared(host, body));
+    if (subject.endsWith('.release')) return this.#departures.asked(host, body);
     return this.#queries.answer(host, body, subject);
   }
 

@@ -3,7 +3,7 @@ import { decodeEnvelope, envelopeOf, LIMITS, type OwnershipRecord } from '@belfr
 import type { Reconciled, Shard } from '@belfry/shard';
 import { giveBack, takenOf } from './cancels.ts';
 import { breathe, pause, untilOk, type Environment } from './environment.ts';
-import type { Loads } from './loading.ts';
+import type { Loads } from './loads.ts';
 
 /** Shards whose work messages are looked through at the same time. */
 const CLEARED_AT_ONCE = 8;

@@ -51,5 +51,8 @@ async function rehearseOnce(env: Environment, shards: readonly number[], goesOn:
   await Promise.all([...payloads, ...shards.map((shard) => env.work.surviving(shard))]);
   const head = { epoch: 0, seq: 0, watermark: env.clock.now(), counters: NO_FIRES, gaps: [] };
   const heads = shards.map((shard) => ({ shard, ...head }));
-  await loadCores(env, new Interned(), heads, goesOn);
+  await loadCores(env, new Interned(), heads, { isWanted: goesOn, active: true });
+  const nothing = (): undefined => undefined;
+  const changed = { tasks: [NO_TASK], commandsFrom: env.clock.now() };
+  await env.store.load(shards, nothing, nothing, nothing, nothing, changed);
 }

@@ -57,7 +57,7 @@ export class SimStore {
   /** What is read is of one instant; it comes in slices, and the connection may break between two of them. */
   async #load(
     process: Process,
-    ...[shards, onActive, onCommands, onCalendars, onTasks]: Parameters<Load>
+    ...[shards, onActive, onCommands, onCalendars, onTasks, changed]: Parameters<Load>
   ): ReturnType<Load> {
     const calls: (() => void | Promise<void>)[] = [];
     const read = await this.#network.outcome(process, 'store', () =>
@@ -69,6 +69,7 @@ export class SimStore {
         (shard, rows) => {
           for (const slice of sliced(rows)) calls.push(() => onTasks(shard, slice));
         },
+        changed,
       ),
     );
     if (read.kind !== 'ok') return read;

@@ -1,10 +1,10 @@
-import type { ActiveRow, LoadedTask } from '@belfry/ports';
+import type { ActiveRow, LoadedTask, ShardHead } from '@belfry/ports';
 import { executionId } from '@belfry/protocol';
 
 import { Changes } from './changes.ts';
 import { readAttempts, type Execution } from './execution.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
-import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED } from './task-table.ts';
+import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_WAITING } from './task-table.ts';
 
 /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are the shard's stored executions. */
 export function loadTasks(
@@ -29,6 +29,58 @@ export function loadTasks(
   }
   // What was just loaded is stored as it is.
   state.changes = new Changes();
+}
+
+/** What has changed in the store of a shard that was loaded while another node owned it. */
+export interface Later {
+  /** As the last checkpoint of its owner left it. */
+  readonly head: ShardHead;
+  /** Ids of all tasks whose row or pointer may have changed since the load began, and what they are now. */
+  readonly changed: readonly string[];
+  readonly rows: readonly LoadedTask[];
+  /** All active rows, by task. */
+  readonly active: ReadonlyMap<string, readonly ActiveRow[]>;
+}
+
+/**
+ * Brings a state to which nothing has happened but a load without executions, at a watermark that is not above the later one, to what a
+ * load of all rows would make of it now.
+ *
+ * B1. A task that has not changed has the pointer that its definition and the later watermark tell: of those in the wheel, it is another one
+ *     only where the watermark has passed it; and a one-time task that has fired is told by its active row.
+ */
+export function bringForward(state: ShardState, { head, changed, rows, active }: Later): void {
+  state.continueFrom(head);
+  for (const id of changed) {
+    const slot = state.table.find(id);
+    if (slot >= 0) state.removeTask(slot);
+  }
+  const passed: number[] = [];
+  state.wheel.peek(-Infinity, head.watermark, (slot) => passed.push(slot));
+  for (const slot of passed) {
+    if (state.table.state[slot] !== TASK_WAITING || state.table.has(slot, FLAG_POINTER)) continue;
+    if (state.isRecurring(slot)) rearm(state, slot, state.nextAfter(slot, head.watermark));
+  }
+  const isRow = new Set(rows.map(({ id }) => id));
+  for (const [id, executions] of active) {
+    const slot = state.table.find(id);
+    if (slot < 0 || isRow.has(id)) continue;
+    if (isFired(state, slot, executions)) rearm(state, slot, NEVER_MS);
+    for (const execution of executions) loadExecution(state, slot, execution);
+  }
+  loadTasks(state, rows, active);
+}
+
+function rearm(state: ShardState, slot: number, dueMs: number): void {
+  state.disarm(slot);
+  state.arm(slot, dueMs);
+}
+
+/** Whether the one fire of a task that waits for it is under way already. */
+function isFired(state: ShardState, slot: number, executions: readonly ActiveRow[]): boolean {
+  if (state.table.state[slot] !== TASK_WAITING || state.table.has(slot, FLAG_POINTER) || state.isRecurring(slot))
+    return false;
+  return executions.some(({ scheduledAt }) => scheduledAt === state.wheel.dueOf(slot));
 }
 
 function loadExecution(state: ShardState, slot: number, row: ActiveRow): void {

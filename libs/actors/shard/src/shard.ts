@@ -1,8 +1,18 @@
 import { wireError, type Answer, type Envelope, type InboxRecord } from '@belfry/protocol';
-import type { ActiveRow, CalendarRow, LoadedTask, ShardDelta, ShardHead, TaskRow, WorkRef } from '@belfry/ports';
+import type {
+  ActiveRow,
+  CalendarRow,
+  Changed,
+  LoadedTask,
+  ShardDelta,
+  ShardHead,
+  TaskRow,
+  WorkRef,
+} from '@belfry/ports';
 import { audit, type Audit } from './audit.ts';
 import { applyCalendar } from './calendars.ts';
 import { activeRow, Changes } from './changes.ts';
+import { ChangeWatch } from './change-watch.ts';
 import { applyCancel, applyCreate, applyUpdate } from './definitions.ts';
 import type { Execution } from './execution.ts';
 import {
@@ -19,7 +29,7 @@ import {
 import { glance, type TaskGlance } from './glance.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
-import { loadTasks } from './load.ts';
+import { bringForward, loadTasks, type Later } from './load.ts';
 import { applyRedelivered, applyResult } from './results.ts';
 import { ShardState, type ShardEvent } from './state.ts';
 import { FLAG_STORED, TASK_ENDED } from './task-table.ts';
@@ -48,6 +58,9 @@ export class Shard {
   readonly shard: number;
   readonly #state: ShardState;
   #committing: ReadonlyMap<string, TaskRow> = new Map();
+  /** The delta that was taken last, until it is settled. */
+  #unsettled: ShardDelta | undefined;
+  #watch: { readonly number: number; readonly changes: ChangeWatch } | undefined;
 
   constructor(options: { shard: number; interned: Interned; head: ShardHead; nowMs: number; rememberMs: number }) {
     this.shard = options.shard;
@@ -98,6 +111,11 @@ export class Shard {
     return this.#state.changes.rows;
   }
 
+  /** Up to where no timer that is due is left in the wheel. */
+  get watermark(): number {
+    return this.#state.watermark;
+  }
+
   get memoryBytes(): number {
     return this.#state.table.memoryBytes;
   }
@@ -116,6 +134,11 @@ export class Shard {
   /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */
   loadTasks(rows: readonly LoadedTask[], active: ReadonlyMap<string, readonly ActiveRow[]>): void {
     loadTasks(this.#state, rows, active);
+  }
+
+  /** Instead of a new load, of a shard that was loaded while another node owned it, without active rows. Its commands come before or after it. */
+  bringForward(later: Later): void {
+    bringForward(this.#state, later);
   }
 
   /** After the replay, with the work messages that survived. */
@@ -306,7 +329,7 @@ export class Shard {
       execution.stored = true;
       active.push(activeRow(execution));
     }
-    return {
+    const delta: ShardDelta = {
       shard: this.shard,
       epoch: state.epoch,
       seq: state.seq,
@@ -326,11 +349,28 @@ export class Shard {
       counters: this.counters,
       gaps: state.gaps.spans,
     };
+    this.#unsettled = delta;
+    this.#watch?.changes.note(delta);
+    return delta;
   }
 
   /** The delta that was taken last is written, or will never be. */
   settled(): void {
     this.#committing = new Map();
+    this.#unsettled = undefined;
+  }
+
+  /** Begins to note what is written of this shard, for a node that loads it meanwhile; ends the watch before. Returns its number. */
+  watch(): number {
+    const changes = new ChangeWatch();
+    if (this.#unsettled !== undefined) changes.note(this.#unsettled);
+    this.#watch = { number: (this.#watch?.number ?? 0) + 1, changes };
+    return this.#watch.number;
+  }
+
+  /** What has been written since a watch began, with the delta that was taken last; undefined where nobody knows. */
+  changedSince(watch: number): Changed | undefined {
+    return this.#watch?.number === watch ? this.#watch.changes.changed : undefined;
   }
 
   /** Throws where an invariant does not hold. Visits every task. */

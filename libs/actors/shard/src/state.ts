@@ -88,8 +88,8 @@ export class ShardState {
   doubts: Map<string, Doubt[]> | undefined = new Map();
   /** Up to where the wheel has been emptied of what is due, as of now; -Infinity while something may be left in it. */
   emptiedTo = -Infinity;
-  readonly ledger: Ledger;
-  readonly gaps: Gaps;
+  ledger: Ledger;
+  gaps: Gaps;
 
   constructor(head: ShardHead, interned: Interned, startMs: number, rememberMs: number) {
     this.shard = head.shard;
@@ -104,6 +104,15 @@ export class ShardState {
     this.table = new TaskTable({ tickMs: TICK_MS, startMs });
     this.wheel = this.table.wheel;
     this.backlog = new Backlog(this.wheel.lists);
+  }
+
+  /** Takes the place of what was begun with: nothing has been applied since. */
+  continueFrom({ epoch, seq, watermark, gaps, counters }: ShardHead): void {
+    this.epoch = epoch;
+    this.seq = seq;
+    this.watermark = watermark;
+    this.gaps = new Gaps(gaps, watermark);
+    this.ledger = new Ledger(counters);
   }
 
   targetOf(slot: number): SharedTarget {

@@ -10,7 +10,16 @@ import {
   type Outcome,
   type Target,
 } from '@belfry/protocol';
-import { NO_FIRES, type ActiveRow, type ShardDelta, type ShardHead, type TaskPatch, type WorkRef } from '@belfry/ports';
+import {
+  NO_FIRES,
+  type ActiveRow,
+  type Changed,
+  type LoadedTask,
+  type ShardDelta,
+  type ShardHead,
+  type TaskPatch,
+  type WorkRef,
+} from '@belfry/ports';
 import { MemoryCheckpointStore } from '@belfry/ports/testing';
 import type { Dispatch } from './fires.ts';
 import { Interned } from './intern.ts';
@@ -42,6 +51,8 @@ export interface Crash {
   readonly foundBefore?: boolean;
 }
 
+const NO_EXECUTIONS = new Map<string, readonly ActiveRow[]>();
+
 /** One shard with its log, its store and its work stream, under a clock that moves when it is told to. */
 export class TestShard {
   nowMs = T0;
@@ -53,6 +64,9 @@ export class TestShard {
   readonly rememberMs: number;
   #commands = 1;
   #attempts = 0;
+  #ahead: { readonly core: Shard; readonly watch: number; readonly watermark: number } | undefined;
+  /** How often a core that was loaded ahead has become the next owner's. */
+  broughtForward = 0;
   #head: ShardHead = {
     shard: 0,
     epoch: 1,
@@ -185,6 +199,7 @@ export class TestShard {
   async commit(delta: ShardDelta): Promise<void> {
     const outcome = await this.store.commit([delta], String(this.#attempts++));
     if (outcome.kind !== 'ok' || outcome.value.fenced.length > 0) throw new Error('the checkpoint was refused');
+    this.core.settled();
   }
 
   async checkpoint(): Promise<ShardDelta> {
@@ -201,17 +216,7 @@ export class TestShard {
     const { epoch } = this.#head;
     if (streamLost) this.work.clear();
     if (streamLost) this.append({ k: 'ownership', c: 0, epoch, node: 'n', lost: true });
-    const core = this.#newCore();
-    const active = new Map<string, ActiveRow[]>();
-    await this.store.load(
-      [0],
-      (_shard, rows) => {
-        for (const row of rows) active.set(row.task, [...(active.get(row.task) ?? []), row]);
-      },
-      (_shard, commands) => core.loadCommands(commands),
-      (_shard, rows) => core.loadCalendars(rows),
-      (_shard, rows) => core.loadTasks(rows, active),
-    );
+    const core = await this.#load();
     const surviving = [...new Set(this.work.values())];
     this.append({ k: 'ownership', c: 0, epoch, node: 'n' });
     this.core = core;
@@ -226,6 +231,71 @@ export class TestShard {
     }
     core.assertInvariants();
     return over;
+  }
+
+  /** Another node begins to load the shard, which goes on: its next owner will not load it whole. */
+  async loadAhead(): Promise<void> {
+    const watch = this.core.watch();
+    const { watermark } = this.core;
+    this.#head = { ...this.#head, watermark };
+    const core = this.#newCore();
+    await this.store.load(
+      [0],
+      () => undefined,
+      (_shard, commands) => core.loadCommands(commands),
+      (_shard, rows) => core.loadCalendars(rows),
+      (_shard, rows) => core.loadTasks(rows, NO_EXECUTIONS),
+    );
+    this.#ahead = { core, watch, watermark };
+  }
+
+  /** Whole; and where it was loaded ahead, that too, brought forward, which must come to the same. */
+  async #load(): Promise<Shard> {
+    const whole = this.#newCore();
+    const active = new Map<string, ActiveRow[]>();
+    await this.store.load(
+      [0],
+      ...this.#loaders(whole, active),
+      (_shard, rows) => whole.loadCalendars(rows),
+      (_shard, rows) => whole.loadTasks(rows, active),
+    );
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    const changed = ahead === undefined ? undefined : this.core.changedSince(ahead.watch);
+    if (ahead === undefined || changed === undefined || ahead.watermark > this.#head.watermark) return whole;
+    this.broughtForward++;
+    await this.#bringForward(ahead.core, changed);
+    const [one, other] = [ahead.core.print(), whole.print()];
+    if (one !== other) throw new Error(`brought forward:\n${one}\n\nloaded whole:\n${other}`);
+    return ahead.core;
+  }
+
+  async #bringForward(core: Shard, changed: Changed): Promise<void> {
+    const active = new Map<string, ActiveRow[]>();
+    const now: LoadedTask[] = [];
+    await this.store.load(
+      [0],
+      ...this.#loaders(core, active),
+      () => undefined,
+      (_shard, rows) => void now.push(...rows),
+      changed,
+    );
+    core.bringForward({ head: this.#head, changed: changed.tasks, rows: now, active });
+  }
+
+  #loaders(
+    core: Shard,
+    active: Map<string, ActiveRow[]>,
+  ): [
+    (shard: number, rows: readonly ActiveRow[]) => void,
+    (shard: number, commands: readonly { hash: number; at: number }[]) => void,
+  ] {
+    return [
+      (_shard, rows) => {
+        for (const row of rows) active.set(row.task, [...(active.get(row.task) ?? []), row]);
+      },
+      (_shard, commands) => core.loadCommands(commands),
+    ];
   }
 
   /** Executions of a task as `<offset of scheduledAt from T0> <state> <attempt>`. */

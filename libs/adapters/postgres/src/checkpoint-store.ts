@@ -2,6 +2,7 @@ import type {
   ActiveRow,
   Body,
   CalendarRow,
+  Changed,
   CheckpointStore,
   LoadedTask,
   Outcome,
@@ -111,29 +112,33 @@ export class PostgresCheckpointStore implements CheckpointStore {
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
     onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    changed?: Changed,
   ): Promise<Outcome<void>> {
     const lookup = async (ids: ReadonlySet<number>): Promise<ReadonlyMap<number, string>> =>
       this.#targets.textsAtHand(ids) ??
       (await this.#sessions.reads.use((session) => this.#targets.textsOf(session, ids)));
     if (shards.length === 0) return { kind: 'ok', value: undefined };
-    // All statements see one state, whatever their connection: only the owner writes these shards, and it is loading.
+    // All statements see one state, whatever their connection: only the owner writes these shards, and it is loading. Where another one
+    // owns them still, what changes between two statements is loaded again when it has let go (`changed`).
     const { loads } = this.#sessions;
     this.#forgetAfterLoss();
     const [first, second] = await Promise.allSettled([
       loads.attempt(async (session) => {
-        await loadCalendars(session, shards, onCalendars);
-        return await loadPointers(session, shards);
+        if (changed === undefined) await loadCalendars(session, shards, onCalendars);
+        return await loadPointers(session, shards, changed?.tasks);
       }),
       loads.attempt(async (session) => {
         await this.#targets.prefetch(session);
         await loadActive(session, shards, this.#targets, onActive);
-        await loadCommands(session, shards, onCommands);
+        if (changed?.commandsFrom !== Infinity) await loadCommands(session, shards, onCommands, changed?.commandsFrom);
       }),
     ]);
     const [pointers, rest] = [settled(first), settled(second)];
     if (pointers.kind !== 'ok') return pointers;
     if (rest.kind !== 'ok') return rest;
-    return await loads.attempt((session) => loadTasks(session, lookup, shards, pointers.value, onTasks));
+    return await loads.attempt((session) =>
+      loadTasks(session, lookup, shards, pointers.value, onTasks, changed?.tasks),
+    );
   }
 
   bodies(

@@ -23,6 +23,16 @@ function listOf(shards: readonly number[]): string {
   return shards.map((shard) => Math.trunc(shard)).join(',');
 }
 
+const ID = /^[0-9a-f]{32}$/;
+
+/** The condition that a column has one of these ids, for a statement's text; none for undefined. @throws RangeError for what is no id. */
+function isOneOf(column: string, ids: readonly string[] | undefined): string {
+  if (ids === undefined) return '';
+  const stranger = ids.find((id) => !ID.test(id));
+  if (stranger !== undefined) throw new RangeError(`not the id of a task: ${stranger.slice(0, 100)}`);
+  return ` AND ${column} = ANY ('{${ids.join(',')}}'::uuid[])`;
+}
+
 export async function loadActive(
   session: Session,
   shards: readonly number[],
@@ -78,6 +88,7 @@ export async function loadCommands(
   session: Session,
   shards: readonly number[],
   onCommands: (shard: number, commands: ShardDelta['commands']) => void,
+  fromMs = 0,
 ): Promise<void> {
   let slice: { shard: number; hash: number; at: number }[] = [];
   const sink: RowSink = {
@@ -102,18 +113,22 @@ export async function loadCommands(
   await session.copyOut(
     `COPY (
        SELECT c.shard, c.hash, c.at FROM belfry.shard s JOIN belfry.command c ON c.shard = s.shard AND c.at >= s.commands_since
-       WHERE s.shard IN (${listOf(shards)})
+       WHERE s.shard IN (${listOf(shards)}) AND c.at >= ${Math.trunc(fromMs)}
      ) TO STDOUT (FORMAT binary)`,
     sink,
   );
 }
 
-/** Tasks that wait at another instant than definition and watermark tell. */
-export async function loadPointers(session: Session, shards: readonly number[]): Promise<Map<string, number>> {
+/** Tasks that wait at another instant than definition and watermark tell: all, or those with the `ids`. */
+export async function loadPointers(
+  session: Session,
+  shards: readonly number[],
+  ids?: readonly string[],
+): Promise<Map<string, number>> {
   const pointers = new Map<string, number>();
   let rows = 0;
   await session.copyOut(
-    `COPY (SELECT task, next FROM belfry.pointer WHERE shard IN (${listOf(shards)})) TO STDOUT (FORMAT binary)`,
+    `COPY (SELECT task, next FROM belfry.pointer WHERE shard IN (${listOf(shards)})${isOneOf('task', ids)}) TO STDOUT (FORMAT binary)`,
     {
       row: (bytes, offset) => {
         pointers.set(bytes.toString('hex', offset + 4, offset + 20), int8(bytes, offset + 24));
@@ -132,7 +147,7 @@ export async function loadPointers(session: Session, shards: readonly number[]):
 }
 
 /**
- * All tasks of the shards, in slices.
+ * All tasks of the shards, or those with the `ids`, in slices.
  *
  * T1. A row's fields are read in the order of the statement's columns; the text of its target is filled in when it is handed on.
  */
@@ -142,6 +157,7 @@ export async function loadTasks(
   shards: readonly number[],
   pointers: ReadonlyMap<string, number>,
   onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  ids?: readonly string[],
 ): Promise<void> {
   let slice = new Map<number, ShardSlice>();
   let gathered = 0;
@@ -197,7 +213,7 @@ export async function loadTasks(
     `COPY (
        SELECT shard, target, created_at, coalesce(effective_from, created_at), id, body_hash, key IS NOT NULL, schedule,
          ended_state, ended_at
-       FROM belfry.task WHERE shard IN (${listOf(shards)})
+       FROM belfry.task WHERE shard IN (${listOf(shards)})${isOneOf('id', ids)}
      ) TO STDOUT (FORMAT binary)`,
     sink,
   );
