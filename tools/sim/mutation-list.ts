@@ -131,4 +131,16 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (nowMs - known.seenAt > LIMITS.nodeSilentMs) this.#giveUp(node, known, nowMs);',
     replace: 'if (false) this.#giveUp(node, known, nowMs);',
   },
+  {
+    name: 'a shard that was loaded ahead misses what a checkpoint under way writes',
+    file: `${SHARD}/shard.ts`,
+    find: 'if (this.#unsettled !== undefined) changes.note(this.#unsettled);',
+    replace: '',
+  },
+  {
+    name: 'a shard that was loaded ahead keeps the fires that have passed meanwhile',
+    file: `${SHARD}/load.ts`,
+    find: 'if (state.isRecurring(slot)) rearm(',
+    replace: 'if (false) rearm(',
+  },
 ];

@@ -30,7 +30,7 @@ function watchLoads({
 } = {}): (string | Changed)[] {
   const seen: (string | Changed)[] = [];
   let rehearses = true;
-  let done: unknown;
+  let done: Promise<unknown> | undefined;
   const { takeEpochs, load } = cluster.store;
   vi.spyOn(cluster.store, 'takeEpochs').mockImplementation((...args) => {
     const [shards] = args;
@@ -46,7 +46,7 @@ function watchLoads({
   vi.spyOn(cluster.messenger, 'ask').mockImplementation(async (...args) => {
     const [subject, body] = args;
     if (subject === subjects.shard(1, 'prepare') && body.includes('watch')) rehearses = false;
-    if (subject === subjects.shard(1, 'release')) await (done ??= beforeRelease() ?? true);
+    if (subject === subjects.shard(1, 'release')) await (done ??= Promise.resolve(beforeRelease()));
     return reply(await ask.apply(cluster.messenger, args));
   });
   return seen;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -40,6 +41,35 @@ describe('the lock of a data directory', () => {
     lost.release();
     expect(readdirSync(folder.path)).toEqual(['lock']);
     holder.release();
+  });
+
+  it('is taken over where others died in the middle of that', () => {
+    using folder = temporaryFolder();
+    const file = path.join(folder.path, 'lock');
+    const claimOn = (content: string): string =>
+      `${file}.${createHash('sha256').update(content).digest('hex').slice(0, 16)}`;
+    const [stale, first, second] = ['999999999 1 stale\n', '999999998 1 first\n', '999999997 1 second\n'];
+    writeFileSync(file, stale);
+    writeFileSync(claimOn(stale), first);
+    writeFileSync(claimOn(first), second);
+    const holder = DataDirLock.acquire(folder.path);
+    expect(readdirSync(folder.path)).toEqual(['lock']);
+    expect(() => DataDirLock.acquire(folder.path)).toThrow(expect.objectContaining({ code: 'already_running' }));
+    holder.release();
+  });
+
+  it('is not taken over while a living process does so', () => {
+    using folder = temporaryFolder();
+    const file = path.join(folder.path, 'lock');
+    const other = DataDirLock.acquire(folder.path);
+    const living = readFileSync(file, 'utf8');
+    other.release();
+    const stale = '999999999 1 stale\n';
+    writeFileSync(file, stale);
+    const claim = `${file}.${createHash('sha256').update(stale).digest('hex').slice(0, 16)}`;
+    writeFileSync(claim, living);
+    expect(() => DataDirLock.acquire(folder.path)).toThrow(expect.objectContaining({ code: 'already_running' }));
+    expect(readFileSync(file, 'utf8')).toBe(stale);
   });
 
   it('goes to one of many that find the same stale lock', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -10,8 +11,10 @@ import { isAlive, startStamp } from './processes.ts';
  * L1. The lock file appears whole: it is written aside and linked into place, which fails if there is one.
  * L2. A lock is stale when its holder is gone. A process id alone does not tell (it may be another's by now), so the
  *     lock also holds the start time of the process.
- * L3. Of several that find the same stale lock, one takes it over: it is renamed away, and who renamed something else
- *     than the stale lock that it read puts it back.
+ * L3. Of several that find the same stale lock, one takes it over: who has the claim on it, a file named by the lock's
+ *     content that appears as a lock does. A claim whose holder is gone is claimed in turn. The claim comes first, then a
+ *     look whether the lock is still the stale one, then the new lock in its place, at once, and the claims go last: there is
+ *     no moment without a lock, and who comes late finds another one.
  */
 export class DataDirLock {
   readonly #file: string;
@@ -36,7 +39,7 @@ export class DataDirLock {
           `${dataDir} is in use by process ${holder}; stop it, or give another data directory with --data-dir`,
         );
       }
-      takeAway(file, held);
+      if (takeOver(file, held, content)) return new DataDirLock(file, content);
     }
     throw new EmbeddedError('already_running', `${dataDir} is being started by other processes; try again`);
   }
@@ -78,15 +81,25 @@ function holderOf(content: string): number | undefined {
   return startStamp(pid) === rest.slice(0, -1).join(' ') ? pid : undefined; // L2
 }
 
-function takeAway(file: string, stale: string): void {
-  const aside = `${file}.stale.${process.pid}`;
-  try {
-    renameSync(file, aside);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return;
-    throw error;
+/** L3. False where another one takes it over, or has. */
+function takeOver(file: string, stale: string, content: string): boolean {
+  const claims: string[] = [];
+  for (let claimed = stale; ;) {
+    const claim = `${file}.${createHash('sha256').update(claimed).digest('hex').slice(0, 16)}`;
+    claims.push(claim);
+    if (create(claim, content)) break;
+    const held = read(claim);
+    if (held === undefined || holderOf(held) !== undefined) return false;
+    claimed = held;
   }
-  const taken = read(aside);
-  if (taken !== undefined && taken !== stale) create(file, taken); // L3
-  rmSync(aside, { force: true });
+  const isStale = read(file) === stale;
+  if (isStale) replace(file, content);
+  for (const claim of claims) rmSync(claim, { force: true });
+  return isStale;
+}
+
+function replace(file: string, content: string): void {
+  const aside = `${file}.${process.pid}.${crypto.randomUUID()}`;
+  writeFileSync(aside, content, { mode: 0o600 });
+  renameSync(aside, file);
 }
