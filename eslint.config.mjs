@@ -20,7 +20,7 @@ const TESTS = [
 const PURE = Object.values(ROOMS).flatMap(({ pure }) => (pure === undefined ? [] : [`${pure}/src/**/*.ts`]));
 
 /** What a core may use of Node: computing, nothing that looks at or acts on the world. */
-const PURE_MODULES = ['assert', 'assert/strict', 'buffer', 'crypto'];
+const PURE_MODULES = ['assert', 'assert/strict', 'buffer', 'crypto', 'zlib'];
 const IMPURE_MODULES = builtinModules
   .map((name) => name.replace(/^node:/, ''))
   .filter((name) => !PURE_MODULES.includes(name));

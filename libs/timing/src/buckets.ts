@@ -1,6 +1,6 @@
 import type { Column } from './columns.ts';
 import { BUCKET_HEADER, CHUNK, type SlotLists } from './slot-lists.ts';
-import type { ColumnReader } from './snapshot.ts';
+import { assertSound, type ColumnReader } from './snapshot.ts';
 
 /** Buckets per level. */
 export const BUCKETS = 128;
@@ -143,14 +143,47 @@ export class Buckets {
   }
 
   columns(): Column[] {
-    return [this.#last, this.#counts, this.#bits];
+    return [this.#last, this.#counts];
   }
 
-  /** Takes over the buckets of others, whose chunks the lists have. */
-  load(columns: ColumnReader): void {
-    for (const column of [this.#last, this.#counts, this.#bits]) columns.into(column);
+  /**
+   * Takes over the buckets of others, whose chunks the lists have. Returns how many slots they hold. Chunks and slots must be there; that
+   * a slot's place is that of its entry is for the checksums to say: to look at each record, in the order of buckets, took longer than all else.
+   */
+  load(columns: ColumnReader): number {
+    columns.into('ends of buckets', this.#last);
+    columns.into('counts of buckets', this.#counts);
+    this.#bits.fill(0);
     this.occupied = 0;
-    for (const [word, bits] of this.#bits.entries()) if (bits !== 0) this.occupied |= 1 << Math.floor(word / WORDS);
+    let held = 0;
+    for (let bucket = 0; bucket < this.#counts.length; bucket++) {
+      const count = this.#countSound(bucket);
+      assertSound(
+        count === this.count(bucket),
+        `bucket ${bucket} holds ${count} slots instead of ${this.count(bucket)}`,
+      );
+      if (count > 0) this.#mark(bucket);
+      held += count;
+    }
+    return held;
+  }
+
+  /** Counts the slots of a bucket, whose chunks nobody has looked at yet. */
+  #countSound(bucket: number): number {
+    const { entries, capacity } = this.#lists;
+    const most = this.count(bucket);
+    let count = 0;
+    for (let last = this.#last[bucket] as number; last >= 0 && count <= most;) {
+      const chunk = last & -CHUNK;
+      assertSound(entries[chunk] === bucket && last >= chunk + BUCKET_HEADER, `bucket ${bucket} ends at ${last}`);
+      for (let at = chunk + BUCKET_HEADER; at <= last; at++) {
+        const slot = entries[at] as number;
+        if (!(slot >= 0 && slot < capacity)) assertSound(false, `bucket ${bucket} holds slot ${slot} of ${capacity}`);
+      }
+      count += last - chunk - BUCKET_HEADER + 1;
+      last = entries[chunk + 1] as number;
+    }
+    return count;
   }
 
   /** Throws where B1, B2 or L2 does not hold. */

@@ -1,5 +1,5 @@
 import type { Column } from './columns.ts';
-import type { ColumnReader } from './snapshot.ts';
+import { assertSound, type ColumnReader } from './snapshot.ts';
 
 const EMPTY = 0xffff_ffff;
 const SEGMENTS = 64;
@@ -102,14 +102,30 @@ export class IdIndex {
     return [this.#counts, ...this.#segments];
   }
 
-  /** Takes over the index of another, whose ids are in the column. */
-  load(columns: ColumnReader): void {
-    columns.into(this.#counts);
+  /**
+   * Takes over the index of another, of `size` ids that are in the first `used` slots of the column. A search must end and find a slot of
+   * the table (D2); that it is the right one is for the checksums to say.
+   */
+  load(columns: ColumnReader, used: number, size: number): void {
+    columns.into('the counts of the index', this.#counts);
+    let indexed = 0;
     for (let at = 0; at < SEGMENTS; at++) {
-      const segment = new Uint32Array(columns.byteLength / 4);
-      columns.into(segment);
+      const name = `segment ${at} of the index`;
+      const segment = columns.take(name, Uint32Array<ArrayBuffer>, columns.byteLength & -4);
+      const count = this.#counts[at] as number;
+      assertSound(segment.length >= FIRST_SIZE && count <= segment.length * FULLEST, `${name} is too full`);
+      let places = 0;
+      for (let index = 0; index < segment.length; index++) {
+        const place = segment[index] as number;
+        if (place === EMPTY) continue;
+        if ((place & SLOT_MASK) >= used) assertSound(false, `${name} names slot ${place & SLOT_MASK} of ${used}`);
+        places++;
+      }
+      assertSound(places === count, `${name} holds ${places} slots instead of ${count}`);
+      indexed += count;
       this.#segments[at] = segment;
     }
+    assertSound(indexed === size, `the index holds ${indexed} slots instead of ${size}`);
   }
 
   /** The most neighbouring places that are all taken: what a search may have to look through. */

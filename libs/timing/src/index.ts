@@ -28,6 +28,7 @@ export {
 } from './skew.ts';
 export { SlotList, SlotLists } from './slot-lists.ts';
 export { grownColumn, newColumn } from './columns.ts';
+export { SnapshotError, type SnapshotErrorCode, type TimerSnapshot } from './snapshot.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
 export type { FoldRule, GapRule } from './wall-clock.ts';
 export { TimingWheel, type TimingWheelOptions } from './wheel.ts';

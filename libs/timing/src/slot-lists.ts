@@ -1,5 +1,5 @@
 import { grownColumn, newColumn, type Column } from './columns.ts';
-import type { ColumnReader } from './snapshot.ts';
+import { assertSound, type ColumnReader } from './snapshot.ts';
 
 /** Words of a chunk: two cache lines side by side, which are read at once, so that one look ahead is for 30 slots. */
 export const CHUNK = 32;
@@ -166,23 +166,29 @@ export class SlotLists {
     return slot;
   }
 
-  /** What `load` needs but the records of slots, which are a column of whoever gives out the slots; a list of its own is told for it. */
-  columns({ head, size, tail, number }: SlotList): Column[] {
+  /** What `load` needs, of the first `used` slots; a list of its own is told for it. */
+  columns({ head, size, tail, number }: SlotList, used: number): Column[] {
     const words = Int32Array.of(this.#chunks, this.#freeChunk, this.#lists, head, size, tail, number);
-    return [words, this.entries.subarray(0, this.#chunks * CHUNK)];
+    return [words, this.due.subarray(0, used * 2), this.entries.subarray(0, this.#chunks * CHUNK)];
   }
 
-  /** Takes over the chunks and `list` of others, and of their other lists nothing: their slots are free. Records have been copied. */
-  load(columns: ColumnReader, list: SlotList): void {
+  /**
+   * Takes over the records of `used` slots, the chunks and `list` of others, and of their other lists nothing: their slots are free.
+   * Chunks of buckets are for `Buckets` to look at.
+   */
+  load(columns: ColumnReader, list: SlotList, used: number): void {
     const words = new Int32Array(7);
-    columns.into(words);
+    columns.into('words of lists', words);
     const [chunks, freeChunk, lists, head, size, tail, number] = words as unknown as Row7;
+    this.due = columns.take('records', Float64Array<ArrayBuffer>, used * 16);
+    this.words = new Int32Array(this.due.buffer);
+    this.entries = columns.take('chunks', Int32Array<ArrayBuffer>, chunks * CHUNK * 4);
     this.#chunks = chunks;
-    this.#freeChunk = freeChunk;
     this.#lists = lists;
     Object.assign(list, { head, size, tail, number });
-    if (chunks * CHUNK > this.entries.length) this.entries = grownColumn(this.entries, CHUNK * 4, chunks, MOST_CHUNKS);
-    columns.into(this.entries);
+    this.#assertList(list);
+    this.#freeChunk = freeChunk;
+    this.#assertFreeChunks();
     const { entries } = this;
     for (let chunk = 0; chunk < chunks * CHUNK; chunk += CHUNK) {
       const owner = entries[chunk] as number;
@@ -193,6 +199,40 @@ export class SlotLists {
       }
       this.giveChunk(chunk);
     }
+  }
+
+  /** Of a snapshot: how many slots wait among the soonest, and how many in buckets and lists, whose places must be there. */
+  countWaiting(): { readonly soon: number; readonly listed: number } {
+    let soon = 0;
+    let listed = 0;
+    const { words, entries } = this;
+    for (let at = 2; at < words.length; at += 4) {
+      const place = words[at] as number;
+      if (place === FREE) continue;
+      if (place === SOON) soon++;
+      else listed++;
+      if (!(place > 0 && place < entries.length)) assertSound(false, `slot ${at >> 2} waits at ${place}`);
+    }
+    return { soon, listed };
+  }
+
+  /** Of a snapshot: that a list holds as many slots as it counts, each at its place. */
+  #assertList(list: SlotList): void {
+    const { entries } = this;
+    let held = 0;
+    for (const slot of this.slots(list)) {
+      const at = this.placeOf(slot);
+      const isHere = entries[at] === slot && entries[at & -CHUNK] === ~list.number;
+      assertSound(isHere && ++held <= list.size, `slot ${slot} of the due list is elsewhere`);
+    }
+    assertSound(held === list.size, `the due list holds ${held} slots instead of ${list.size}`);
+  }
+
+  /** Of a snapshot: that the chain of free chunks goes over free chunks, and ends. */
+  #assertFreeChunks(): void {
+    let left = this.#chunks;
+    for (let chunk = this.#freeChunk; chunk >= 0; chunk = this.entries[chunk + 1] as number)
+      assertSound(left-- > 0 && this.entries[chunk] === NOBODY, `chunk ${chunk} is not free`);
   }
 
   #listChunk(list: SlotList, before: number): number {

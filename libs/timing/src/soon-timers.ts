@@ -1,6 +1,7 @@
 import { LEVEL_SHIFT } from './buckets.ts';
 import type { Column } from './columns.ts';
-import type { ColumnReader } from './snapshot.ts';
+import { SOON, type SlotLists } from './slot-lists.ts';
+import { assertSound, type ColumnReader } from './snapshot.ts';
 
 /** Room for so many, taken when it is needed; a wheel hands over no more than `Buckets` with few slots. */
 const ROOM = 2_048;
@@ -108,11 +109,19 @@ export class SoonTimers {
     return [this.#ticks.subarray(0, this.size), this.#slots.subarray(0, this.size)];
   }
 
-  load(columns: ColumnReader): void {
+  /** Takes over the timers of others, whose slots have this place in `lists` and no other has. Their ticks must descend (N1). */
+  load(columns: ColumnReader, lists: SlotLists): void {
     const size = columns.byteLength / 8;
+    assertSound(size <= ROOM, `${size} soon timers, of ${ROOM} at most`);
     this.size = 0;
     this.reserve(size);
-    for (const column of [this.#ticks, this.#slots]) columns.into(column);
+    columns.into('ticks of soon timers', this.#ticks.subarray(0, size));
+    columns.into('slots of soon timers', this.#slots.subarray(0, size));
+    for (let at = 0; at < size; at++) {
+      assertSound(lists.placeOf(this.slotAt(at)) === SOON, `slot ${this.slotAt(at)} is not among the soon timers`);
+      const before = at === 0 ? Infinity : (this.#ticks[at - 1] as number);
+      assertSound((this.#ticks[at] as number) <= before, `soon timers are out of order at ${at}`);
+    }
     this.size = size;
   }
 

@@ -1,6 +1,6 @@
-import { grownColumn, newColumn, type Column } from './columns.ts';
+import { grownColumn, MAX_SLOTS, newColumn } from './columns.ts';
 import { IdIndex } from './id-index.ts';
-import { ColumnReader, encodeColumns } from './snapshot.ts';
+import { assertSound, ColumnReader, encodeColumns, type TimerSnapshot } from './snapshot.ts';
 import { TimingWheel } from './wheel.ts';
 
 /** `state` of a slot that is not in use; other states are the caller's words. */
@@ -151,30 +151,52 @@ export class TimerTable {
     return this.#index.longestRun();
   }
 
-  /** Everything but the lists of callers, as bytes for `load`; in the memory of an earlier result, `into`, where that is large enough. */
-  encode(into?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    const words = Uint32Array.of(this.#used, this.size, this.#free);
-    const columns = [...this.#slotColumns(this.#used), ...this.wheel.columns(), ...this.#index.columns()];
-    return encodeColumns([words, ...columns], into);
+  /**
+   * A copy of everything but the lists of callers and the columns of a subclass, for `load`; in the memory of an earlier result, `into`,
+   * where that fits. Belfry's server does not use it: its tasks are rows in Postgres.
+   */
+  encode(into?: TimerSnapshot): TimerSnapshot {
+    const used = this.#used;
+    return encodeColumns(
+      [
+        Uint32Array.of(used, this.size, this.#free),
+        this.ids.subarray(0, used * 4),
+        ...[this.scheduleHigh, this.state, this.flags].map((column) => column.subarray(0, used)),
+        ...this.wheel.columns(used),
+        ...this.#index.columns(),
+      ],
+      into,
+    );
   }
 
   /**
-   * Fills an empty table with what `encode` gave. Its wheel goes on at the instant where that one stood, and what was queued in a list
-   * is in none. Throws for bytes that are not whole.
+   * Makes an empty table of what `encode` gave. Its wheel goes on at the instant where that one stood, and what was queued in a list is in
+   * none.
+   *
+   * Nothing is copied: the snapshot's buffers become the columns. They belong to the table from then on, and are detached for whoever had
+   * them. Those that cannot grow (`ArrayBuffer.resizable`; a snapshot of another source may be made of such) are copied when the table grows first.
+   *
+   * Throws `SnapshotError` where bytes were changed or lost (by checksums), or where a slot, a place or a chunk is named that is not there
+   * (whoever wrote it): what is left then is neither a snapshot nor a table, except that one of another version is not touched.
    */
-  load(bytes: Uint8Array<ArrayBuffer>): void {
-    const columns = new ColumnReader(bytes);
+  load(snapshot: TimerSnapshot): void {
     if (this.#used > 0) throw new Error('the table is not empty');
+    const columns = new ColumnReader(snapshot);
     const words = new Uint32Array(3);
-    columns.into(words);
+    columns.into('words of the table', words);
     const [used, size, free] = words as unknown as readonly [number, number, number];
-    if (used > this.capacity) this.#growTo(used);
+    assertSound(size <= used && used <= MAX_SLOTS, `${size} timers in ${used} slots, of ${MAX_SLOTS} at most`);
+    this.ids = columns.take('ids', Uint32Array<ArrayBuffer>, used * 16);
+    this.scheduleHigh = columns.take('high words of schedules', Uint16Array<ArrayBuffer>, used * 2);
+    this.state = columns.take('states', Uint8Array<ArrayBuffer>, used);
+    this.flags = columns.take('flags', Uint8Array<ArrayBuffer>, used);
+    this.wheel.load(columns, used);
+    this.#index.load(columns, used, size);
     this.#used = used;
     this.size = size;
     this.#free = free;
-    for (const column of this.#slotColumns(used)) columns.into(column);
-    this.wheel.load(columns);
-    this.#index.load(columns);
+    this.#assertFreeSlots();
+    this.onGrow(Math.max(used, FIRST_CAPACITY));
   }
 
   /** Throws where T1, T2, or an invariant of index or wheel does not hold. */
@@ -211,13 +233,21 @@ export class TimerTable {
     this.onGrow(capacity);
   }
 
-  #slotColumns(used: number): Column[] {
-    const { ids, scheduleHigh, state, flags } = this;
-    return [
-      this.wheel.lists.due.subarray(0, used * 2),
-      ids.subarray(0, used * 4),
-      ...[scheduleHigh, state, flags].map((column) => column.subarray(0, used)),
-    ];
+  /** Of a snapshot: that the chain of free slots goes over free slots (T1, T2). */
+  #assertFreeSlots(): void {
+    const { state } = this;
+    const used = this.#used;
+    const assertFree = (slot: number): void => {
+      const isFree = slot === NO_SLOT || (slot < used && state[slot] === STATE_FREE && this.wheel.lists.isFree(slot));
+      assertSound(isFree, `slot ${slot} is in the chain of free slots`);
+    };
+    assertFree(this.#free);
+    let free = 0;
+    for (let slot = state.indexOf(STATE_FREE); slot >= 0; slot = state.indexOf(STATE_FREE, slot + 1)) {
+      assertFree(this.scheduleOf(slot));
+      free++;
+    }
+    assertSound(used - free === this.size, `${this.size} timers in ${used} slots, of which ${free} are free`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { BUCKETS, Buckets, LEVEL_SHIFT } from './buckets.ts';
 import { grownCapacity, type Column } from './columns.ts';
 import { CHUNK, SlotList, SlotLists, SOON } from './slot-lists.ts';
-import type { ColumnReader } from './snapshot.ts';
+import { assertSound, SnapshotError, type ColumnReader } from './snapshot.ts';
 import { SoonTimers } from './soon-timers.ts';
 
 /** Half of a level's buckets: the ratio between levels. */
@@ -22,6 +22,8 @@ const FEW = 256;
 const FEW_OF_LEVEL_1 = 1_024;
 /** A block's bucket is emptied in so many slices, so that a slice is worth a look ahead (`Buckets.take`). */
 const SLICES = 256;
+
+type Row6 = readonly [number, number, number, number, number, number];
 
 export interface TimingWheelOptions {
   /** Resolution in milliseconds, at least 1. */
@@ -122,31 +124,31 @@ export class TimingWheel {
     this.#place(slot, Math.ceil(dueMs / this.tickMs));
   }
 
-  /** What another wheel needs to go on where this one stands, but for the records of slots (`SlotLists.columns`). */
-  columns(): Column[] {
-    const words = Float64Array.of(this.#tick, this.#nextTick, this.#draining, this.#sliceEnd, this.#size);
-    return [words, ...this.lists.columns(this.#dueList), ...this.#buckets.columns(), ...this.#soon.columns()];
+  /** What another wheel needs to go on where this one stands, with the records of its first `used` slots. */
+  columns(used: number): Column[] {
+    const words = Float64Array.of(this.tickMs, this.#tick, this.#nextTick, this.#draining, this.#sliceEnd, this.#size);
+    return [words, ...this.lists.columns(this.#dueList, used), ...this.#buckets.columns(), ...this.#soon.columns()];
   }
 
-  /** Becomes the wheel whose columns these are, of the same resolution, at the instant where it stood. Slots' records have been copied. */
-  load(columns: ColumnReader): void {
-    const words = new Float64Array(5);
-    columns.into(words);
-    const [tick, nextTick, draining, sliceEnd, size] = words as unknown as readonly [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+  /** Becomes the wheel whose columns these are, at the instant where it stood. Throws `SnapshotError`. */
+  load(columns: ColumnReader, used: number): void {
+    const words = new Float64Array(6);
+    columns.into('words of the wheel', words);
+    const [tickMs, tick, nextTick, draining, sliceEnd, size] = words as unknown as Row6;
+    if (tickMs !== this.tickMs)
+      throw new SnapshotError('resolution', `ticks of ${tickMs} ms, this wheel's are of ${this.tickMs}`);
     this.#tick = tick;
     this.#nextTick = nextTick;
     this.#draining = draining;
     this.#sliceEnd = sliceEnd;
     this.#size = size;
-    this.lists.load(columns, this.#dueList);
-    this.#buckets.load(columns);
-    this.#soon.load(columns);
+    this.lists.load(columns, this.#dueList, used);
+    const listed = this.#buckets.load(columns) + this.#dueList.size;
+    this.#soon.load(columns, this.lists);
+    const waiting = this.lists.countWaiting();
+    // L1, W1: each place is one that was found from its list.
+    const isWhole = waiting.listed === listed && waiting.soon === this.#soon.size && listed + waiting.soon === size;
+    assertSound(isWhole, `${size} slots are armed, ${listed} in lists, ${this.#soon.size} among the soon timers`);
   }
 
   /** Returns whether the slot was armed. */
