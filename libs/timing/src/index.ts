@@ -31,7 +31,7 @@ export { grownColumn, newColumn } from './columns.ts';
 export { SnapshotError, type SnapshotErrorCode, type TimerSnapshot } from './snapshot.ts';
 export { STATE_FREE, TimerTable, type TimerTableOptions } from './timer-table.ts';
 export type { FoldRule, GapRule } from './wall-clock.ts';
-export { TimingWheel, type TimingWheelOptions } from './wheel.ts';
+export { MOVES_A_FIRE, TimingWheel, type TimingWheelOptions } from './wheel.ts';
 export { Forecast, type ForecastTasks } from './forecast.ts';
 export { readInstant } from './instant.ts';
 export { lint, type LintCode, type LintWarning } from './lint.ts';

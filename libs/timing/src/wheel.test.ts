@@ -54,6 +54,7 @@ function walk(
       let last = opened;
       now += jump(random);
       const limit = random() < 0.3 ? Math.floor(random() * 4) : Infinity;
+      const moves = random() < 0.3 ? Math.floor(random() * 40) : Infinity;
       const expected = model.dueAt(now);
       expect(expected.size === 0 || wheel.nextDueMs <= now).toBe(true);
       const take = (taken: number) => {
@@ -64,9 +65,10 @@ function walk(
         expect(expected.delete(taken)).toBe(true);
         model.due.delete(taken);
       };
-      const fired = wheel.advance(now, take, limit);
+      const fired = wheel.advance(now, take, limit, moves);
       expect(fired).toBeLessThanOrEqual(limit);
-      if (fired < limit) expect([...expected]).toEqual([]);
+      if (fired < limit && (moves === Infinity || wheel.nextDueMs > now)) expect([...expected]).toEqual([]);
+      if (fired < limit && moves === Infinity) expect(wheel.nextDueMs).toBeGreaterThan(now);
     }
     expect(wheel.size).toBe(model.due.size);
     if (step % 16 === 0) wheel.assertInvariants();
@@ -224,6 +226,55 @@ describe('TimingWheel', () => {
     expect(heldAt(2 * 64 ** 3 - 1)).toBeLessThan(300);
     expect(wheel.size).toBe(count);
     wheel.assertInvariants();
+  });
+
+  it('moves a bounded number of timers a call, and goes on, where the clock leaps over big far buckets', () => {
+    const count = 20_000;
+    const random = seeded(5);
+    const wheel = new TimingWheel({ tickMs: 1, startMs: 0, capacity: count });
+    const block = 64 ** 3;
+    for (let slot = 0; slot < count; slot++) wheel.insert(slot, 2 * block + Math.floor(random() * block));
+    const nowMs = 2.5 * block;
+    const fired: number[] = [];
+    let calls = 0;
+    for (; wheel.nextDueMs <= nowMs; calls++) {
+      const before = fired.length;
+      wheel.advance(nowMs, (slot) => fired.push(wheel.dueOf(slot)), 500, 1_000);
+      expect(fired.length - before).toBeLessThanOrEqual(500);
+      wheel.assertInvariants();
+    }
+    // 20,000 moves by 1,000 or a few more, and then 10,000 fires by 500.
+    expect(calls).toBeGreaterThan(38);
+    expect(calls).toBeLessThan(70);
+    expect(fired.length + wheel.size).toBe(count);
+    expect(fired).toEqual(fired.toSorted((one, other) => one - other));
+  });
+
+  it('fires what is due in the first tick of a big far bucket, where the clock leaps to it', () => {
+    const wheel = new TimingWheel({ tickMs: 1, startMs: 0, capacity: 6_000 });
+    const block = 64 ** 3;
+    for (let slot = 0; slot < 6_000; slot++)
+      wheel.insert(slot, block * (2 + Math.floor(slot / 1_000)) + (slot % 1_000));
+    let fired = 0;
+    wheel.advance(block * 7 + 999, () => fired++);
+    expect(fired).toBe(6_000);
+  });
+
+  it('opens a block for which there is no room among the soonest', () => {
+    const wheel = new TimingWheel({ tickMs: 1, startMs: 0, capacity: 2_300 });
+    let [slot, fired, now] = [0, 0, 0];
+    // As many as are few go to the soonest from each higher level, and stay there until their blocks end.
+    for (let level = 6; level > 1; level--) {
+      const span = 64 ** level;
+      for (let more = 0; more < 256; more++) wheel.insert(slot++, now + 3 * span - 1);
+      wheel.advance((now += 2 * span), () => fired++);
+    }
+    for (let more = 0; more < 1_000; more++) wheel.insert(slot++, now + 128 + (more % 64));
+    wheel.advance(now + 128, () => fired++);
+    wheel.assertInvariants();
+    expect(fired).toBe(16);
+    wheel.advance(3 * 64 ** 6, () => fired++);
+    expect(fired).toBe(slot);
   });
 
   it('peeks at what is due in a span', () => {

@@ -23,6 +23,12 @@ const FEW_OF_LEVEL_1 = 1_024;
 /** A block's bucket is emptied in so many slices, so that a slice is worth a look ahead (`Buckets.take`). */
 const SLICES = 256;
 
+/**
+ * Where the clock leaps (a process was paused, or its computer slept), a call of `advance` should move so many slots within the wheel for each that
+ * it may fire: a move takes 0.1 to 0.5 µs, and of a big wheel hundreds of thousands may be owed at once.
+ */
+export const MOVES_A_FIRE = 8;
+
 type Row6 = readonly [number, number, number, number, number, number];
 
 export interface TimingWheelOptions {
@@ -67,6 +73,8 @@ export class TimingWheel {
   #draining = 0;
   #sliceEnd = Infinity;
   #size = 0;
+  /** How many more slots the running `advance` may move to lower levels. */
+  #moves = Infinity;
 
   constructor({ tickMs, startMs, capacity }: TimingWheelOptions) {
     if (!(tickMs >= 1)) throw new RangeError(`tickMs is ${tickMs}: at least 1 is needed`);
@@ -173,12 +181,15 @@ export class TimingWheel {
   }
 
   /**
-   * Fires what is due at `nowMs`, in the order of ticks, at most `limit` slots; the next call goes on where this one stopped.
+   * Fires what is due at `nowMs`, in the order of ticks, at most `limit` slots; the next call goes on where this one stopped. Where the
+   * clock has leapt over blocks of many slots, which are still to be moved to lower levels, a call stops after about `moves` of them:
+   * `nextDueMs` is then not after `nowMs`, though fewer than `limit` have fired.
    * A fired slot is no longer armed and in no list when `onDue` gets it, so that it can be armed again or queued.
    * Returns how many fired. A `nowMs` before the last one fires only what is due by then.
    */
-  advance(nowMs: number, onDue: (slot: number) => void, limit = Infinity): number {
+  advance(nowMs: number, onDue: (slot: number) => void, limit = Infinity, moves = Infinity): number {
     const target = Math.floor(nowMs / this.tickMs);
+    this.#moves = moves;
     if (target < this.#tick) return this.#fireBefore(nowMs, onDue, limit);
     let fired = 0;
     if (this.#soon.first <= target) this.#soon.look(target, limit, this.lists);
@@ -192,6 +203,7 @@ export class TimingWheel {
       if (this.#nextTick <= this.#soon.first) this.#nextTick = this.#firstOccupied();
       const next = Math.min(this.#nextTick, this.#soon.first);
       if (next > target) continue;
+      if (next === this.#nextTick && !this.#prepare(next)) return fired;
       this.#moveTo(next);
       if (next === this.#nextTick) this.#open(next);
     }
@@ -214,6 +226,8 @@ export class TimingWheel {
   #place(slot: number, tick: number): void {
     const ahead = tick - this.#tick;
     if (ahead <= 0) {
+      // One that comes from a bucket still has its place there.
+      this.lists.setFree(slot);
       this.lists.pushBack(this.#dueList, slot);
       return;
     }
@@ -288,6 +302,25 @@ export class TimingWheel {
     this.#sliceEnd = this.#draining === 0 ? Infinity : tick + 1;
   }
 
+  /**
+   * Empties buckets that start with the first occupied tick but for a few of their slots, as they would have been during the block before it.
+   * Returns false where that takes more moves than are left: the wheel waits right before that tick then, for which W6 is the same.
+   */
+  #prepare(tick: number): boolean {
+    const buckets = this.#buckets;
+    for (let level = 1; level < this.#levels; level++) {
+      const block = tick * (INVERSE[level] as number);
+      if (block !== Math.floor(block)) break;
+      const bucket = level * BUCKETS + (block & (BUCKETS - 1));
+      while (buckets.count(bucket) > few(level)) {
+        if (this.#moves <= 0) return false;
+        if (this.#tick < tick - 1) this.#moveTo(tick - 1);
+        this.#cascade(bucket, Math.min(buckets.count(bucket), CHUNK));
+      }
+    }
+    return true;
+  }
+
   /** Opens the running tick: every bucket that starts with it. That of level 0 is fired as it is. */
   #open(tick: number): void {
     const buckets = this.#buckets;
@@ -306,6 +339,7 @@ export class TimingWheel {
   /** Takes so many slots out of a bucket, to where they belong by now: to lower levels. */
   #cascade(bucket: number, count: number): void {
     const buckets = this.#buckets;
+    this.#moves -= count;
     for (let left = count; left > 0;) {
       const taken = buckets.take(bucket, left);
       for (let at = 0; at < taken; at++) {
@@ -334,7 +368,7 @@ export class TimingWheel {
     soon.settle(from, bucket >>> LEVEL_SHIFT);
   }
 
-  /** Moves the share of the coming blocks' slots that is owed for the slices of blocks that end by `tick`; a chunk at least. */
+  /** Moves the share of the coming blocks' slots that is owed for the slices of blocks that end by `tick`, as far as `#moves` go; a chunk at least. */
   #drain(tick: number): void {
     const buckets = this.#buckets;
     this.#sliceEnd = Infinity;
@@ -350,7 +384,7 @@ export class TimingWheel {
       const bucket = level * BUCKETS + (block & (BUCKETS - 1));
       const count = buckets.count(bucket);
       const share = Math.min(1, (to - from) / (block * span - from));
-      this.#cascade(bucket, Math.min(count, Math.max(CHUNK, Math.ceil(count * share))));
+      this.#cascade(bucket, Math.min(count, Math.max(CHUNK, Math.min(Math.ceil(count * share), this.#moves))));
       if (buckets.count(bucket) === 0) this.#draining &= ~(1 << level);
     }
   }

@@ -1,4 +1,5 @@
 import { LIMITS } from '@belfry/protocol';
+import { MOVES_A_FIRE } from '@belfry/timing';
 import type { AttemptRef, WorkRef } from '@belfry/ports';
 import { LATE_LANE, type Lane } from './backlog.ts';
 import { carriedAttempt, type Execution } from './execution.ts';
@@ -21,16 +22,17 @@ export function advance(state: ShardState, nowMs: number, limit: number): boolea
   // A shard that never had an owner has nothing that was missed.
   if (gap !== undefined && gap.fromMs > 0) state.changes.unwatched.push(gap);
   state.emptiedTo = -Infinity;
-  let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit);
+  let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit, limit * MOVES_A_FIRE);
+  const isEmptied = taken < limit && state.wheel.nextDueMs > nowMs;
   // What is due within the running tick is still in the wheel: a fraction of a millisecond.
-  if (taken < limit) {
+  if (isEmptied) {
     state.emptiedTo = nowMs - (nowMs % TICK_MS);
     state.watermark = Math.max(state.watermark, state.emptiedTo);
     if (state.backlog.total === 0) state.gaps.forget(); // G2
   }
   for (; taken < limit; taken++) {
     const execution = state.retries.popDue(nowMs);
-    if (execution === undefined) return false;
+    if (execution === undefined) return !isEmptied;
     execution.attempt++;
     state.enqueue(execution);
   }
