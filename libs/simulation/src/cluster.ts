@@ -3,8 +3,9 @@ import { LIMITS, shardOf, subjects, type WorkerHeartbeat } from '@belfry/protoco
 import { Client, NAMESPACE } from './client.ts';
 import { Doors } from './doors.ts';
 import { GatewayHost } from './gateway-host.ts';
+import { Machine } from './machine.ts';
 import { Model } from './model.ts';
-import { CALM, Network } from './network.ts';
+import { Network } from './network.ts';
 import { NodeHost } from './node-host.ts';
 import { isFault, type Plan, type PlanStep } from './plan.ts';
 import { Process, T0 } from './process.ts';
@@ -18,7 +19,13 @@ import { WorkerHost } from './worker-host.ts';
 /** How soon the broker notices that a process is gone. */
 const NOTICED_MS = 50;
 
-/** A whole cluster, to which the steps of a plan happen. */
+type Kind = 'node' | 'worker' | 'gateway' | 'supervisor';
+
+/**
+ * A whole cluster, to which the steps of a plan happen.
+ *
+ * F1. Faults overlap, and each ends only itself; all that go on end when it gets calm.
+ */
 export class Cluster {
   readonly time = new VirtualTime();
   readonly network: Network;
@@ -35,8 +42,10 @@ export class Cluster {
   readonly #workers: WorkerHost[] = [];
   readonly #gateways: GatewayHost[] = [];
   readonly #supervisors: SupervisorHost[] = [];
+  readonly #machines = new Map<string, Machine>();
+  /** Ends of the faults that go on at the moment. */
+  readonly #endings = new Set<() => void>();
   #names = 0;
-  #isCalm = false;
 
   constructor(plan: Plan, trace: (line: string) => void) {
     this.#plan = plan;
@@ -88,8 +97,20 @@ export class Cluster {
 
   // — Processes
 
+  #machineOf(kind: Kind, at: number): Machine {
+    const name = `${kind} ${at}`;
+    const machine = this.#machines.get(name) ?? new Machine();
+    this.#machines.set(name, machine);
+    return machine;
+  }
+
+  /** A process with a name of its own. */
+  #processOn(kind: Exclude<Kind, 'node'>, at: number): Process {
+    return new Process(`${kind[0]}${at}-${this.#names++}`, this.time, this.#machineOf(kind, at));
+  }
+
   #startNode(at: number, name: string): void {
-    const process = new Process(name, this.time);
+    const process = new Process(name, this.time, this.#machineOf('node', at));
     const node = new NodeHost(process, this.#services, this.#plan.tickMs);
     this.#nodes[at] = node;
     this.model.schedulerStarted(process);
@@ -100,7 +121,7 @@ export class Cluster {
   }
 
   #startWorker(at: number): void {
-    const process = new Process(`w${at}-${this.#names++}`, this.time);
+    const process = this.#processOn('worker', at);
     const queues = Array.from({ length: this.#plan.queues }, (_, queue) => `q${queue}`);
     const isOlder = this.#plan.mixed && this.#random.chance(0.5);
     const options = { namespace: NAMESPACE, queues, capacity: this.#plan.capacity, isOlder };
@@ -110,13 +131,13 @@ export class Cluster {
   }
 
   #startGateway(at: number): void {
-    const gateway = new GatewayHost(new Process(`g${at}-${this.#names++}`, this.time), this.#services);
+    const gateway = new GatewayHost(this.#processOn('gateway', at), this.#services);
     this.#gateways[at] = gateway;
     this.#doors.open(gateway);
   }
 
   #startSupervisor(at: number): void {
-    this.#supervisors[at] = new SupervisorHost(new Process(`s${at}-${this.#names++}`, this.time), this.#services);
+    this.#supervisors[at] = new SupervisorHost(this.#processOn('supervisor', at), this.#services);
   }
 
   /** Its memory is gone, with all that it had not yet sent. */
@@ -129,9 +150,13 @@ export class Cluster {
     this.time.after(Math.max(downMs, NOTICED_MS + 1), restart);
   }
 
-  #pause(process: Process, forMs: number): void {
-    process.pause();
-    this.time.after(forMs, () => process.resume());
+  /** A fault has begun that ends by itself, or with all others (F1). */
+  #lasts(forMs: number, end: () => void): void {
+    const ends = (): void => {
+      if (this.#endings.delete(ends)) end();
+    };
+    this.#endings.add(ends);
+    this.time.after(forMs, ends);
   }
 
   #go(work: Promise<void>): void {
@@ -169,14 +194,13 @@ export class Cluster {
         );
       }
       case 'pause node':
-        return this.#pause((this.#nodes[step.node] as NodeHost).process, step.forMs);
+        return this.#lasts(step.forMs, (this.#nodes[step.node] as NodeHost).process.pause());
       case 'cut node':
-        return this.#cut((this.#nodes[step.node] as NodeHost).process, step);
+        return this.#cut(this.#machineOf('node', step.node), step);
       case 'step clock': {
         const { process } = this.#nodes[step.node] as NodeHost;
         process.stepClock(step.byMs);
-        this.time.after(step.forMs, () => !this.#isCalm && process.stepClock(-step.byMs));
-        return;
+        return this.#lasts(step.forMs, () => process.stepClock(-step.byMs));
       }
       case 'crash worker': {
         const { process } = this.#workers[step.worker] as WorkerHost;
@@ -193,9 +217,9 @@ export class Cluster {
         );
       }
       case 'pause worker':
-        return this.#pause((this.#workers[step.worker] as WorkerHost).process, step.forMs);
+        return this.#lasts(step.forMs, (this.#workers[step.worker] as WorkerHost).process.pause());
       case 'cut worker':
-        return this.#cut((this.#workers[step.worker] as WorkerHost).process, step);
+        return this.#cut(this.#machineOf('worker', step.worker), step);
       case 'crash gateway': {
         const gateway = this.#gateways[step.gateway] as GatewayHost;
         if (!gateway.process.isAlive) return;
@@ -203,53 +227,39 @@ export class Cluster {
         return this.#kill(gateway.process, () => this.#startGateway(step.gateway), step.downMs);
       }
       case 'pause gateway':
-        return this.#pause((this.#gateways[step.gateway] as GatewayHost).process, step.forMs);
+        return this.#lasts(step.forMs, (this.#gateways[step.gateway] as GatewayHost).process.pause());
       case 'crash supervisor': {
         const { process } = this.#supervisors[step.supervisor] as SupervisorHost;
         if (process.isAlive) this.#kill(process, () => this.#startSupervisor(step.supervisor), step.downMs);
         return;
       }
       case 'pause supervisor':
-        return this.#pause((this.#supervisors[step.supervisor] as SupervisorHost).process, step.forMs);
+        return this.#lasts(step.forMs, (this.#supervisors[step.supervisor] as SupervisorHost).process.pause());
       case 'slow store':
-        this.network.storeSlownessMs = step.byMs;
-        return void this.time.after(step.forMs, () => (this.network.storeSlownessMs = 0));
+        return this.#lasts(step.forMs, this.network.suffer({ storeSlownessMs: step.byMs }));
       case 'failing store':
-        this.network.storeFailures = step.share;
-        return void this.time.after(step.forMs, () => (this.network.storeFailures = 0));
+        return this.#lasts(step.forMs, this.network.suffer({ storeFailures: step.share }));
       case 'lose work stream':
         return this.#services.work.lose();
       case 'restart broker': {
         const lost = this.#services.crashBroker();
         if (lost > 0)
           this.network.happened.set('unsynced lost', (this.network.happened.get('unsynced lost') ?? 0) + lost);
-        this.network.isBrokerDown = true;
-        return void this.time.after(step.downMs, () => (this.network.isBrokerDown = false));
+        return this.#lasts(step.downMs, this.network.suffer({ isBrokerDown: true }));
       }
       case 'bad weather':
-        this.network.weather = step;
-        return void this.time.after(step.forMs, () => (this.network.weather = CALM));
+        return this.#lasts(step.forMs, this.network.suffer(step));
       default:
         return step satisfies never;
     }
   }
 
-  #cut(process: Process, { services, direction, forMs }: Extract<PlanStep, { kind: 'cut node' | 'cut worker' }>): void {
-    process.cut(services, direction);
-    this.time.after(forMs, () => process.heal());
+  #cut(machine: Machine, { services, direction, forMs }: Extract<PlanStep, { readonly direction: unknown }>): void {
+    this.#lasts(forMs, machine.cut(services, direction));
   }
 
   /** From here on nothing goes wrong any more. */
   #calmDown(): void {
-    this.#isCalm = true;
-    this.network.weather = CALM;
-    this.network.storeSlownessMs = 0;
-    this.network.storeFailures = 0;
-    this.network.isBrokerDown = false;
-    for (const { process } of [...this.#nodes, ...this.#workers, ...this.#gateways, ...this.#supervisors]) {
-      process.heal();
-      process.stepClock(-process.offsetMs);
-      process.resume();
-    }
+    for (const end of [...this.#endings]) end();
   }
 }

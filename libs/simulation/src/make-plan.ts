@@ -1,5 +1,5 @@
+import { SERVICES, type Direction, type Service } from './machine.ts';
 import type { Plan, PlanStep, SimSchedule, SimTask } from './plan.ts';
-import { SERVICES, type Direction, type Service } from './process.ts';
 import { Random } from './random.ts';
 
 const MINUTE_MS = 60_000;

@@ -1,5 +1,6 @@
 import { retry, type Outcome } from '@belfry/ports';
-import type { Direction, Process, Service } from './process.ts';
+import type { Direction, Service } from './machine.ts';
+import type { Process } from './process.ts';
 import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
@@ -12,7 +13,25 @@ export interface Weather {
   readonly delayMs: number;
 }
 
-export const CALM: Weather = { loss: 0, duplication: 0, delay: 0, delayMs: 0 };
+/** What befalls whatever goes to services and comes from them. */
+export interface Conditions extends Weather {
+  /** Added at most to each way to and from the store. */
+  readonly storeSlownessMs: number;
+  /** Of what the store is asked, the share that has no answer. */
+  readonly storeFailures: number;
+  /** Everything but the store answers nobody. */
+  readonly isBrokerDown: boolean;
+}
+
+const CALM: Conditions = {
+  loss: 0,
+  duplication: 0,
+  delay: 0,
+  delayMs: 0,
+  storeSlownessMs: 0,
+  storeFailures: 0,
+  isBrokerDown: false,
+};
 
 /** An answer did not come. */
 export class NoAnswer extends Error {
@@ -38,34 +57,42 @@ const TIMEOUTS_MS: Readonly<Record<Service, number>> = {
  * What lies between processes and services: it takes time, and loses, repeats and delays.
  *
  * N1. What one process asks of one service arrives there in order, but for the store, which has several connections.
+ * N2. Of faults that overlap, the worst of each kind counts, and each ends for itself.
  */
 export class Network {
-  weather: Weather = CALM;
-  /** Added to each way to and from the store, and the share of commits that fail. */
-  storeSlownessMs = 0;
-  storeFailures = 0;
-  /** Everything but the store answers nobody. */
-  isBrokerDown = false;
   /** What happened, by kind. */
   readonly happened = new Map<string, number>();
   readonly #time: VirtualTime;
   readonly #random: Random;
+  readonly #faults = new Set<Partial<Conditions>>();
+  #conditions = CALM;
 
   constructor(time: VirtualTime, random: Random) {
     this.#time = time;
     this.#random = random;
   }
 
+  /** From here on it is as bad as this, until what is returned is called. */
+  suffer(fault: Partial<Conditions>): () => void {
+    const own = { ...fault };
+    this.#faults.add(own);
+    this.#conditions = worstOf(this.#faults);
+    return () => {
+      this.#faults.delete(own);
+      this.#conditions = worstOf(this.#faults);
+    };
+  }
+
   /** Whether nothing passes between a process and a service. */
   isOff(process: Process, service: Service, direction: Exclude<Direction, 'both'>): boolean {
-    return (this.isBrokerDown && service !== 'store') || process.isCut(service, direction);
+    return (this.#conditions.isBrokerDown && service !== 'store') || process.machine.isCut(service, direction);
   }
 
   /** One way, without an answer; may be lost, doubled and overtaken. `from` undefined: it comes from a service. */
   send(from: Process | undefined, to: Process, run: () => void): void {
-    if (this.isBrokerDown || from?.isCut('messages', 'out') === true) return this.#count('cut off');
-    if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
-    const copies = this.#random.chance(this.weather.duplication) ? 2 : 1;
+    if (this.#conditions.isBrokerDown || from?.machine.isCut('messages', 'out') === true) return this.#count('cut off');
+    if (this.#random.chance(this.#conditions.loss)) return this.#count('message lost');
+    const copies = this.#random.chance(this.#conditions.duplication) ? 2 : 1;
     if (copies === 2) this.#count('message doubled');
     for (let copy = 0; copy < copies; copy++) {
       this.#time.after(this.#latency(), () => {
@@ -86,7 +113,7 @@ export class Network {
   /** From a process to a service, without an answer: an acknowledgement. */
   tell(from: Process, service: Service, arrive: () => void): void {
     if (this.isOff(from, service, 'out')) return this.#count('cut off');
-    if (this.#random.chance(this.weather.loss)) return this.#count('message lost');
+    if (this.#random.chance(this.#conditions.loss)) return this.#count('message lost');
     this.#time.at(this.#arrival(from, service), arrive);
   }
 
@@ -98,14 +125,14 @@ export class Network {
         void this.#time.after(TIMEOUTS_MS[service], () => from.happen(() => reject(new NoAnswer(service, unsent))));
       const isLost = (direction: Exclude<Direction, 'both'>): boolean => {
         if (this.isOff(from, service, direction)) this.#count('cut off');
-        else if (this.#random.chance(this.weather.loss))
+        else if (this.#random.chance(this.#conditions.loss))
           this.#count(direction === 'out' ? 'request lost' : 'answer lost');
         else return false;
         return true;
       };
       if (isLost('out')) return givesUp(this.#random.chance(0.5));
       this.#time.at(this.#arrival(from, service), () => {
-        if (this.#failsAt(service) || (this.isBrokerDown && service !== 'store')) return givesUp(false);
+        if (this.#failsAt(service) || (this.#conditions.isBrokerDown && service !== 'store')) return givesUp(false);
         const answer = (settle: () => void): void => {
           if (isLost('in')) return givesUp(false);
           this.#time.after(this.#latency() + this.#slowness(service), () => from.happen(settle));
@@ -132,9 +159,9 @@ export class Network {
   /** How long a message is on its way. */
   #latency(): number {
     const usual = 1 + this.#random.below(4);
-    if (!this.#random.chance(this.weather.delay)) return usual;
+    if (!this.#random.chance(this.#conditions.delay)) return usual;
     this.#count('message delayed');
-    return usual + this.#random.below(this.weather.delayMs);
+    return usual + this.#random.below(this.#conditions.delayMs);
   }
 
   #arrival(from: Process, service: Service): number {
@@ -146,11 +173,13 @@ export class Network {
   }
 
   #slowness(service: Service): number {
-    return service === 'store' && this.storeSlownessMs > 0 ? this.#random.below(this.storeSlownessMs) : 0;
+    return service === 'store' && this.#conditions.storeSlownessMs > 0
+      ? this.#random.below(this.#conditions.storeSlownessMs)
+      : 0;
   }
 
   #failsAt(service: Service): boolean {
-    if (service !== 'store' || !this.#random.chance(this.storeFailures)) return false;
+    if (service !== 'store' || !this.#random.chance(this.#conditions.storeFailures)) return false;
     this.#count('store failed');
     return true;
   }
@@ -158,4 +187,23 @@ export class Network {
   #count(what: string): void {
     this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
   }
+}
+
+/** N2. */
+function worstOf(faults: Iterable<Partial<Conditions>>): Conditions {
+  let worst = CALM;
+  for (const fault of faults) {
+    const most = (name: keyof Weather | 'storeSlownessMs' | 'storeFailures'): number =>
+      Math.max(worst[name], fault[name] ?? 0);
+    worst = {
+      loss: most('loss'),
+      duplication: most('duplication'),
+      delay: most('delay'),
+      delayMs: most('delayMs'),
+      storeSlownessMs: most('storeSlownessMs'),
+      storeFailures: most('storeFailures'),
+      isBrokerDown: worst.isBrokerDown || fault.isBrokerDown === true,
+    };
+  }
+  return worst;
 }

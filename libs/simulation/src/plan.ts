@@ -1,4 +1,4 @@
-import type { Direction, Service } from './process.ts';
+import type { Direction, Service } from './machine.ts';
 
 /** The schedule of a simulated task, in ms of the world's time; instants are whole. */
 export type SimSchedule =

@@ -1,15 +1,10 @@
 import type { Timers } from '@belfry/actor-runtime';
 import { DisciplinedClock } from '@belfry/timing';
+import { Machine, type Service } from './machine.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** When the worlds begin, ms since 1970. */
 export const T0 = 1_790_000_000_000;
-
-/** Parts of the surroundings that a process can be cut off from. */
-export const SERVICES = ['inbox', 'work', 'store', 'messages', 'leases'] as const;
-export type Service = (typeof SERVICES)[number];
-/** What does not get through: its requests, the answers to them, or both. */
-export type Direction = 'out' | 'in' | 'both';
 
 /**
  * One process of the simulated cluster: what runs in it runs as long as it lives, and waits while it is paused. Its memory is gone with
@@ -17,31 +12,31 @@ export type Direction = 'out' | 'in' | 'both';
  *
  * P1. Nothing happens in a dead process.
  * P2. What comes to a paused process happens when it goes on, in the order in which it came.
+ * P3. It goes on when all of its pauses have ended.
  */
 export class Process implements Timers {
   readonly name: string;
+  readonly machine: Machine;
   readonly #time: VirtualTime;
   readonly #disciplined: DisciplinedClock;
-  readonly #cuts = new Map<Service, Direction>();
   /** When what was sent to a service last arrives there: a connection keeps the order. */
   readonly arrivals = new Map<Service, number>();
   #offsetMs = 0;
   #mostOffsetMs = 0;
   #isAlive = true;
+  #pauses = 0;
   #held: (() => void)[] | undefined;
 
-  constructor(name: string, time: VirtualTime) {
+  /** `machine`: by default one of its own. */
+  constructor(name: string, time: VirtualTime, machine = new Machine()) {
     this.name = name;
+    this.machine = machine;
     this.#time = time;
     this.#disciplined = new DisciplinedClock(time.nowMs, this.wall());
   }
 
   get isAlive(): boolean {
     return this.#isAlive;
-  }
-
-  get isPaused(): boolean {
-    return this.#held !== undefined;
   }
 
   // — Life
@@ -51,11 +46,18 @@ export class Process implements Timers {
     this.#held = undefined;
   }
 
-  pause(): void {
-    if (this.#isAlive) this.#held ??= [];
+  /** It stands still until what is returned is called: once. */
+  pause(): () => void {
+    if (!this.#isAlive) return () => undefined;
+    this.#pauses++;
+    this.#held ??= [];
+    return () => {
+      this.#pauses--;
+      if (this.#pauses === 0) this.#resume(); // P3
+    };
   }
 
-  resume(): void {
+  #resume(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     // Each for itself, as its own turn of the event loop (P2).
@@ -133,20 +135,5 @@ export class Process implements Timers {
   /** Back to the wall clock: for a process that owns no shards. */
   restartClock(): void {
     this.#disciplined.restart(this.#time.nowMs, this.wall());
-  }
-
-  // — Connections
-
-  cut(services: readonly Service[], direction: Direction): void {
-    for (const service of services) this.#cuts.set(service, direction);
-  }
-
-  heal(): void {
-    this.#cuts.clear();
-  }
-
-  isCut(service: Service, direction: 'out' | 'in'): boolean {
-    const cut = this.#cuts.get(service);
-    return cut === direction || cut === 'both';
   }
 }
