@@ -228,6 +228,8 @@ export class Cluster {
       }
       case 'pause gateway':
         return this.#lasts(step.forMs, (this.#gateways[step.gateway] as GatewayHost).process.pause());
+      case 'cut gateway':
+        return this.#cut(this.#machineOf('gateway', step.gateway), step);
       case 'crash supervisor': {
         const { process } = this.#supervisors[step.supervisor] as SupervisorHost;
         if (process.isAlive) this.#kill(process, () => this.#startSupervisor(step.supervisor), step.downMs);
@@ -235,6 +237,8 @@ export class Cluster {
       }
       case 'pause supervisor':
         return this.#lasts(step.forMs, (this.#supervisors[step.supervisor] as SupervisorHost).process.pause());
+      case 'cut supervisor':
+        return this.#cut(this.#machineOf('supervisor', step.supervisor), step);
       case 'slow store':
         return this.#lasts(step.forMs, this.network.suffer({ storeSlownessMs: step.byMs }));
       case 'failing store':

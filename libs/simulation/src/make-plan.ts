@@ -120,6 +120,11 @@ function someServices(random: Random): readonly Service[] {
   return [random.pick(SERVICES)];
 }
 
+/** Of those that a machine's processes ask. */
+function allOrOneOf(random: Random, services: readonly Service[]): readonly Service[] {
+  return random.chance(0.5) ? services : [random.pick(services)];
+}
+
 function someDirection(random: Random): Direction {
   return random.pick(['both', 'both', 'out', 'in']);
 }
@@ -180,7 +185,7 @@ const FAULTS: Readonly<Record<string, (random: Random, size: Size) => Fault>> = 
   cutWorker: (random, { workers }) => ({
     kind: 'cut worker',
     worker: random.below(workers),
-    services: random.chance(0.5) ? ['work', 'messages'] : [random.pick(['work', 'messages'] as const)],
+    services: allOrOneOf(random, ['work', 'messages']),
     direction: someDirection(random),
     forMs: duration(random),
   }),
@@ -194,6 +199,13 @@ const FAULTS: Readonly<Record<string, (random: Random, size: Size) => Fault>> = 
     gateway: random.below(gateways),
     forMs: duration(random),
   }),
+  cutGateway: (random, { gateways }) => ({
+    kind: 'cut gateway',
+    gateway: random.below(gateways),
+    services: allOrOneOf(random, ['inbox', 'work', 'messages']),
+    direction: someDirection(random),
+    forMs: duration(random),
+  }),
   crashSupervisor: (random, { supervisors }) => ({
     kind: 'crash supervisor',
     supervisor: random.below(supervisors),
@@ -202,6 +214,13 @@ const FAULTS: Readonly<Record<string, (random: Random, size: Size) => Fault>> = 
   pauseSupervisor: (random, { supervisors }) => ({
     kind: 'pause supervisor',
     supervisor: random.below(supervisors),
+    forMs: duration(random),
+  }),
+  cutSupervisor: (random, { supervisors }) => ({
+    kind: 'cut supervisor',
+    supervisor: random.below(supervisors),
+    services: allOrOneOf(random, ['leases', 'messages', 'work']),
+    direction: someDirection(random),
     forMs: duration(random),
   }),
   slowStore: (random) => ({ kind: 'slow store', byMs: random.pick([50, 500, 3_000]), forMs: duration(random) }),

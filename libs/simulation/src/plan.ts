@@ -50,8 +50,22 @@ export type PlanStep = { readonly atMs: number } & (
     }
   | { readonly kind: 'crash gateway'; readonly gateway: number; readonly downMs: number }
   | { readonly kind: 'pause gateway'; readonly gateway: number; readonly forMs: number }
+  | {
+      readonly kind: 'cut gateway';
+      readonly gateway: number;
+      readonly services: readonly Service[];
+      readonly direction: Direction;
+      readonly forMs: number;
+    }
   | { readonly kind: 'crash supervisor'; readonly supervisor: number; readonly downMs: number }
   | { readonly kind: 'pause supervisor'; readonly supervisor: number; readonly forMs: number }
+  | {
+      readonly kind: 'cut supervisor';
+      readonly supervisor: number;
+      readonly services: readonly Service[];
+      readonly direction: Direction;
+      readonly forMs: number;
+    }
   | { readonly kind: 'slow store'; readonly byMs: number; readonly forMs: number }
   | { readonly kind: 'failing store'; readonly share: number; readonly forMs: number }
   | { readonly kind: 'lose work stream' }
