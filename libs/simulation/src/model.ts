@@ -5,7 +5,6 @@ import {
   parseExecutionId,
   type CancelReply,
   type Envelope,
-  type InboxRecord,
   type Outcome,
   type WorkMessage,
 } from '@belfry/protocol';
@@ -14,7 +13,10 @@ import { missingFires, type KnownTask, type Version } from './known-task.ts';
 import type { Observer } from './observer.ts';
 import type { SimSchedule } from './plan.ts';
 import { T0, type Process } from './process.ts';
+import { said } from './said.ts';
+import { Silence } from './silence.ts';
 import type { VirtualTime } from './virtual-time.ts';
+import { UnsavedDispatches } from './unsaved-dispatches.ts';
 import type { Behaviour, Witness } from './worker-host.ts';
 
 /** What is late by less than this may be another instant on another clock. */
@@ -67,20 +69,11 @@ export class Model implements Observer, Witness {
   readonly #overOnce = new Map<string, HistoryRow>();
   /** Executions with a result, or whose shard was asked about. */
   readonly #told = new Set<string>();
-  /** When each scheduler last heard that an execution runs. */
-  readonly #heard = new Map<string, Map<Process, number>>();
-  /** When each worker last sent a heartbeat that can have been heard, and the first one after it had been silent past its lease. */
-  readonly #spoke = new Map<Process, { readonly at: number; readonly backAt: number }>();
-  /** Attempts that a scheduler has given back, and for how long it had heard nothing of them by then, ms. */
-  readonly #givenUp = new Map<string, number>();
-  /** Dispatches that no checkpoint has, and those of which the stream was lost: with their node, nobody knows of them. With their epochs. */
-  readonly #unsaved = new Map<string, number>();
-  readonly #forgotten = new Map<string, number>();
-  /** Of those, what was dispatched anew: such an attempt may start once more. */
-  readonly #repeatable = new Set<string>();
+  readonly #silence = new Silence();
+  readonly #dispatches = new UnsavedDispatches();
   /** What is known to be weaker than the contract, by what it is. */
   readonly tolerated = new Map<string, number>();
-  readonly #schedulers = new Map<Process, number>();
+  readonly #schedulers = new Set<Process>();
 
   constructor(time: VirtualTime, trace: (line: string) => void) {
     this.#time = time;
@@ -166,14 +159,9 @@ export class Model implements Observer, Witness {
     for (const { body } of messages) {
       if (!body.includes('"returned"')) continue;
       for (const record of (JSON.parse(body) as Envelope).r)
-        if (record.k === 'result' && record.o === 'returned' && record.w === '') this.#givesUp(record.x, record.a, by);
+        if (record.k === 'result' && record.o === 'returned' && record.w === '')
+          this.#silence.givesUp(record.x, record.a, by, this.#now);
     }
-  }
-
-  #givesUp(execution: string, attempt: number, by: Process): void {
-    const key = `${execution}.${attempt}`;
-    const since = Math.max(this.#schedulers.get(by) ?? 0, this.#heard.get(execution)?.get(by) ?? 0);
-    this.#givenUp.set(key, Math.max(this.#now - since, this.#givenUp.get(key) ?? 0));
   }
 
   appended(messages: readonly InboxAppend[], timestamp: number): void {
@@ -232,8 +220,8 @@ export class Model implements Observer, Witness {
     for (const { execution, attempt } of attempts) {
       this.#checkDispatch(execution, attempt, by);
       const key = `${execution}.${attempt}`;
-      if (this.#isForgotten(execution, key)) this.#repeatable.add(key);
-      this.#unsaved.set(key, fence.epoch);
+      if (this.#isForgotten(execution, key)) this.#dispatches.repeat(key);
+      this.#dispatches.made(key, fence.epoch);
     }
     this.#trace(
       `publish ${fence.shard} ${fence.epoch} ${attempts.map(({ execution, attempt }) => `${execution}.${attempt}`).join(' ')}`,
@@ -263,9 +251,7 @@ export class Model implements Observer, Witness {
     heldMs: number,
     by: { readonly process: Process; readonly leaseMs: number },
   ): void {
-    // The supervisors hear a worker by its heartbeats alone: one without them for as long as its lease is silent past it.
-    const spoke = this.#spoke.get(by.process);
-    const isSilent = spoke === undefined || this.#now - spoke.at >= by.leaseMs || this.#now - heldMs <= spoke.backAt;
+    const isSilent = this.#silence.isPastLease(by, heldMs, this.#now);
     for (const { execution } of attempts) {
       if (heldMs < by.leaseMs && !isSilent)
         this.#broken(
@@ -287,7 +273,7 @@ export class Model implements Observer, Witness {
 
   workStreamLost(): void {
     this.#fences.clear();
-    for (const [key, epoch] of this.#unsaved) this.#forgotten.set(key, epoch);
+    this.#dispatches.streamLost();
     this.#trace('work stream lost');
   }
 
@@ -304,25 +290,16 @@ export class Model implements Observer, Witness {
       for (const row of delta.history) this.#over(row);
       for (const row of delta.active)
         if (row.state === 'dispatched')
-          this.#saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`, delta.epoch);
+          this.#dispatches.saved(`${executionId(row.task, row.scheduledAt)}.${row.attempt}`, delta.epoch);
       this.#trace(`commit ${delta.shard} ${delta.epoch} ${delta.seq} ${delta.history.length}`);
     }
-  }
-
-  /** What was forgotten before stays so, unless it was dispatched in this epoch: another owner may have meant to dispatch it anew. */
-  #saved(key: string, epoch: number): void {
-    this.#unsaved.delete(key);
-    if (this.#forgotten.get(key) === epoch) this.#forgotten.delete(key);
   }
 
   #over(row: HistoryRow): void {
     const { task: id, scheduledAt, state, attempt } = row;
     const task = this.#task(id);
     const execution = executionId(id, scheduledAt);
-    for (let past = 1; past <= attempt; past++) {
-      this.#unsaved.delete(`${execution}.${past}`);
-      this.#forgotten.delete(`${execution}.${past}`);
-    }
+    for (let past = 1; past <= attempt; past++) this.#dispatches.over(`${execution}.${past}`);
     if (!task.allowed.has(scheduledAt)) this.#broken('fire', `${execution} is over, and was no fire of its task`);
     const repeated = task.over.has(scheduledAt);
     if (repeated && this.#overOnce.has(execution) && this.#overOnce.get(execution) !== row)
@@ -335,7 +312,7 @@ export class Model implements Observer, Witness {
     else if (state === 'dead') this.#checkDead(execution, row);
     else if (state === 'skipped') this.#broken('skipped', `${execution} was skipped`);
     else if (task.cancelStoredAt === undefined) this.#broken('state', `${execution} ended as ${state}`);
-    this.#heard.delete(execution);
+    this.#silence.over(execution);
   }
 
   #checkSuccess(execution: string, attempt: number): void {
@@ -361,23 +338,17 @@ export class Model implements Observer, Witness {
 
   // — Workers
 
-  /** A scheduler has started: when it has not heard of a run is counted from here. */
   schedulerStarted(process: Process): void {
-    this.#schedulers.set(process, this.#now);
+    this.#schedulers.add(process);
+    this.#silence.schedulerStarted(process, this.#now);
   }
 
   spoke(worker: Process, leaseMs: number): void {
-    const before = this.#spoke.get(worker);
-    const isBack = before !== undefined && this.#now - before.at >= leaseMs;
-    this.#spoke.set(worker, { at: this.#now, backAt: isBack ? this.#now : (before?.backAt ?? -Infinity) });
+    this.#silence.spoke(worker, leaseMs, this.#now);
   }
 
   reported(running: readonly string[], to: Process): void {
-    for (const execution of running) {
-      let heard = this.#heard.get(execution);
-      if (heard === undefined) this.#heard.set(execution, (heard = new Map<Process, number>()));
-      heard.set(to, this.#now);
-    }
+    this.#silence.reported(running, to, this.#now);
   }
 
   started(message: WorkMessage, attempt: number, worker: Process, leaseMs: number): void {
@@ -385,7 +356,7 @@ export class Model implements Observer, Witness {
     const { task, scheduledAt } = this.#fire(execution);
     this.executions++;
     const key = `${execution}.${attempt}`;
-    if (this.#attempts.has(key) && !this.#repeatable.delete(key)) this.#broken('doubled', `${key} was run twice`);
+    if (this.#attempts.has(key) && !this.#dispatches.isRepeated(key)) this.#broken('doubled', `${key} was run twice`);
     this.#attempts.set(key, Math.max(leaseMs, this.#attempts.get(key) ?? 0));
     const runs = this.#runsOf(execution);
     // One that was silent past its lease may start what is long over.
@@ -418,13 +389,13 @@ export class Model implements Observer, Witness {
 
   #mostAheadMs(): number {
     let most = 0;
-    for (const process of this.#schedulers.keys()) most = Math.max(most, process.mostAheadMs);
+    for (const process of this.#schedulers) most = Math.max(most, process.mostAheadMs);
     return most;
   }
 
   /** Whether nobody knows of an attempt any more that was dispatched. It is so once. */
   #isForgotten(execution: string, key: string): boolean {
-    if (!this.#forgotten.delete(key)) return false;
+    if (!this.#dispatches.isForgotten(key)) return false;
     this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
     return true;
   }
@@ -448,7 +419,7 @@ export class Model implements Observer, Witness {
     const key = `${execution}.${attempt}`;
     // Its next owner takes it for one that was never dispatched.
     if (this.#isForgotten(execution, key)) return;
-    if (this.#repeatable.delete(key))
+    if (this.#dispatches.isRepeated(key))
       return this.#tolerate(
         'a forgotten dispatch was made again, and taken back while its first worker ran',
         execution,
@@ -456,7 +427,7 @@ export class Model implements Observer, Witness {
     const runs = this.#runsOf(execution);
     runs.excuses++;
     const leaseMs = this.#attempts.get(key);
-    if (leaseMs === undefined || (this.#givenUp.get(key) ?? 0) >= leaseMs) return;
+    if (leaseMs === undefined || this.#silence.givenUpAfterMs(key) >= leaseMs) return;
     this.#broken('given back', `${key} was given back, and runs on ${runs.lastWorker}`);
   }
 
@@ -498,21 +469,5 @@ export class Model implements Observer, Witness {
   /** All tasks that were ever asked for. */
   ids(): IterableIterator<string> {
     return this.#tasks.keys();
-  }
-}
-
-/** A record in few words. */
-function said(record: InboxRecord): string {
-  switch (record.k) {
-    case 'result':
-      return `result ${record.x}.${record.a} ${record.o} ${record.w}`;
-    case 'redelivered':
-      return `redelivered ${record.x}.${record.a} ${record.n ?? 0} ${record.w}`;
-    case 'ownership':
-      return `ownership ${record.epoch} ${record.node}${record.lost === true ? ' lost' : ''}`;
-    case 'calendar':
-      return `calendar ${record.name}`;
-    default:
-      return `${record.k} ${record.id}`;
   }
 }
