@@ -143,4 +143,10 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (state.isRecurring(slot)) rearm(',
     replace: 'if (false) rearm(',
   },
+  {
+    name: 'a node answers for shards that are no longer its own',
+    file: `${SCHEDULER}/shard-queries.ts`,
+    find: 'if (held === epoch) return reply;',
+    replace: 'if (held >= 0) return reply;',
+  },
 ];

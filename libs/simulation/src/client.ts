@@ -6,6 +6,7 @@ import {
   type CreateResult,
   type Reply,
   type TaskSpec,
+  type TaskView,
   type WireError,
 } from '@belfry/protocol';
 import type { Doors } from './doors.ts';
@@ -91,6 +92,17 @@ export class Client {
       this.#model.cancelled(id, reply);
       return true;
     });
+  }
+
+  async get({ number }: Step<'get'>): Promise<void> {
+    const id = this.#ids.get(number);
+    if (id === undefined) return; // its creation is no part of this plan
+    const known = this.#model.asking(id);
+    const refused = await this.#until<TaskView>('tasks.get', { id }, (task) => {
+      this.#model.told(id, known, task);
+      return true;
+    });
+    if (refused !== undefined) this.#model.told(id, known, undefined);
   }
 
   /** Asks until the answer is one; returns the refusal, if it is that the task is not there. */

@@ -177,6 +177,8 @@ export class Cluster {
         return this.#go(this.#client.cancel(step));
       case 'update':
         return this.#go(this.#client.update(step));
+      case 'get':
+        return this.#go(this.#client.get(step));
       case 'crash node': {
         const { process } = this.#nodes[step.node] as NodeHost;
         const name = step.newName ? `n${step.node}-${this.#names++}` : process.name;

@@ -31,36 +31,39 @@ export interface Missing {
   readonly dueAt: number;
 }
 
-/**
- * Fires of a task that is not cancelled that must run, and are not over. An update that was refused at last, since the task had ended, may
- * have been applied before: its first answer was lost. So either will do.
- */
+/** Fires of a task that is not cancelled that must run, and are not over. */
 export function missingFires(task: KnownTask): Missing[] {
-  if (task.cancelStoredAt !== undefined) return [];
+  return task.cancelStoredAt === undefined ? unfinishedFires(task, (fire) => task.over.has(fire)) : [];
+}
+
+/**
+ * Fires that must run unless a cancel takes them, and are not over. An update that was refused at last, since the task had ended, may have
+ * been applied before: its first answer was lost. So either will do.
+ */
+export function unfinishedFires(task: KnownTask, isOver: (fire: number) => boolean): Missing[] {
   const stored = task.versions.filter(({ storedAt }) => storedAt !== undefined);
   stored.sort((a, b) => (a.storedAt as number) - (b.storedAt as number));
-  const missing = missingOf(task, stored);
+  const missing = missingOf(stored, isOver);
   if (missing.length === 0 || stored.every(({ refused }) => !refused)) return missing;
   const others = missingOf(
-    task,
     stored.filter(({ refused }) => !refused),
+    isOver,
   );
   return others.length < missing.length ? others : missing;
 }
 
-function missingOf(task: KnownTask, versions: readonly Version[]): Missing[] {
+function missingOf(versions: readonly Version[], isOver: (fire: number) => boolean): Missing[] {
   const last = versions.at(-1) as Version;
   if (last.kind === 'at') {
     // It moves with an update, unless it was dispatched before: one of them must have run.
-    const isOver = versions.some(({ fires }) => fires.some((fire) => task.over.has(fire)));
-    return isOver ? [] : last.fires.map((fire) => ({ fire, dueAt: Math.max(fire, last.storedAt as number) }));
+    const hasRun = versions.some(({ fires }) => fires.some(isOver));
+    return hasRun ? [] : last.fires.map((fire) => ({ fire, dueAt: Math.max(fire, last.storedAt as number) }));
   }
   const missing: Missing[] = [];
   versions.forEach(({ fires, storedAt }, at) => {
     const from = storedAt as number;
     const until = versions[at + 1]?.storedAt ?? Infinity;
-    for (const fire of fires)
-      if (fire > from && fire <= until && !task.over.has(fire)) missing.push({ fire, dueAt: fire });
+    for (const fire of fires) if (fire > from && fire <= until && !isOver(fire)) missing.push({ fire, dueAt: fire });
   });
   return missing;
 }

@@ -16,6 +16,12 @@ export const DEFAULT_SCALE: Scale = { faultsMs: 10 * MINUTE_MS, rate: 5 };
 /** In one of so many clusters workers of the version before stand beside those of this one. */
 const MIXED_EVERY = 4;
 
+/** A change is asked about within this time. */
+const AFTER_CHANGE_MS = 20_000;
+/** For so long a node that is connected again may not have heard what happened meanwhile; and so much is asked for then. */
+const BACK_MS = 200;
+const MOST_QUESTIONS = 10;
+
 type Distribute<T> = T extends unknown ? Omit<T, 'atMs'> : never;
 type Fault = Distribute<PlanStep>;
 
@@ -33,7 +39,9 @@ export function makePlan(seed: number, scale: Scale = DEFAULT_SCALE): Plan {
     tickMs: random.pick([50, 100]),
     mixed: seed % MIXED_EVERY === 0,
   };
-  const steps = [...workload(random, scale, size.queues), ...faults(random, scale, size)];
+  const asked = workload(random, scale, size.queues);
+  const troubles = faults(random, scale, size);
+  const steps = [...asked, ...troubles, ...questions(random, asked, troubles)];
   steps.sort((a, b) => a.atMs - b.atMs);
   return { seed, ...size, calmAtMs: scale.faultsMs, steps };
 }
@@ -42,7 +50,7 @@ export function makePlan(seed: number, scale: Scale = DEFAULT_SCALE): Plan {
 
 /**
  * 30 % one-time, 50 % of an interval, 20 % cron; created in all sizes of batches, some due all at once, some updated, some cancelled: at any
- * time, or in a race with the create or with the first fire.
+ * time, or in a race with the create or with the first fire. Some are asked about, and all that change.
  */
 function workload(random: Random, { faultsMs, rate }: Scale, queues: number): PlanStep[] {
   const steps: PlanStep[] = [];
@@ -58,18 +66,44 @@ function workload(random: Random, { faultsMs, rate }: Scale, queues: number): Pl
       const { schedule } = task;
       fires += schedule.kind === 'at' ? 1 : schedule.fires;
       tasks.push({ number: number++, task });
-      if (random.chance(0.08))
-        steps.push({ kind: 'cancel', number: number - 1, atMs: changeAt(random, atMs, schedule) });
+      const asked: number[] = random.chance(0.1) ? [changeAt(random, atMs, schedule)] : [];
+      if (random.chance(0.08)) {
+        const cancelAtMs = changeAt(random, atMs, schedule);
+        steps.push({ kind: 'cancel', number: number - 1, atMs: cancelAtMs });
+        asked.push(cancelAtMs + random.below(AFTER_CHANGE_MS));
+      }
       if (random.chance(0.1)) {
         const updateAtMs = changeAt(random, atMs, schedule);
         const changed = random.chance(0.5) ? makeSchedule(random, updateAtMs, schedule.kind) : undefined;
         const takesMs = random.below(2_000);
         steps.push({ kind: 'update', number: number - 1, atMs: updateAtMs, schedule: changed, takesMs });
+        asked.push(updateAtMs + random.below(AFTER_CHANGE_MS));
       }
+      for (const askedAtMs of asked) steps.push({ kind: 'get', number: number - 1, atMs: askedAtMs });
     }
     steps.push({ kind: 'create', atMs, tasks });
   }
   return steps;
+}
+
+/** Whoever was cut off, and has lost its shards meanwhile, is asked about what was changed then as soon as it can be. */
+function questions(random: Random, asked: readonly PlanStep[], troubles: readonly PlanStep[]): PlanStep[] {
+  const changes = asked.flatMap((step) =>
+    step.kind === 'create'
+      ? step.tasks.map(({ number }) => ({ number, atMs: step.atMs }))
+      : step.kind === 'update' || step.kind === 'cancel'
+        ? [step]
+        : [],
+  );
+  changes.sort((a, b) => a.atMs - b.atMs);
+  return troubles.flatMap((fault) => {
+    if (fault.kind !== 'cut node') return [];
+    const endMs = fault.atMs + fault.forMs;
+    const meanwhile = changes.filter(({ atMs }) => atMs > fault.atMs && atMs < endMs);
+    return meanwhile
+      .slice(-MOST_QUESTIONS)
+      .map(({ number }) => ({ kind: 'get' as const, number, atMs: endMs + random.below(BACK_MS) }));
+  });
 }
 
 /** When a task that is created at `atMs` is updated or cancelled. */
@@ -114,9 +148,9 @@ function duration(random: Random): number {
 
 function someServices(random: Random): readonly Service[] {
   const share = random.next();
-  if (share < 0.4) return ['inbox', 'work', 'messages', 'leases']; // the broker
-  if (share < 0.6) return ['store'];
-  if (share < 0.7) return SERVICES;
+  if (share < 0.3) return ['inbox', 'work', 'messages', 'leases']; // the broker
+  if (share < 0.45) return ['store'];
+  if (share < 0.75) return SERVICES;
   return [random.pick(SERVICES)];
 }
 

@@ -6,8 +6,10 @@ import {
   type CancelReply,
   type Envelope,
   type Outcome,
+  type TaskView,
   type WorkMessage,
 } from '@belfry/protocol';
+import { acknowledged, contradiction, type Acknowledged } from './answers.ts';
 import { firesOf } from './fires.ts';
 import { missingFires, type KnownTask, type Version } from './known-task.ts';
 import type { Observer } from './observer.ts';
@@ -143,8 +145,18 @@ export class Model implements Observer, Witness {
     task.running = new Set([...task.running, ...running]);
   }
 
-  isKnown(id: string): boolean {
-    return this.#tasks.has(id);
+  /** What an answer to a question that is asked now may not fall behind. */
+  asking(id: string): Acknowledged {
+    return acknowledged(this.#task(id));
+  }
+
+  /** What the answer says of the task; undefined: that there is none. */
+  told(id: string, known: Acknowledged, view: TaskView | undefined): void {
+    const task = this.#task(id);
+    const isOver = (fire: number): boolean => task.over.has(fire) || this.#told.has(executionId(id, fire));
+    const wrong = contradiction(task, known, view, isOver);
+    if (wrong !== undefined) this.#broken('answer', `of ${id} it is said that ${wrong}`);
+    this.#trace(`told ${id} ${view?.state ?? 'not found'}`);
   }
 
   #task(id: string): KnownTask {

@@ -21,6 +21,7 @@ export interface SimTask {
 export type PlanStep = { readonly atMs: number } & (
   | { readonly kind: 'create'; readonly tasks: readonly { readonly number: number; readonly task: SimTask }[] }
   | { readonly kind: 'cancel'; readonly number: number }
+  | { readonly kind: 'get'; readonly number: number }
   | {
       readonly kind: 'update';
       readonly number: number;
@@ -99,7 +100,9 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
 }
 
+const COMMANDS: ReadonlySet<PlanStep['kind']> = new Set(['create', 'update', 'cancel', 'get']);
+
 /** Steps of the plan that are faults, for counting. */
 export function isFault(kind: PlanStep['kind']): boolean {
-  return kind !== 'create' && kind !== 'cancel' && kind !== 'update';
+  return !COMMANDS.has(kind);
 }
