@@ -149,4 +149,16 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (held === epoch) return reply;',
     replace: 'if (held >= 0) return reply;',
   },
+  {
+    name: 'of missed fires, the latest is skipped, too',
+    file: `${SHARD}/catch-up.ts`,
+    find: 'return lastFire(next, fromMs, gap.untilMs);',
+    replace: 'return next(gap.untilMs);',
+  },
+  {
+    name: 'fires count as missed when they are ten seconds late',
+    file: `${SHARD}/gaps.ts`,
+    find: 'const untilMs = nowMs - LIMITS.catchUpAfterMs;',
+    replace: 'const untilMs = nowMs - 10_000;',
+  },
 ];

@@ -2,7 +2,7 @@ import { runPlan, makePlan, type Plan, type PlanStep } from '@belfry/simulation'
 const base = makePlan(1);
 const steps: PlanStep[] = [];
 for (let n = 0; n < 20; n++) {
-  steps.push({ kind: 'create', atMs: 10_000, tasks: [{ number: n, task: { schedule: { kind: 'every', everyMs: 2_500, startMs: 20_000, fires: 60 }, takesMs: 0, failures: 0, timeoutMs: 5000, priority: 'medium', precision: 'high', keyed: true, queue: 0 } }] });
+  steps.push({ kind: 'create', atMs: 10_000, tasks: [{ number: n, task: { schedule: { kind: 'every', everyMs: 2_500, startMs: 20_000, fires: 60 }, takesMs: 0, failures: 0, timeoutMs: 5000, priority: 'medium', precision: 'high', keyed: true, queue: 0, catchUp: 'all' } }] });
   steps.push({ kind: 'update', number: n, schedule: undefined, takesMs: 1, atMs: 70_000 + n });
   for (let k = 0; k < 10; k++) steps.push({ kind: 'get', number: n, atMs: 80_000 + k * 30 });
 }

@@ -10,7 +10,14 @@ function version(number: number, changes: Partial<Version> = {}): Version {
 }
 
 function taskOf(versions: Version[], changes: Partial<KnownTask> = {}): KnownTask {
-  const none = { over: new Set<number>(), cancelStoredAt: undefined, cancelAckedAt: undefined, running: new Set('') };
+  const none = {
+    catchUp: 'all' as const,
+    missed: new Set<number>(),
+    over: new Set<number>(),
+    cancelStoredAt: undefined,
+    cancelAckedAt: undefined,
+    running: new Set(''),
+  };
   return { id: 'one', versions, allowed: new Set([100, 200]), ...none, ...changes };
 }
 

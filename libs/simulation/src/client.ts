@@ -47,7 +47,7 @@ export class Client {
       const id = task.keyed ? taskIdOfKey(NAMESPACE, `task-${number}`) : taskIdOfCommand(NAMESPACE, commandId, index);
       this.#ids.set(number, id);
       this.#behaviours.set(number, task);
-      this.#model.creating(id, task.schedule);
+      this.#model.creating(id, task);
       return {
         ...fieldsOf(task.schedule),
         ...key,
@@ -58,7 +58,7 @@ export class Client {
         precision: task.precision,
         timeoutMs: task.timeoutMs,
         retry: { attempts: 3, initialMs: 500, factor: 2, maxMs: 10_000 },
-        catchUp: { policy: 'all', window: '30d' },
+        catchUp: task.catchUp === 'all' ? { policy: 'all', window: '30d' } : task.catchUp,
       } satisfies TaskSpec;
     });
     const ids = tasks.map(({ number }) => this.#ids.get(number) as string);

@@ -51,7 +51,7 @@ export class Cluster {
     this.#plan = plan;
     this.#random = new Random(plan.seed ^ 0x5eed);
     this.network = new Network(this.time, this.#random);
-    this.model = new Model(this.time, trace);
+    this.model = new Model(this.time, trace, plan.shards);
     this.#services = new Services(plan.shards, this.time, this.network, this.#random, this.model, trace);
     this.#doors = new Doors(this.network, this.#random);
     this.#client = new Client(new Process('client', this.time), this.#doors, this.model);

@@ -1,4 +1,4 @@
-import type { SimSchedule } from './plan.ts';
+import type { CatchUpPolicy, SimSchedule } from './plan.ts';
 
 export interface Version {
   readonly number: number;
@@ -18,8 +18,11 @@ export interface KnownTask {
   readonly versions: Version[];
   /** Every fire that any of its schedules has. */
   readonly allowed: Set<number>;
+  readonly catchUp: CatchUpPolicy;
   /** Fires that are over, as checkpointed. */
   readonly over: Set<number>;
+  /** Fires that were missed, and that its policy does not keep: they need not run. */
+  readonly missed: Set<number>;
   cancelStoredAt: number | undefined;
   cancelAckedAt: number | undefined;
   running: ReadonlySet<string>;
@@ -33,7 +36,9 @@ export interface Missing {
 
 /** Fires of a task that is not cancelled that must run, and are not over. */
 export function missingFires(task: KnownTask): Missing[] {
-  return task.cancelStoredAt === undefined ? unfinishedFires(task, (fire) => task.over.has(fire)) : [];
+  return task.cancelStoredAt === undefined
+    ? unfinishedFires(task, (fire) => task.over.has(fire) || task.missed.has(fire))
+    : [];
 }
 
 /**
@@ -66,4 +71,23 @@ function missingOf(versions: readonly Version[], isOver: (fire: number) => boole
     for (const fire of fires) if (fire > from && fire <= until && !isOver(fire)) missing.push({ fire, dueAt: fire });
   });
   return missing;
+}
+
+/** Nobody watched the task's shard in (fromMs, untilMs]: what its policy does not keep of the fires that came due then need not run. */
+export function miss(
+  task: KnownTask,
+  { fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number },
+): void {
+  if (task.catchUp === 'all') return;
+  const createdAt = task.versions[0]?.storedAt ?? Infinity;
+  const fires = task.versions.flatMap(({ fires }) => fires);
+  for (const { kind, fires: own } of task.versions) {
+    if (kind === 'at' && task.catchUp === 'latest') continue; // it is the last one
+    for (const fire of own) {
+      // A one-time task that was made after its instant came due then.
+      const dueAt = kind === 'at' ? Math.max(fire, createdAt) : fire;
+      if (dueAt <= fromMs || dueAt > untilMs) continue;
+      if (task.catchUp === 'skip' || fires.some((later) => later > fire && later <= untilMs)) task.missed.add(fire);
+    }
+  }
 }

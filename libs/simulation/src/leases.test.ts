@@ -23,7 +23,7 @@ beforeEach(() => {
   time = new VirtualTime();
   network = new Network(time, new Random(1));
   model = new Model(time, () => undefined);
-  model.creating(TASK, { kind: 'at', atMs: 0 });
+  model.creating(TASK, { schedule: { kind: 'at', atMs: 0 }, catchUp: 'all' });
   worker = new Process('w', time);
 });
 

@@ -129,6 +129,7 @@ function makeTask(random: Random, nowMs: number, queues: number): SimTask {
     precision: random.pick(['high', 'normal', 'normal', 'low']),
     keyed: random.chance(0.5),
     queue: random.below(queues),
+    catchUp: random.pick(['all', 'all', 'all', 'skip', 'latest']),
   };
 }
 

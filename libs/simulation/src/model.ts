@@ -3,6 +3,7 @@ import {
   executionId,
   LIMITS,
   parseExecutionId,
+  shardOf,
   type CancelReply,
   type Envelope,
   type Outcome,
@@ -10,14 +11,16 @@ import {
   type WorkMessage,
 } from '@belfry/protocol';
 import { acknowledged, contradiction, type Acknowledged } from './answers.ts';
+import { wrongEnd } from './ends.ts';
 import { firesOf } from './fires.ts';
-import { missingFires, type KnownTask, type Version } from './known-task.ts';
+import { miss, missingFires, type KnownTask, type Version } from './known-task.ts';
 import type { Observer } from './observer.ts';
-import type { SimSchedule } from './plan.ts';
+import type { SimSchedule, SimTask } from './plan.ts';
 import { T0, type Process } from './process.ts';
 import { said } from './said.ts';
 import { Silence } from './silence.ts';
 import type { VirtualTime } from './virtual-time.ts';
+import { UnwatchedSpans } from './unwatched-spans.ts';
 import { UnsavedDispatches } from './unsaved-dispatches.ts';
 import type { Behaviour, Witness } from './worker-host.ts';
 
@@ -52,10 +55,10 @@ interface Runs {
  */
 export class Model implements Observer, Witness {
   executions = 0;
-  accepted = 0;
   /** The first one; whoever it is thrown at may not care. */
   violation: Violation | undefined;
   readonly #time: VirtualTime;
+  readonly #shards: number;
   readonly #trace: (line: string) => void;
   readonly #tasks = new Map<string, KnownTask>();
   /** Those of which something may be missing, until it is found that nothing is. */
@@ -72,14 +75,16 @@ export class Model implements Observer, Witness {
   /** Executions with a result, or whose shard was asked about. */
   readonly #told = new Set<string>();
   readonly #silence = new Silence();
+  readonly #gaps = new UnwatchedSpans();
   readonly #dispatches = new UnsavedDispatches();
   /** What is known to be weaker than the contract, by what it is. */
   readonly tolerated = new Map<string, number>();
   readonly #schedulers = new Set<Process>();
 
-  constructor(time: VirtualTime, trace: (line: string) => void) {
+  constructor(time: VirtualTime, trace: (line: string) => void, shards = 1) {
     this.#time = time;
     this.#trace = trace;
+    this.#shards = shards;
   }
 
   get #now(): number {
@@ -93,7 +98,7 @@ export class Model implements Observer, Witness {
 
   // — Clients
 
-  creating(id: string, schedule: SimSchedule): void {
+  creating(id: string, { schedule, catchUp }: Pick<SimTask, 'schedule' | 'catchUp'>): void {
     const known = this.#tasks.get(id);
     if (known !== undefined) return;
     const fires = firesOf(schedule);
@@ -101,7 +106,9 @@ export class Model implements Observer, Witness {
       id,
       versions: [{ number: 0, kind: schedule.kind, fires, storedAt: undefined, ackedAt: undefined, refused: false }],
       allowed: new Set(fires),
+      catchUp,
       over: new Set(),
+      missed: new Set(),
       cancelStoredAt: undefined,
       cancelAckedAt: undefined,
       running: new Set(),
@@ -153,7 +160,9 @@ export class Model implements Observer, Witness {
   /** What the answer says of the task; undefined: that there is none. */
   told(id: string, known: Acknowledged, view: TaskView | undefined): void {
     const task = this.#task(id);
-    const isOver = (fire: number): boolean => task.over.has(fire) || this.#told.has(executionId(id, fire));
+    const skippedUntil = task.catchUp === 'all' ? -Infinity : this.#now + this.#mostAheadMs() - LIMITS.catchUpAfterMs;
+    const isOver = (fire: number): boolean =>
+      task.over.has(fire) || this.#told.has(executionId(id, fire)) || fire <= skippedUntil;
     const wrong = contradiction(task, known, view, isOver);
     if (wrong !== undefined) this.#broken('answer', `of ${id} it is said that ${wrong}`);
     this.#trace(`told ${id} ${view?.state ?? 'not found'}`);
@@ -299,6 +308,7 @@ export class Model implements Observer, Witness {
           'missed',
           `shard ${delta.shard} of ${by.name} has lost ${delta.counters.missed} fires, as its ledger says`,
         );
+      this.#unwatched(delta);
       for (const row of delta.history) this.#over(row);
       for (const row of delta.active)
         if (row.state === 'dispatched')
@@ -307,8 +317,20 @@ export class Model implements Observer, Witness {
     }
   }
 
+  /** What nobody watched since the checkpoint before: what came due then may be skipped, by the policy of its task. */
+  #unwatched(delta: ShardDelta): void {
+    for (const row of delta.unwatched) {
+      if (row.untilMs > row.foundMs - LIMITS.catchUpAfterMs || row.foundMs > this.#now + this.#mostAheadMs())
+        this.#broken('unwatched', `shard ${delta.shard} has a gap until ${row.untilMs - T0} at ${row.foundMs - T0}`);
+      const span = this.#gaps.found(delta.shard, row);
+      for (const task of this.#open) if (shardOf(task.id, this.#shards) === delta.shard) miss(task, span);
+      this.#trace(`unwatched ${delta.shard} ${span.fromMs - T0} ${span.untilMs - T0}`);
+    }
+    this.#gaps.watched(delta.shard, delta.watermark);
+  }
+
   #over(row: HistoryRow): void {
-    const { task: id, scheduledAt, state, attempt } = row;
+    const { task: id, scheduledAt, attempt } = row;
     const task = this.#task(id);
     const execution = executionId(id, scheduledAt);
     for (let past = 1; past <= attempt; past++) this.#dispatches.over(`${execution}.${past}`);
@@ -319,33 +341,10 @@ export class Model implements Observer, Witness {
     if (repeated) return; // the same commit, repeated
     this.#overOnce.set(execution, row);
     task.over.add(scheduledAt);
-    this.accepted++;
-    if (state === 'succeeded') this.#checkSuccess(execution, attempt);
-    else if (state === 'dead') this.#checkDead(execution, row);
-    else if (state === 'skipped') this.#broken('skipped', `${execution} was skipped`);
-    else if (task.cancelStoredAt === undefined) this.#broken('state', `${execution} ended as ${state}`);
+    const key = `${execution}.${attempt}`;
+    const wrong = wrongEnd(row, task, { hasRun: this.#attempts.has(key), hasResult: this.#stored.has(key) });
+    if (wrong !== undefined) this.#broken(...wrong);
     this.#silence.over(execution);
-  }
-
-  #checkSuccess(execution: string, attempt: number): void {
-    if (!this.#attempts.has(`${execution}.${attempt}`))
-      this.#broken('result', `${execution}.${attempt} succeeded, and was never run`);
-    if (!this.#stored.has(`${execution}.${attempt}`))
-      this.#broken('result', `${execution}.${attempt} succeeded without a result in the inbox`);
-  }
-
-  #checkDead(execution: string, row: HistoryRow): void {
-    const attempts = JSON.parse(row.attempts ?? '[]') as readonly {
-      readonly attempt: number;
-      readonly outcome: Outcome;
-    }[];
-    const numbers = attempts.map(({ attempt }) => attempt);
-    if (new Set(numbers).size < numbers.length)
-      this.#broken('accepted twice', `${execution} has attempts ${numbers.join()}`);
-    const lost = attempts.filter(({ outcome }) => outcome === 'lost').length;
-    const failed = attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'timed_out').length;
-    if (lost < LIMITS.lostAttempts && failed < 3)
-      this.#broken('dead', `${execution} is dead after ${failed} failures and ${lost} losses`);
   }
 
   // — Workers

@@ -1,5 +1,8 @@
 import type { Direction, Service } from './machine.ts';
 
+/** Which fires that nobody saw come due, and that were found a minute late or later, run. */
+export type CatchUpPolicy = 'skip' | 'latest' | 'all';
+
 /** The schedule of a simulated task, in ms of the world's time; instants are whole. */
 export type SimSchedule =
   | { readonly kind: 'at'; readonly atMs: number }
@@ -15,6 +18,7 @@ export interface SimTask {
   readonly precision: 'high' | 'normal' | 'low';
   readonly keyed: boolean;
   readonly queue: number;
+  readonly catchUp: CatchUpPolicy;
 }
 
 /** Something that the plan has happen at an instant of the world's time. */
