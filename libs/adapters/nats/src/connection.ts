@@ -142,7 +142,7 @@ export async function connectNats(url: string, options: ConnectOptions): Promise
       return new NatsLink(await connect({ ...settings, timeout: Math.max(500, Math.min(5_000, leftMs)) }));
     } catch (thrown) {
       const error = asError(thrown);
-      if (error.name === 'AuthorizationError') {
+      if (error.name === 'AuthorizationError' && !isLate(error)) {
         throw new NatsFailure('refused', `NATS at ${withoutSecrets(url)} refuses the credentials`, { cause: error });
       }
       const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS) * (0.75 + Math.random() / 2);
@@ -155,6 +155,14 @@ export async function connectNats(url: string, options: ConnectOptions): Promise
       await delay(delayMs, options.signal);
     }
   }
+}
+
+/**
+ * A server gives a client 2 s to name itself, which a busy machine may miss: no word against its credentials. The client has one error for
+ * both; the text is the protocol's.
+ */
+function isLate({ message }: Error): boolean {
+  return message.toLowerCase().includes('authentication timeout');
 }
 
 function connectionOptions(url: string, name: string): ConnectionOptions {
