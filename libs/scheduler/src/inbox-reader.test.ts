@@ -1,10 +1,11 @@
 import { SYSTEM_TIMERS } from '@belfry/actor-runtime';
 import { LIMITS } from '@belfry/protocol';
-import { NO_FIRES } from '@belfry/ports';
+import { NO_FIRES, type InboxMessage } from '@belfry/ports';
 import { Interned, Shard } from '@belfry/shard';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HostedShard } from './hosted-shard.ts';
-import { InboxReader } from './inbox-reader.ts';
+import { InboxReader, type InboxReaderNode } from './inbox-reader.ts';
+import type { InboxGap } from './takeover.ts';
 import { T0, testCluster, type TestCluster } from './test-cluster.ts';
 
 let cluster: TestCluster;
@@ -12,6 +13,14 @@ beforeEach(() => {
   cluster = testCluster();
 });
 afterEach(() => vi.useRealTimers());
+
+/** A node that takes whatever comes. */
+function nodeOf(
+  hosted: ReadonlyMap<number, HostedShard>,
+  onGap: InboxReaderNode['onGap'] = () => undefined,
+): InboxReaderNode {
+  return { hosted, pressure: () => undefined, now: () => T0, onGap };
+}
 
 /** The next reading ends when it is broken. */
 function breakable(): { broken: () => void } {
@@ -87,7 +96,7 @@ describe('reading the inbox', () => {
       hosted.set(shard, host);
     };
     const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
-    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, { hosted, pressure: () => undefined });
+    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, nodeOf(hosted));
     for (const shard of [0, 1, 0, 1, 0]) await cluster.appendRaw(shard, JSON.stringify({ v: 1, g: '', r: [] }));
     join(0, 2);
     await reader.read();
@@ -126,7 +135,7 @@ describe('reading the inbox', () => {
     const gate = Promise.withResolvers<void>();
     const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
     const hosted = new Map(hosts.map((host) => [host.core.shard, host]));
-    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, { hosted, pressure: () => undefined });
+    const reader = new InboxReader(cluster.inbox, log, SYSTEM_TIMERS, nodeOf(hosted));
     const [first] = hosts as [HostedShard];
     const tell = vi.spyOn(first.cell, 'tell').mockImplementation(() => gate.promise); // its mailbox is full
     const body = JSON.stringify({ v: 1, g: '', r: [] });
@@ -140,6 +149,52 @@ describe('reading the inbox', () => {
     gate.resolve();
     await cluster.until(() => second.core.seq === 1, 'the other has it too');
     expect(reader.seq).toBe(1);
+    await reader.stop();
+  });
+
+  it('goes on in an inbox that was made anew, and tells what was lost between', async () => {
+    const FIRST = 1_000;
+    const head = { shard: 3, epoch: 1, seq: 5, watermark: 0, counters: NO_FIRES, gaps: [] };
+    const core = new Shard({ shard: 3, interned: new Interned(), head, nowMs: T0, rememberMs: LIMITS.rememberMs });
+    const none = (): void => undefined;
+    const host = new HostedShard(core, { shard: 3, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
+    const gone = Promise.withResolvers<void>();
+    gone.promise.catch(none);
+    let firstSeq = 1;
+    const read = vi.fn(
+      async (_shards: readonly number[], fromSeq: number, onMessage: (message: InboxMessage) => unknown) => {
+        const body = new TextEncoder().encode(JSON.stringify({ v: 1, g: '', r: [] }));
+        for (const seq of [6, FIRST])
+          if (seq >= Math.max(fromSeq, firstSeq) && seq <= firstSeq + 5)
+            await onMessage({ shard: 3, seq, timestamp: T0 + seq, body });
+        return {
+          done: read.mock.calls.length === 1 ? gone.promise : new Promise<void>(none),
+          stop: () => Promise.resolve(),
+        };
+      },
+    );
+    const usage = vi.fn(() => Promise.resolve({ bytes: 0, maxBytes: 1, firstSeq, lastSeq: firstSeq }));
+    const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
+    const gaps: InboxGap[] = [];
+    const inbox = { read, usage } as unknown as TestCluster['inbox'];
+    const reader = new InboxReader(
+      inbox,
+      log,
+      SYSTEM_TIMERS,
+      nodeOf(new Map([[3, host]]), (gap) => void gaps.push(gap)),
+    );
+    await reader.read();
+    await cluster.until(() => usage.mock.calls.length === 1, 'it has looked');
+    expect([gaps, reader.seq]).toEqual([[], 6]);
+    usage.mockRejectedValueOnce(new Error('no stream yet'));
+    firstSeq = FIRST;
+    gone.reject(new Error('the stream is gone'));
+    await cluster.until(() => gaps.length === 1, 'the gap is found');
+    expect(gaps).toEqual([{ shards: [3], fromSeq: 7, untilSeq: FIRST, sinceMs: T0 + 6, foundMs: T0 }]);
+    expect([reader.seq, core.seq]).toEqual([FIRST, FIRST]);
+    await reader.read();
+    await cluster.until(() => usage.mock.calls.length === 4, 'it has looked again');
+    expect(gaps).toHaveLength(1);
     await reader.stop();
   });
 
@@ -166,10 +221,7 @@ describe('reading the inbox', () => {
     const none = (): void => undefined;
     const host = new HostedShard(core, { shard: 0, epoch: 1, seq: 1, incarnation: 1 }, none, none, none);
     const log = { info: none, warn: none, error: none };
-    const reader = new InboxReader(inbox, log, SYSTEM_TIMERS, {
-      hosted: new Map([[0, host]]),
-      pressure: () => undefined,
-    });
+    const reader = new InboxReader(inbox, log, SYSTEM_TIMERS, nodeOf(new Map([[0, host]])));
     const beginning = reader.read();
     await asked.promise;
     await reader.stop();

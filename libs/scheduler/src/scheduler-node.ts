@@ -39,7 +39,7 @@ export interface NodeStatus {
   readonly waitingRows: number;
   readonly memoryBytes: number;
   readonly ledger: NodeLedger;
-  /** Of the takeovers of this process: the last one that found messages missing. */
+  /** The last one that this process has found, in a takeover or while it read on. */
   readonly inboxGap?: InboxGap;
 }
 
@@ -120,6 +120,8 @@ export class SchedulerNode {
     this.#reader = new InboxReader(env.inbox, env.log, env.timers, {
       hosted: this.#hosted,
       pressure: () => this.#checkpointer.pressure(),
+      now: () => env.clock.now(),
+      onGap: (gap) => void (this.#inboxGap = gap),
     });
   }
 

@@ -40,15 +40,15 @@ export async function countCrash(
 }
 
 /**
- * Messages that are in no checkpoint and not in the inbox any more: the store was put back to a state that is older than what the inbox
- * keeps, or the inbox was lost. What was acknowledged between the two instants may be missing.
+ * Messages that are in no checkpoint, were given to no owner, and are not in the inbox any more: the store was put back to a state that is
+ * older than what the inbox keeps, or the inbox was lost. What was acknowledged between the two instants may be missing.
  */
 export interface InboxGap {
   readonly shards: readonly number[];
   /** The first sequence that is missing for one of them, and the first that is there. */
   readonly fromSeq: number;
   readonly untilSeq: number;
-  /** Up to when the shard that lags most had looked, by its checkpoint, and when it was found; ms since 1970. */
+  /** Up to when the shard that lags most had looked, by its checkpoint or as it was read, and when it was found; ms since 1970. */
   readonly sinceMs: number;
   readonly foundMs: number;
 }

@@ -146,7 +146,7 @@ export const METRICS = {
   belfry_inbox_gap_shards: {
     role: 'scheduler',
     type: 'gauge',
-    help: 'Shards that were taken over from a checkpoint older than what the inbox keeps: **it must be 0**; `parts.scheduler.inboxGap` of `/healthz` tells from when to when something acknowledged may be missing.',
+    help: 'Shards that were taken over from a checkpoint older than what the inbox keeps, or whose inbox was lost before all of it was read: **it must be 0**; `parts.scheduler.inboxGap` of `/healthz` tells from when to when something acknowledged may be missing.',
   },
   belfry_clock_skew_seconds: {
     role: 'all',

@@ -6,6 +6,7 @@ import {
   NatsLeaseStore,
   NatsPlacementStore,
   NatsWorkQueue,
+  remakeStreams,
   type NatsLink,
 } from '@belfry/adapter-nats';
 import { connectPostgres, type PostgresLink } from '@belfry/adapter-postgres';
@@ -15,6 +16,12 @@ import { LIMITS } from '@belfry/protocol';
 import type { ProcessClock } from './clock.ts';
 import { natsMessenger } from './messenger.ts';
 import { untilSetUp } from './set-up.ts';
+
+/**
+ * More messages than an inbox has room for. One that is made anew begins so far behind what the checkpoints have: an owner that goes on has
+ * read more than its checkpoint says, and must not take the first messages of the new one for such.
+ */
+const SEQS_OF_INBOX = 2 ** 32;
 
 /** The two servers that Belfry stands on, connected and set up. */
 export interface Platform {
@@ -27,6 +34,8 @@ export interface Platform {
   readonly placements: NatsPlacementStore;
   readonly messenger: Messenger;
   readonly warnings: readonly string[];
+  /** Makes durable streams anew that somebody has deleted; returns what went with them. */
+  remakeStreams(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -69,8 +78,10 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     const shards = await postgres.ensureInstallation(options.shards);
     await postgres.ensurePartitions(clock.wall());
     const names = natsNames();
-    const inboxFirstSeq = (await postgres.highestCheckpointSeq()) + 1;
-    const notes = await untilSetUp(() => ensureStreams(link, names, { replicas: options.replicas, inboxFirstSeq }), {
+    const { replicas } = options;
+    const highestSeq = await postgres.highestCheckpointSeq();
+    const inboxFirstSeq = highestSeq === 0 ? 1 : highestSeq + SEQS_OF_INBOX;
+    const notes = await untilSetUp(() => ensureStreams(link, names, { replicas, inboxFirstSeq }), {
       timeoutMs,
       onRetry: retrying('The streams of NATS'),
     });
@@ -79,11 +90,16 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
       postgres,
       shards,
       inbox: new NatsInbox(link, { names, shards }),
-      work: new NatsWorkQueue(link, { names, replicas: options.replicas }),
-      leases: new NatsLeaseStore(link, { names, replicas: options.replicas }),
-      placements: new NatsPlacementStore(link, { names, replicas: options.replicas }),
+      work: new NatsWorkQueue(link, { names, replicas }),
+      leases: new NatsLeaseStore(link, { names, replicas }),
+      placements: new NatsPlacementStore(link, { names, replicas }),
       messenger: natsMessenger(link, log),
       warnings: [...link.warnings, ...notes],
+      remakeStreams: () =>
+        remakeStreams(link, names, async () => ({
+          replicas,
+          inboxFirstSeq: (await postgres.highestCheckpointSeq()) + SEQS_OF_INBOX,
+        })),
       close: async () => {
         await link.close();
         await postgres.close();

@@ -14,6 +14,7 @@ import { startGateway, type GatewayRole } from './gateway-role.ts';
 import { startScheduler, type SchedulerRole } from './scheduler-role.ts';
 import { SupervisorRole } from './supervisor-role.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { StreamKeeper } from './stream-keeper.ts';
 import { tellPresence } from './operators/process-presence.ts';
 import { VERSION } from './version.ts';
 import { startTracing } from './tracing.ts';
@@ -93,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     deafMs: LIMITS.nodeDeafMs,
   });
   const listening = setInterval(() => void hearing.look(), LIMITS.nodeHeartbeatMs).unref();
+  const keeper = new StreamKeeper(platform, log);
   const roles = await startRoles(options.roles, { platform, level, watch, hearing, node, metrics, log });
   const { scheduler } = roles;
   const endPresence = tellPresence({
@@ -115,6 +117,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
   } catch (error) {
     watch.stop();
+    keeper.stop();
     clearInterval(listening);
     endPresence();
     await stopRoles(roles, platform, log);
@@ -130,6 +133,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ready: async () => roles.scheduler?.ready(),
     stop: () => {
       watch.stop();
+      keeper.stop();
       clearInterval(listening);
       stopping ??= stopRoles(roles, platform, log, endPresence)
         .then(() => levels.stop())

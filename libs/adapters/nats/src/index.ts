@@ -18,7 +18,7 @@ export type { NatsNames } from './names.ts';
 export { NatsPlacementStore } from './placement-store.ts';
 export { publishCore, requestJson, requestText, respond, serve } from './requests.ts';
 export type { RequestOptions, ServedRequest, ServeHandler, ServeOptions, Serving } from './requests.ts';
-export { ensureStreams } from './streams.ts';
+export { ensureStreams, remakeStreams } from './streams.ts';
 export type { StreamSettings } from './streams.ts';
 export { TurnWriter } from './turn-writer.ts';
 export { NatsWorkQueue } from './work-queue.ts';

@@ -1,7 +1,7 @@
 import { LIMITS } from '@belfry/protocol';
 import type { StreamConfig } from '@nats-io/jetstream';
 
-import { jsApi, streamInfo } from './api.ts';
+import { jsApi, jsApiOrThrow, streamInfo } from './api.ts';
 import { bucketDefinition } from './buckets.ts';
 import type { NatsLink } from './connection.ts';
 import { JS, JetStreamError, NatsFailure } from './errors.ts';
@@ -18,14 +18,24 @@ export interface StreamSettings {
   /** Copies of everything durable: 1, or 3 on a cluster. */
   readonly replicas?: number;
   readonly inboxBytes?: number;
-  /** Where an inbox begins that has to be made: behind everything that the shards' checkpoints speak of. */
+  /** Where an inbox begins that has to be made: behind everything that checkpoints, and owners that go on, have read of another one. */
   readonly inboxFirstSeq?: number;
   readonly ingestBytes?: number;
   readonly rejectedBytes?: number;
 }
 
 const INBOX_LOST =
-  'The inbox was gone and has been made anew: what was acknowledged after the last checkpoints is lost. Was the data of NATS removed?';
+  'The inbox was gone and has been made anew: what was acknowledged, and is neither in a checkpoint nor with an owner that goes on, is lost. Was the data of NATS removed?';
+
+/** What a stream takes with it. */
+const LOST = [
+  ['inbox', INBOX_LOST],
+  [
+    'ingest',
+    'The ingest stream was gone and has been made anew: what was published, and no gateway had taken yet, is lost.',
+  ],
+  ['rejected', 'The stream of refused messages was gone and has been made anew: the refusals that it listed are lost.'],
+] as const;
 
 export type StreamDefinition = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects' | 'max_bytes'>;
 
@@ -51,6 +61,31 @@ export async function ensureStreams(
     notes.push(...ensured.notes);
     const wasThere = definition.name === names.streams.inbox && (settings.inboxFirstSeq ?? 1) > 1;
     if (ensured.created && wasThere) notes.push(INBOX_LOST);
+  }
+  return notes;
+}
+
+/**
+ * Makes those durable streams anew that are gone, though `ensureStreams` has made them: somebody has deleted them. Returns notes for the
+ * operator, of what went with them. (Those who use the buckets make them anew themselves.)
+ * @throws JetStreamError, NatsFailure or Error
+ */
+export async function remakeStreams(
+  link: NatsLink,
+  names: NatsNames,
+  settings: () => Promise<StreamSettings>,
+): Promise<string[]> {
+  const { streams } = await jsApiOrThrow<{ readonly streams: readonly string[] | null }>(link, 'STREAM.NAMES', {
+    subject: names.subject('belfry.>'),
+  });
+  const lost = LOST.filter(([stream]) => streams?.includes(names.streams[stream]) !== true);
+  if (lost.length === 0) return [];
+  const wanted = definitions(names, await settings());
+  const notes: string[] = [];
+  for (const [stream, note] of lost) {
+    const definition = wanted.find(({ name }) => name === names.streams[stream]) as StreamDefinition;
+    const ensured = await ensureStream(link, definition);
+    notes.push(...(ensured.created ? [note] : []), ...ensured.notes);
   }
   return notes;
 }
