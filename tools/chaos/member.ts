@@ -1,10 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { startProgram, untilReady, type Program } from '../bench/programs.ts';
 import type { Order } from './drill.ts';
-import type { Fault, Proxy } from './proxy.ts';
+import { lackOf, type Fault, type Proxy } from './proxy.ts';
 import { RunLog } from './run-log.ts';
 
 const MAIN = fileURLToPath(new URL('../../apps/belfry/src/main.ts', import.meta.url));
@@ -16,7 +17,11 @@ export interface Health {
   readonly parts: {
     readonly nats: string;
     readonly postgres: string;
-    readonly scheduler?: { readonly owned: readonly number[]; readonly tasks: number };
+    readonly scheduler?: {
+      readonly owned: readonly number[];
+      readonly tasks: number;
+      readonly inboxGap?: { readonly shards: readonly number[]; readonly foundMs: number };
+    };
     readonly supervisor?: { readonly leads: boolean };
   };
 }
@@ -64,6 +69,12 @@ export class Member {
 
   get isRunning(): boolean {
     return this.#program?.isRunning() === true;
+  }
+
+  /** Stopped by a signal, as the system has it. */
+  get isStopped(): boolean {
+    const state = spawnSync('ps', ['-o', 'state=', '-p', String(this.#program?.pid)], { encoding: 'utf8' }).stdout;
+    return state.startsWith('T');
   }
 
   get schedules(): boolean {
@@ -163,7 +174,17 @@ export class Member {
 
   /** Between it and all servers of a kind. */
   cut(servers: 'nats' | 'postgres', fault: Fault, delayMs = 0): void {
-    for (const proxy of servers === 'nats' ? this.natsProxies : this.postgresProxies) proxy.set(fault, delayMs);
+    for (const proxy of this.#proxies(servers)) proxy.set(fault, delayMs);
+  }
+
+  /** What such a cut has not done so far that it should have; undefined when it took effect. */
+  cutLacks(servers: 'nats' | 'postgres', fault: Fault, delayMs = 0): string | undefined {
+    const effects = this.#proxies(servers).map(({ effect }) => effect);
+    return lackOf(fault, delayMs, effects);
+  }
+
+  #proxies(servers: 'nats' | 'postgres'): readonly Proxy[] {
+    return servers === 'nats' ? this.natsProxies : this.postgresProxies;
   }
 
   /** Undefined while it does not answer. */

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { Proxy } from './proxy.ts';
+import { lackOf, Proxy } from './proxy.ts';
 
 let echo: Server;
 let proxy: Proxy;
@@ -62,6 +62,7 @@ describe('a proxy', () => {
     proxy.set('pass', 50);
     client.write('slow ');
     await new Promise((resolve) => setImmediate(resolve));
+    while (proxy.effect.delayed === 0) await new Promise((resolve) => setImmediate(resolve));
     proxy.set('pass');
     client.write('fast');
     while (!answer.includes('fast')) await once(client, 'data');
@@ -73,6 +74,7 @@ describe('a proxy', () => {
     await said(client, 'hello');
     proxy.set('refuse');
     await closed(client);
+    expect(lackOf('refuse', 0, [proxy.effect])).toBeUndefined();
     const next = connect(proxy.port, '127.0.0.1');
     next.on('error', () => undefined);
     await closed(next);
@@ -84,8 +86,10 @@ describe('a proxy', () => {
     proxy.set('deaf');
     client.write(' again');
     while (heard !== 'hello again') await new Promise((resolve) => setImmediate(resolve));
+    expect(lackOf('mute', 0, [proxy.effect])).toBe('nothing that it said was held back');
     // What it did not hear is lost for good: healed, the connection is broken.
     while (proxy.losses === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect([lackOf('deaf', 0, [proxy.effect]), proxy.effect.fromServer]).toEqual([undefined, ' again'.length]);
     proxy.set('pass');
     await closed(client);
     expect(await said(await open(), 'new')).toBe('new');

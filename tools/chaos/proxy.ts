@@ -10,6 +10,35 @@ import { Frames, type Frame } from './frames.ts';
  */
 export type Fault = 'pass' | 'refuse' | 'hole' | 'deaf' | 'mute';
 
+/** What a proxy has done since its fault was set: bytes that each side said and the other never heard, bytes that came later, connections. */
+export interface Effect {
+  fromClient: number;
+  fromServer: number;
+  delayed: number;
+  broken: number;
+}
+
+/** What a fault did not do that it should have; undefined when it took effect. */
+export function lackOf(fault: Fault, delayMs: number, effects: readonly Effect[]): string | undefined {
+  const some = (what: keyof Effect): boolean => effects.some((effect) => effect[what] > 0);
+  if (fault === 'hole' && !some('fromClient') && !some('fromServer')) return 'nothing was held back';
+  if (fault === 'mute' && !some('fromClient')) return 'nothing that it said was held back';
+  if (fault === 'deaf' && !some('fromServer')) return 'nothing that it was told was held back';
+  if (fault === 'refuse' && !some('broken')) return 'no connection was broken or refused';
+  if (delayMs > 0 && !some('delayed')) return 'nothing came later';
+  return undefined;
+}
+
+/** The same fault, and its effect, where who is cut off is the server of the connections. */
+export const OF_SERVER = {
+  fault: (fault: Fault): Fault => (fault === 'deaf' ? 'mute' : fault === 'mute' ? 'deaf' : fault),
+  effect: ({ fromClient, fromServer, ...rest }: Effect): Effect => ({
+    ...rest,
+    fromClient: fromServer,
+    fromServer: fromClient,
+  }),
+} as const;
+
 /** What happens to messages on their way from a NATS server to its client: shares from 0 to 1. */
 export interface Weather {
   /** Come later, by up to `delayMs`: those behind them overtake them. */
@@ -39,6 +68,7 @@ export class Proxy {
   #fault: Fault = 'pass';
   #delayMs = 0;
   #weather: Weather | undefined;
+  #effect: Effect = noEffect();
 
   private constructor(server: Server, target: number) {
     this.#server = server;
@@ -59,16 +89,28 @@ export class Proxy {
     return [...this.#pairs].filter(({ hasLost }) => hasLost).length;
   }
 
+  /** Connections that pass through it now. */
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  /** Of the present fault. */
+  get effect(): Readonly<Effect> {
+    return this.#effect;
+  }
+
   set(fault: Fault, delayMs = 0): void {
     const healed = fault === 'pass' || fault === 'refuse';
     this.#fault = fault;
     this.#delayMs = delayMs;
-    for (const pair of this.#pairs) if (fault === 'refuse' || (healed && pair.hasLost)) pair.break(); // P2
+    this.#effect = noEffect();
+    for (const pair of this.#pairs) if (fault === 'refuse' || (healed && pair.hasLost)) this.#break(pair); // P2
   }
 
   /** Until it is set to undefined; the connections that have it then are calm from then on. */
   setWeather(weather: Weather | undefined): void {
     this.#weather = weather;
+    if (weather !== undefined) this.#effect = noEffect();
     if (weather !== undefined) for (const pair of this.#pairs) pair.break(); // P3
   }
 
@@ -80,15 +122,29 @@ export class Proxy {
 
   #open(client: Socket): void {
     client.on('error', () => undefined);
-    if (this.#fault === 'refuse') return void client.resetAndDestroy();
+    if (this.#fault === 'refuse') {
+      this.#effect.broken++;
+      return void client.resetAndDestroy();
+    }
     const pair = new Pair(client, connect(this.#target, '127.0.0.1'), {
       passes: (from) => passes(this.#fault, from),
       delayMs: () => this.#delayMs,
+      onHeld: (from, bytes) => void (this.#effect[from === 'client' ? 'fromClient' : 'fromServer'] += bytes),
+      onDelayed: (bytes) => void (this.#effect.delayed += bytes),
       ...(this.#weather !== undefined && { weather: () => this.#weather }),
       onEnd: () => this.#pairs.delete(pair),
     });
     this.#pairs.add(pair);
   }
+
+  #break(pair: Pair): void {
+    this.#effect.broken++;
+    pair.break();
+  }
+}
+
+function noEffect(): Effect {
+  return { fromClient: 0, fromServer: 0, delayed: 0, broken: 0 };
 }
 
 type Side = 'client' | 'server';
@@ -101,6 +157,8 @@ function passes(fault: Fault, from: Side): boolean {
 interface Rules {
   passes(from: Side): boolean;
   delayMs(): number;
+  onHeld(from: Side, bytes: number): void;
+  onDelayed(bytes: number): void;
   /** Absent: bytes pass as they come. */
   weather?(): Weather | undefined;
   onEnd(): void;
@@ -142,7 +200,10 @@ class Pair {
     const frames = from === 'server' && this.#rules.weather !== undefined ? new Frames() : undefined;
     source.on('data', (chunk: Buffer) => {
       if (frames !== undefined) return this.#weathered(frames.add(chunk), sink);
-      if (!this.#rules.passes(from)) return void (this.hasLost = true);
+      if (!this.#rules.passes(from)) {
+        this.hasLost = true;
+        return this.#rules.onHeld(from, chunk.length);
+      }
       if (this.#rules.delayMs() === 0 && waiting === 0) {
         if (!sink.write(chunk)) {
           source.pause();
@@ -150,6 +211,7 @@ class Pair {
         }
         return;
       }
+      this.#rules.onDelayed(chunk.length);
       then(() => {
         if (!sink.destroyed) sink.write(chunk);
       });
@@ -173,9 +235,13 @@ class Pair {
         continue;
       }
       const { random, delayed, doubled, delayMs } = weather;
-      if (random() < delayed) setTimeout(send, random() * delayMs);
+      const later = (): void => {
+        this.#rules.onDelayed(bytes.length);
+        setTimeout(send, random() * delayMs);
+      };
+      if (random() < delayed) later();
       else send();
-      if (!isDelivery && random() < doubled) setTimeout(send, random() * delayMs);
+      if (!isDelivery && random() < doubled) later();
     }
   }
 }

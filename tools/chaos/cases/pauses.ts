@@ -13,16 +13,17 @@ function pauseOwner(times: number): ChaosCase {
     name: `pause-owner-${times}x`,
     what: `SIGSTOP of a scheduler for ${ms / 1_000} s (${times} times the silence after which shards move), then SIGCONT`,
     load: { windowMs: 8_000 + ms },
-    async inject({ cluster, random }) {
-      await paused(pick(cluster.schedulers, random), ms);
+    async inject(scene) {
+      await paused(scene, pick(scene.cluster.schedulers, scene.random), ms);
     },
     ...(ms < LIMITS.nodeSilentMs ? falseAlarms() : {}),
   };
 }
 
-async function paused(member: Member, ms: number): Promise<void> {
+async function paused({ blame }: Pick<Scene, 'blame'>, member: Member, ms: number): Promise<void> {
   member.signal('SIGSTOP');
   await delay(ms);
+  if (!member.isStopped) blame(`${member.name} did not stand still`);
   member.signal('SIGCONT');
 }
 
@@ -31,9 +32,16 @@ function blockLoop(seconds: number): ChaosCase {
     name: `block-loop-${seconds}s`,
     what: `the event loop of a scheduler stands still for ${seconds} s`,
     load: { windowMs: (8 + seconds) * 1_000 },
-    async inject({ cluster, random }) {
-      pick(cluster.schedulers, random).order({ do: 'block', ms: seconds * 1_000 });
-      await delay(seconds * 1_000);
+    async inject({ cluster, random, blame }) {
+      const member = pick(cluster.schedulers, random);
+      member.order({ do: 'block', ms: seconds * 1_000 });
+      const asked = performance.now();
+      await delay(seconds * 500);
+      // Whoever asks is answered when the loop goes on, or not at all.
+      const answered = await member.health();
+      if (answered !== undefined && performance.now() - asked < seconds * 900)
+        blame(`${member.name} did not stand still`);
+      await delay(Math.max(0, asked + seconds * 1_000 - performance.now()));
     },
     ...(seconds * 1_000 < LIMITS.nodeSilentMs ? falseAlarms() : {}),
   };
@@ -68,16 +76,16 @@ export const PAUSES: readonly ChaosCase[] = [
     name: 'pause-leader',
     what: `SIGSTOP of the process that leads and owns for 8 s, then SIGCONT`,
     load: { windowMs: 16_000 },
-    async inject({ cluster }) {
-      await paused(await cluster.leader(), 8_000);
+    async inject(scene) {
+      await paused(scene, await scene.cluster.leader(), 8_000);
     },
   },
   {
     name: 'pause-gateway',
     what: 'SIGSTOP of one of two gateways for 5 s, then SIGCONT',
     load: { windowMs: 14_000 },
-    async inject({ cluster, random }) {
-      await paused(pick(cluster.gateways, random), 5_000);
+    async inject(scene) {
+      await paused(scene, pick(scene.cluster.gateways, scene.random), 5_000);
     },
   },
   {
@@ -90,8 +98,8 @@ export const PAUSES: readonly ChaosCase[] = [
   },
 ];
 
-async function silenced({ cluster }: Scene, worker: Member, ms: number): Promise<void> {
+async function silenced(scene: Scene, worker: Member, ms: number): Promise<void> {
   const fromMs = Date.now();
-  cluster.absent(worker, fromMs, fromMs + ms);
-  await paused(worker, ms);
+  scene.cluster.absent(worker, fromMs, fromMs + ms);
+  await paused(scene, worker, ms);
 }
