@@ -1,23 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { connectNats, type NatsLink } from '@belfry/adapter-nats';
 import { STREAMS } from '@belfry/protocol';
 
-import type { ChaosCase, Scene } from '../scene.ts';
-
-/** With a connection of the operator's. */
-async function asOperator<T>({ cluster }: Scene, act: (link: NatsLink) => Promise<T>): Promise<T> {
-  await using link = await connectNats(cluster.natsUrl, { name: 'operator' });
-  return await act(link);
-}
-
-async function deleted(scene: Scene, stream: string): Promise<void> {
-  const answer = await asOperator(scene, async ({ nc }) =>
-    (await nc.request(`$JS.API.STREAM.DELETE.${stream}`)).json(),
-  );
-  const { success } = answer as { readonly success?: boolean };
-  if (success !== true) throw new Error(`${stream} cannot be deleted: ${JSON.stringify(answer)}`);
-}
+import type { ChaosCase } from '../scene.ts';
+import { asOperator, deleted } from './operator.ts';
 
 function bucketDeleted(name: string, bucket: string): ChaosCase {
   return {

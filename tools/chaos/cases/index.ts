@@ -1,6 +1,7 @@
 import type { ChaosCase } from '../scene.ts';
 import { BROKER_STATE } from './broker-state.ts';
 import { CLOCKS } from './clocks.ts';
+import { DELETED_STREAMS } from './deleted-streams.ts';
 import { FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
 import { LOADS, MANY, SCALE, STORM } from './many.ts';
@@ -12,7 +13,7 @@ import { FLEET, WORKERS } from './workers.ts';
 
 /** All cases, in the order in which they run: those of one kind of cluster together. */
 export const CASES: readonly ChaosCase[] = [
-  ...[KILLS, FAILPOINTS, PAUSES, CLOCKS, NATS, BROKER_STATE, WORKERS, LOADS, MANY, POSTGRES].flat(),
+  ...[KILLS, FAILPOINTS, PAUSES, CLOCKS, NATS, BROKER_STATE, DELETED_STREAMS, WORKERS, LOADS, MANY, POSTGRES].flat(),
   ...[NETWORK, POSTGRES_SLOW].flat(),
   ...NATS_DISK,
   ...NATS_CLUSTER,
