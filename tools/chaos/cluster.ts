@@ -22,7 +22,7 @@ export interface Ground {
   /** Each NATS node has a disk of its own, so small that it can be filled. */
   readonly smallDisks: boolean;
   readonly standBy: boolean;
-  /** Each program reaches each server through a proxy of its own. */
+  /** Each program reaches each server through a proxy of its own, and each NATS node the others. */
   readonly proxies: boolean;
   /** Programs with the roles scheduler and supervisor. */
   readonly schedulers: number;
@@ -72,7 +72,10 @@ export class Cluster implements AsyncDisposable {
       );
       const user = newCredentials();
       const [nats, primary] = await Promise.all([
-        NatsNode.startAll(folder, ground.natsNodes, user, ground.smallDisks ? SMALL_DISK_BYTES : undefined),
+        NatsNode.startAll(folder, ground.natsNodes, user, {
+          diskBytes: ground.smallDisks ? SMALL_DISK_BYTES : undefined,
+          proxies: ground.proxies,
+        }),
         PostgresNode.create(folder, 'postgres', user),
       ]);
       for (const node of nats) cleanup.add(node, (it) => it.abandon());
@@ -148,6 +151,7 @@ export class Cluster implements AsyncDisposable {
   async heal(timeoutMs = 120_000): Promise<void> {
     for (const node of this.nats) {
       node.signal('SIGCONT');
+      node.cut('pass');
       if (!node.isRunning) await node.start();
     }
     for (const node of this.postgres) if (!node.isRunning) await node.start();

@@ -183,6 +183,11 @@ export class Member {
     return lackOf(fault, delayMs, effects);
   }
 
+  /** Whether it is connected to this one of the NATS nodes, through its proxy. */
+  isAt(node: number): boolean {
+    return (this.natsProxies[node]?.connections ?? 0) > 0;
+  }
+
   #proxies(servers: 'nats' | 'postgres'): readonly Proxy[] {
     return servers === 'nats' ? this.natsProxies : this.postgresProxies;
   }

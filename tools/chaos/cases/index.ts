@@ -5,7 +5,7 @@ import { DELETED_STREAMS } from './deleted-streams.ts';
 import { FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
 import { LOADS, MANY, SCALE, STORM } from './many.ts';
-import { NATS, NATS_CLUSTER, NATS_DISK } from './nats.ts';
+import { NATS, NATS_CLUSTER, NATS_DISK, NATS_PARTITIONS } from './nats.ts';
 import { NETWORK } from './network.ts';
 import { PAUSES } from './pauses.ts';
 import { POSTGRES, POSTGRES_PAIR, POSTGRES_SLOW } from './postgres.ts';
@@ -17,6 +17,7 @@ export const CASES: readonly ChaosCase[] = [
   ...[NETWORK, POSTGRES_SLOW].flat(),
   ...NATS_DISK,
   ...NATS_CLUSTER,
+  ...NATS_PARTITIONS,
   ...STORM,
   ...SCALE,
   ...FLEET,

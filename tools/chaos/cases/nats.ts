@@ -3,11 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LIMITS } from '@belfry/protocol';
 
 import type { NatsNode } from '../nats.ts';
+import { lackOf, type Fault } from '../proxy.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
 import { SmallDisk } from '../small-disk.ts';
 
 const THREE = { natsNodes: 3 } as const;
+const THREE_APART = { natsNodes: 3, proxies: true } as const;
+/** A client gives a silent node up after 20 to 30 s, by its pings. */
+const PATH_LOST_MS = 40_000;
 
 export const NATS: readonly ChaosCase[] = [
   {
@@ -25,9 +29,8 @@ export const NATS: readonly ChaosCase[] = [
     name: 'nats-pause',
     what: 'SIGSTOP of the only NATS server for 6 s, then SIGCONT',
     load: { windowMs: 16_000 },
-    async inject({ cluster }) {
-      const [only] = cluster.nats as readonly [NatsNode];
-      await standing([only], 6_000);
+    async inject(scene) {
+      await standing(scene, scene.cluster.nats[0] as NatsNode, 6_000);
     },
   },
 ];
@@ -69,8 +72,8 @@ export const NATS_CLUSTER: readonly ChaosCase[] = [
     what: 'SIGSTOP of one of three NATS nodes for 10 s, then SIGCONT',
     ground: THREE,
     load: { windowMs: 20_000 },
-    async inject({ cluster, random }) {
-      await standing([pick(cluster.nats, random)], 10_000);
+    async inject(scene) {
+      await standing(scene, pick(scene.cluster.nats, scene.random), 10_000);
     },
   },
   {
@@ -104,10 +107,84 @@ export const NATS_CLUSTER: readonly ChaosCase[] = [
   },
 ];
 
-async function standing(nodes: readonly NatsNode[], ms: number): Promise<void> {
-  for (const node of nodes) node.signal('SIGSTOP');
-  await delay(ms);
-  for (const node of nodes) node.signal('SIGCONT');
+/** Its clients reach it all the while. */
+function nodeCut(name: string, what: string, fault: Fault, ms: number): ChaosCase {
+  return {
+    name,
+    what: `${what}, for ${ms / 1_000} s, while clients reach all three`,
+    ground: THREE_APART,
+    load: { windowMs: ms + 16_000 },
+    patienceMs: 180_000,
+    async inject(scene) {
+      const { cluster, random, blame } = scene;
+      await noneDirect(scene);
+      const node = pick(cluster.nats, random);
+      const fromMs = Date.now();
+      node.cut(fault);
+      await delay(ms);
+      const lack = node.cutLacks(fault);
+      if (lack !== undefined) blame(`${node.name} was not cut off: ${lack}`);
+      await noneDirect(scene);
+      node.cut('pass');
+      if (fault === 'deaf' || ms < LIMITS.workLeaseMs) return;
+      // What its clients said reached nobody: workers among them were silent past their lease, which began at most its half before.
+      const untilMs = Date.now() + LIMITS.workerSilentMs;
+      for (const worker of cluster.workers)
+        if (worker.isAt(cluster.nats.indexOf(node))) cluster.absent(worker, fromMs - LIMITS.workLeaseMs / 2, untilMs);
+    },
+  };
+}
+
+/** All that NATS nodes say to each other passes the proxies. */
+async function noneDirect({ cluster, blame }: Scene): Promise<void> {
+  for (const node of cluster.nats) {
+    const { all, direct } = await node.routes();
+    if (all === 0 || direct > 0) blame(`${node.name} has ${all} routes, ${direct} of them past the proxies`);
+  }
+}
+
+export const NATS_PARTITIONS: readonly ChaosCase[] = [
+  nodeCut('nats-node-cut-off', 'nothing passes between one of three NATS nodes and the others', 'hole', 10_000),
+  nodeCut('nats-node-deaf', 'one of three NATS nodes is heard by the others and hears nothing of them', 'deaf', 10_000),
+  nodeCut(
+    'nats-node-mute',
+    'one of three NATS nodes hears the others, and nothing that it says arrives',
+    'mute',
+    10_000,
+  ),
+  {
+    name: 'nats-path-lost',
+    what: `nothing passes between a scheduler and the one of three NATS nodes that it is connected to, for ${PATH_LOST_MS / 1_000} s: it goes to another`,
+    ground: THREE_APART,
+    load: { windowMs: PATH_LOST_MS + 10_000 },
+    patienceMs: 180_000,
+    async inject({ cluster, random, blame, measured }) {
+      const member = pick(cluster.schedulers, random);
+      const lost = member.natsProxies.find(({ connections }) => connections > 0);
+      if (lost === undefined) throw new Error(`${member.name} has no connection`);
+      const fromMs = performance.now();
+      lost.set('hole');
+      const others = member.natsProxies.filter((proxy) => proxy !== lost);
+      await cluster.until(
+        `${member.name} goes to another node`,
+        () => others.some(({ connections }) => connections > 0),
+        PATH_LOST_MS,
+      );
+      measured('it was connected to another node after', performance.now() - fromMs);
+      await delay(fromMs + PATH_LOST_MS - performance.now());
+      const lack = lackOf('hole', 0, [lost.effect]);
+      if (lack !== undefined) blame(`${member.name} was not cut off: ${lack}`);
+      lost.set('pass');
+    },
+  },
+];
+
+async function standing({ blame }: Scene, node: NatsNode, ms: number): Promise<void> {
+  const untilMs = performance.now() + ms;
+  node.signal('SIGSTOP');
+  if (await node.isHealthy()) blame(`${node.name} did not stand still`);
+  await delay(untilMs - performance.now());
+  node.signal('SIGCONT');
 }
 
 /** Without a broker no worker can be heard: past the lease, what they held may run again. */
