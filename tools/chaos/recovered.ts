@@ -45,9 +45,9 @@ export async function recover(at: {
   const names = natsNames();
   await using link = await connectNats(at.natsUrl, { name: NODE });
   const postgres = await connectPostgres(at.postgres.url);
+  const inbox = new ReadInbox(new NatsInbox(link, { names, shards: at.shards }));
   try {
     const heads = new Map<number, ShardHead>();
-    const inbox = new ReadInbox(new NatsInbox(link, { names, shards: at.shards }));
     const work = readWork(new NatsWorkQueue(link, { names, replicas: 1 }), heads);
     const cores = new Map<number, Shard>();
     const stop = onTakeover((core) => void cores.set(core.shard, core));
@@ -80,6 +80,7 @@ export async function recover(at: {
     const hashes = new Map([...cores.keys()].map((shard) => [shard, hashOf(text(shard))]));
     return { seq: inbox.endSeq, hashes, replayed: inbox.replayed, surviving: work.found(), text };
   } finally {
+    inbox.close();
     await postgres.close();
   }
 }
@@ -93,12 +94,18 @@ class ReadInbox implements Inbox {
   /** The last sequence when the shards were "taken over". */
   endSeq = 0;
   replayed = 0;
+  #closed = false;
 
   constructor(inbox: Inbox) {
     this.#inbox = inbox;
   }
 
-  usage: Inbox['usage'] = () => this.#inbox.usage();
+  /** The onlooker's node goes on to ask after that, and would do so for ever: it gets no answer. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  usage: Inbox['usage'] = () => (this.#closed ? new Promise(() => undefined) : this.#inbox.usage());
   trim: Inbox['trim'] = () => Promise.resolve();
 
   append: Inbox['append'] = async (messages) => {
