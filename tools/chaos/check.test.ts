@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import type { BookedTask } from './booked.ts';
 import { account, historyProblems, lateUntil, type Evidence, type Run } from './check.ts';
 import { RunBook } from './run-log.ts';
 
@@ -16,7 +17,15 @@ const run = (at: number, startMs: number, more: Partial<Run> = {}): Run => ({
   endMs: startMs + 10,
   ...more,
 });
-const NOTHING: Evidence = { fires: [], runs: [], absences: [], cancels: [], retries: new Map(), doomed: new Set() };
+const NOTHING: Evidence = {
+  fires: [],
+  tasks: [],
+  toMs: 100_000,
+  runs: [],
+  absences: [],
+  retries: new Map(),
+  doomed: new Set(),
+};
 const kinds = (evidence: Partial<Evidence>): string[] =>
   account({ ...NOTHING, ...evidence }).findings.map(({ kind }) => kind);
 
@@ -79,12 +88,69 @@ describe('the account of a run', () => {
     });
   });
 
-  it('finds what starts after its cancel was acknowledged, unless that named it as running', () => {
-    const runs = [run(1_000, 5_000)];
+  describe('of a task that is cancelled', () => {
     const { execution } = fire(1_000);
-    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [] }] })).toEqual(['cancelled']);
-    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 5_000, running: [] }] })).toEqual([]);
-    expect(kinds({ runs, cancels: [{ task: TASK, ackedMs: 4_000, running: [execution] }] })).toEqual([]);
+    const cancelled = (running: readonly string[] = [], ackedMs: number | undefined = 4_000): BookedTask => ({
+      id: TASK,
+      versions: [{ instants: [1_000, 3_500, 5_000], sentMs: 0, ackedMs: 0, owedFromMs: 0 }],
+      cancel: { sentMs: 3_000, ackedMs, running },
+    });
+
+    it('finds what should have begun before, and never did', () => {
+      expect(kinds({ tasks: [cancelled()], runs: [] })).toEqual(['lost']);
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 1_000, { endMs: undefined })] })).toEqual([]);
+    });
+
+    it('excuses that when others that were due at about the same time waited, too', () => {
+      const fires = [{ execution: `${'b'.repeat(32)}-1`, scheduledAt: 1_500 }];
+      const runs = [{ ...run(1_000, 4_000), execution: `${'b'.repeat(32)}-1` }];
+      expect(kinds({ fires, tasks: [cancelled()], runs })).toEqual([]);
+    });
+
+    it('finds what starts after that was acknowledged, unless it was named as running', () => {
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 5_000)] })).toEqual(['cancelled']);
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 1_000), run(5_000, 5_000)] })).toEqual(['cancelled']);
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 4_000)] })).toEqual([]);
+      expect(kinds({ tasks: [cancelled([execution])], runs: [run(1_000, 5_000)] })).toEqual([]);
+    });
+
+    it('finds what was named as running and starts after it more than once', () => {
+      const runs = [run(1_000, 5_000, { endMs: undefined }), run(1_000, 9_000, { worker: 'w2_1', attempt: 2 })];
+      expect(kinds({ tasks: [cancelled([execution])], runs })).toEqual(['doubled', 'cancelled']);
+    });
+
+    it('finds what ran twice or early before', () => {
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 1_000), run(1_000, 2_000)] })).toEqual(['doubled']);
+      expect(kinds({ tasks: [cancelled()], runs: [run(1_000, 900)] })).toEqual(['early']);
+    });
+  });
+
+  describe('of a task that gets another schedule', () => {
+    const updated: BookedTask = {
+      id: TASK,
+      versions: [
+        { instants: [1_000, 3_000], sentMs: 0, ackedMs: 0, owedFromMs: 0 },
+        { instants: [2_500], sentMs: 1_500, ackedMs: 1_600, owedFromMs: 2_500 },
+      ],
+      cancel: undefined,
+    };
+
+    it('is clean when the old one ran until then, and the new one since', () => {
+      expect(kinds({ tasks: [updated], runs: [run(1_000, 1_000), run(2_500, 2_500)] })).toEqual([]);
+    });
+
+    it('finds what is lost of either, and what the old one fires after it', () => {
+      expect(kinds({ tasks: [updated], runs: [run(2_500, 2_500)] })).toEqual(['lost']);
+      expect(kinds({ tasks: [updated], runs: [run(1_000, 1_000)] })).toEqual(['lost']);
+      const runs = [run(1_000, 1_000), run(2_500, 2_500), run(3_000, 3_000)];
+      expect(kinds({ tasks: [updated], runs })).toEqual(['stray']);
+    });
+  });
+
+  it('finds a run at an instant that a task does not have, and knows nothing of other tasks', () => {
+    const runs = [run(1_000, 1_000), run(2_000, 2_000)];
+    expect(kinds({ fires: [fire(1_000)], runs })).toEqual(['stray']);
+    expect(kinds({ runs })).toEqual([]);
   });
 });
 
@@ -112,18 +178,29 @@ describe('the last late instant', () => {
 describe('the history', () => {
   const end = { execution: fire(1_000).execution, succeeded: true };
   const bad = { ...end, succeeded: false };
+  const owed = { owed: [fire(1_000)], open: [] };
+  const open = { owed: [], open: [fire(1_000)] };
+  const nothing = new Set<string>();
 
   it('has one good end of each fire', () => {
-    expect(historyProblems([fire(1_000)], new Set(), [end])).toEqual([]);
-    expect(historyProblems([fire(1_000)], new Set(), [])).toEqual([expect.stringContaining('no end of 1 fires')]);
-    expect(historyProblems([fire(1_000)], new Set(), [end, end])).toEqual([expect.stringContaining('several ends')]);
-    expect(historyProblems([fire(1_000)], new Set(), [bad])).toEqual([expect.stringContaining('a wrong end')]);
+    expect(historyProblems(owed, nothing, [end])).toEqual([]);
+    expect(historyProblems(owed, nothing, [])).toEqual([expect.stringContaining('no end of 1 fires')]);
+    expect(historyProblems(owed, nothing, [end, end])).toEqual([expect.stringContaining('several ends')]);
+    expect(historyProblems(owed, nothing, [bad])).toEqual([expect.stringContaining('a wrong end')]);
   });
 
   it('has a bad end of what is doomed', () => {
     const doomed = new Set([end.execution]);
-    expect(historyProblems([fire(1_000)], doomed, [bad])).toEqual([]);
-    expect(historyProblems([fire(1_000)], doomed, [end])).toEqual([expect.stringContaining('a wrong end')]);
+    expect(historyProblems(owed, doomed, [bad])).toEqual([]);
+    expect(historyProblems(owed, doomed, [end])).toEqual([expect.stringContaining('a wrong end')]);
+  });
+
+  it('has any end of what was cancelled since, and one at most of what may have run', () => {
+    const cancelled = { owed: [{ ...fire(1_000), cancelled: true }], open: [] } as const;
+    expect(historyProblems(cancelled, nothing, [bad])).toEqual([]);
+    expect(historyProblems(cancelled, nothing, [])).toEqual([expect.stringContaining('no end')]);
+    expect(historyProblems(open, nothing, [])).toEqual([]);
+    expect(historyProblems(open, nothing, [end, bad])).toEqual([expect.stringContaining('several ends')]);
   });
 });
 

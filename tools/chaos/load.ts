@@ -1,8 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { Belfry, BelfryError, type ScheduleSpec } from '@belfry/sdk';
+import type { ScheduleSpec } from '@belfry/sdk';
 
-import type { Cancel, Fire, Run } from './check.ts';
+import { endProblems, listProblems, refusalProblems, type Told } from './answers.ts';
+import { isOver, isWaiting, type BookedTask, type Fire } from './booked.ts';
+import { taskOf, type Evidence, type Run } from './check.ts';
+import { Requests } from './requests.ts';
+import { Trickle } from './trickle.ts';
 
 export const QUEUE = 'chaos';
 /** Has few slots of its own: they can be filled while the load goes on. */
@@ -11,6 +15,12 @@ export const NARROW = { queue: 'chaos-narrow', slots: 20 } as const;
 const AT_ONCE = 50_000;
 /** Tasks of each kind. */
 const STIRRED = 40;
+/** Tasks that are there from the start, and still have to be in the end. */
+const WAITING = 10;
+const DAY_MS = 86_400_000;
+/** How many are asked about at a time. */
+const ASKED_AT_ONCE = 50;
+const MOST_REFUSED = 10_000;
 /** On top of what their handlers take, whatever time the other tasks of the load have. */
 const STIR_TIMEOUT_MS = 60_000;
 
@@ -37,61 +47,79 @@ export interface LoadPlan {
   readonly tasks: number;
   readonly startMs: number;
   readonly endMs: number;
-  /** Creates a second while it goes on; of these, half are cancelled again. */
+  /** Tasks a second that are made while it goes on: of these, some are changed or cancelled again (`Trickle`). */
   readonly trickle: number;
   readonly work: (index: number) => Work;
   readonly more?: Partial<ScheduleSpec>;
   readonly random: () => number;
 }
 
-const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
 /**
- * Tasks of all kinds, and the ledger of what was acknowledged of them.
+ * Tasks of all kinds, and the books of what was acknowledged of them.
  *
- * L1. In the ledger stands what was acknowledged, and nothing else: a create or cancel without an answer may or may not have been done.
  * L2. Every schedule ends with the window: which fires there are is known beforehand, from the schedule and the acknowledged first one.
  */
 export class Load {
   readonly plan: LoadPlan;
+  /** Of tasks that are let be: all that they have. Others are in the books of `trickle`. */
   readonly fires: Fire[] = [];
-  readonly cancels: Cancel[] = [];
   readonly retries = new Map<string, number>();
   readonly doomed = new Set<string>();
-  /** Requests that were refused or not answered. */
-  unanswered = 0;
-  /** What requests ended with that is no error of Belfry's. */
-  readonly untyped: string[] = [];
-  /** Acknowledged requests, and how long the slowest took. */
-  acknowledged = 0;
-  slowestMs = 0;
-  readonly #client: Belfry;
+  readonly requests: Requests;
+  readonly trickle: Trickle;
   /** Executions of `addMany`. */
   readonly #many = new Set<string>();
-  #going = true;
   #trickles: Promise<unknown> = Promise.resolve();
 
   constructor(natsUrl: string, plan: LoadPlan) {
     this.plan = plan;
-    this.#client = new Belfry({ url: natsUrl, log: SILENT, timeoutMs: 30_000 });
+    this.requests = new Requests(natsUrl);
+    this.trickle = new Trickle({
+      requests: this.requests,
+      perSecond: plan.trickle,
+      endMs: plan.endMs,
+      queue: QUEUE,
+      random: plan.random,
+      spec: (key, when) => this.#spec(key, { ms: 20 }, when),
+    });
+  }
+
+  /** Requests that were acknowledged, those that were not, and how long the slowest took. */
+  get acknowledged(): number {
+    return this.requests.acknowledged;
+  }
+
+  get unanswered(): number {
+    return this.requests.unanswered;
+  }
+
+  get slowestMs(): number {
+    return this.requests.slowestMs;
+  }
+
+  /** What must be, as far as a client knows. */
+  get books(): Pick<Evidence, 'fires' | 'tasks' | 'toMs' | 'retries' | 'doomed'> {
+    const { fires, retries, doomed, trickle, plan } = this;
+    return { fires, retries, doomed, tasks: trickle.tasks, toMs: plan.endMs };
   }
 
   /** Creates the tasks; false when that took so long that the first is due already. @throws when one is refused */
   async create(): Promise<boolean> {
-    const { tasks, startMs } = this.plan;
+    const { tasks, startMs, endMs } = this.plan;
     const planned = Array.from({ length: tasks }, (_, index) => this.#planned(index));
-    const results = await this.#client.scheduleMany(planned.map(({ spec }) => spec));
+    const results = await this.requests.client.scheduleMany(planned.map(({ spec }) => spec));
     for (const [index, result] of results.entries()) {
       if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
       this.#enter(planned[index] as Planned, result);
     }
+    await this.#addWaiting(WAITING, endMs + DAY_MS);
     return Date.now() <= startMs;
   }
 
   /** One more task, whose acknowledgement is waited for. */
   async add(spec: Partial<ScheduleSpec> & { readonly at: number }, work: Work = { ms: 0 }): Promise<string> {
     const whole = this.#spec(`extra-${this.fires.length}-${spec.at}`, work, spec);
-    const result = await this.#client.schedule(whole);
+    const result = await this.requests.client.schedule(whole);
     this.#enter({ spec: whole, due: (from, to) => (spec.at >= from && spec.at <= to ? [spec.at] : []) }, result);
     return result.id;
   }
@@ -102,7 +130,7 @@ export class Load {
     for (let from = 0; from < count; from += AT_ONCE) {
       const length = Math.min(AT_ONCE, count - from);
       const specs = Array.from({ length }, (_, index) => this.#spec(`many-${at}-${from + index}`, work, when));
-      const results = await this.#client.scheduleMany(specs);
+      const results = await this.requests.client.scheduleMany(specs);
       for (const [index, result] of results.entries()) {
         if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
         this.#enter({ spec: specs[index] as ScheduleSpec, due: () => [at] }, result);
@@ -128,7 +156,8 @@ export class Load {
     const ofInstant = this.fires.filter((fire) => fire.scheduledAt === scheduledAt && this.#many.has(fire.execution));
     const cancelled = new Set(ofInstant.map(({ execution }) => execution));
     this.fires.splice(0, Infinity, ...this.fires.filter(({ execution }) => !cancelled.has(execution)));
-    await Promise.all([...cancelled].map((execution) => this.#cancel(execution.slice(0, 32))));
+    const tasks = [...cancelled].map((execution) => this.#bookOnce(taskOf(execution), scheduledAt, Infinity));
+    await Promise.all(tasks.map((task) => this.trickle.cancel(task)));
   }
 
   /**
@@ -138,17 +167,12 @@ export class Load {
   async stir(runMs: number, runs: () => readonly Run[]): Promise<void> {
     const at = Date.now() + 500;
     const retry = { attempts: 3, initialMs: runMs, factor: 1 };
-    const waiting = Array.from({ length: STIRRED }, (_, index) =>
-      this.#spec(`tomorrow-${at}-${index}`, { ms: 0 }, { at: at + 86_400_000 + index }),
-    );
-    const [results] = await Promise.all([
-      this.#client.scheduleMany(waiting),
+    const [tasks] = await Promise.all([
+      this.#addWaiting(STIRRED, at + DAY_MS),
       this.addMany(STIRRED, { at, timeoutMs: runMs + STIR_TIMEOUT_MS }, { ms: runMs }),
       this.addMany(STIRRED, { at: at + 1, retry }, { ms: 0, failures: 1 }),
     ]);
-    const made = results.flatMap((result) => ('error' in result ? [] : [result.id]));
-    if (made.length < STIRRED) throw new Error('a task that waits was refused');
-    await Promise.all(made.slice(STIRRED / 2).map((id) => this.#client.cancel({ id })));
+    await Promise.all(tasks.slice(STIRRED / 2).map((task) => this.trickle.cancel(task)));
     while (!this.haveRun(runs(), at) || !this.haveRun(runs(), at + 1)) await delay(50);
   }
 
@@ -160,75 +184,76 @@ export class Load {
 
   /** How an execution ended, as the history has it; undefined while it has not. */
   async stateOf(id: string, execution: string): Promise<string | undefined> {
-    const { items } = await this.#client.history({ id });
+    const { items } = await this.requests.client.history({ id });
     const over = items.find((item) => item.execution === execution);
     return over === undefined || over.state === 'dispatched' || over.state === 'retrying' ? undefined : over.state;
   }
 
-  /** Starts to create, and to cancel, until the window ends. */
+  /** Starts to create, change and cancel, until the window ends. */
   begin(): void {
-    if (this.plan.trickle > 0) this.#trickles = this.#trickle();
+    if (this.plan.trickle > 0) this.#trickles = this.trickle.run();
   }
 
   async finish(): Promise<void> {
-    this.#going = false;
+    this.trickle.stop();
     await this.#trickles;
   }
 
   async close(): Promise<void> {
     await this.finish();
-    await this.#client.close();
+    await this.requests.client.close();
   }
 
-  async #trickle(): Promise<void> {
-    const { trickle, endMs } = this.plan;
-    const under: Promise<void>[] = [];
-    for (let index = 0; this.#going && Date.now() < endMs - 2_000; index++) {
-      under.push(index % 2 === 0 ? this.#createOne(index) : this.#createAndCancel(index));
-      await delay(1_000 / trickle);
-    }
-    await Promise.all(under);
+  /** Now that all is over: what has not ended, and does not wait, as it was acknowledged. */
+  async endProblems(): Promise<string[]> {
+    const { tasks } = this.trickle;
+    const told: Told[] = [];
+    for (let from = 0; from < tasks.length; from += ASKED_AT_ONCE)
+      told.push(...(await this.trickle.ask(tasks.slice(from, from + ASKED_AT_ONCE))));
+    return endProblems(tasks, told);
   }
 
-  async #createOne(index: number): Promise<void> {
-    const at = Date.now() + 1_500;
-    const spec = this.#spec(`late-${index}`, this.plan.work(index), { at });
-    const one = await this.#ask(() => this.#client.schedule(spec));
-    if (one !== undefined) this.#enter({ spec, due: (from, to) => (at >= from && at <= to ? [at] : []) }, one);
+  /** The same of all tasks, as they are listed by now, and of what ingest refused. */
+  async listProblems(): Promise<string[]> {
+    const { client } = this.requests;
+    const active = new Set<string>();
+    for (const queue of [QUEUE, NARROW.queue])
+      for await (const { id } of client.list({ queue, state: 'active', limit: 1_000 })) active.add(id);
+    const { tasks, spoilt, published } = this.trickle;
+    const nowMs = Date.now();
+    const refused = await client.rejected(MOST_REFUSED);
+    return [
+      ...listProblems(active, {
+        waiting: tasks.filter((task) => isWaiting(task, nowMs)).map(({ id }) => id),
+        ended: [
+          ...tasks.filter((task) => isOver(task, nowMs)).map(({ id }) => id),
+          ...this.fires.map(({ execution }) => taskOf(execution)),
+        ],
+      }),
+      ...refusalProblems(spoilt, published, refused.map(({ message }) => message)), // prettier-ignore
+    ];
   }
 
-  /** A task that would fire every second, cancelled after a while: after the answer, nothing of it starts. */
-  async #createAndCancel(index: number): Promise<void> {
-    const { endMs, random } = this.plan;
-    const anchor = Date.now() + 500;
-    const spec = this.#spec(`cancelled-${index}`, { ms: 0 }, { every: 1_000, anchor, endAt: endMs });
-    const one = await this.#ask(() => this.#client.schedule(spec));
-    if (one === undefined) return;
-    await delay(500 + 2_000 * random());
-    await this.#cancel(one.id);
+  /** Tasks that wait for tomorrow. */
+  async #addWaiting(count: number, at: number): Promise<BookedTask[]> {
+    const specs = Array.from({ length: count }, (_, index) =>
+      this.#spec(`tomorrow-${at}-${index}`, { ms: 0 }, { at: at + index }),
+    );
+    const results = await this.requests.client.scheduleMany(specs);
+    return results.map((result, index) => {
+      if ('error' in result) throw new Error(`a task that waits was refused: ${JSON.stringify(result.error)}`);
+      return this.#bookOnce(result.id, at + index, -Infinity);
+    });
   }
 
-  async #cancel(id: string): Promise<void> {
-    const reply = await this.#ask(() => this.#client.cancel({ id }));
-    if (reply !== undefined) this.cancels.push({ task: id, ackedMs: Date.now(), running: reply.running });
-  }
-
-  async #ask<T>(request: () => Promise<T>): Promise<T | undefined> {
-    const startMs = performance.now();
-    try {
-      const reply = await request();
-      this.acknowledged++;
-      this.slowestMs = Math.max(this.slowestMs, performance.now() - startMs);
-      return reply;
-    } catch (error) {
-      this.unanswered++; // L1
-      if (!(error instanceof BelfryError)) this.untyped.push(String(error));
-      return undefined;
-    }
+  #bookOnce(id: string, at: number, owedFromMs: number): BookedTask {
+    const nowMs = Date.now();
+    return this.trickle.book(id, { instants: [at], sentMs: nowMs, ackedMs: nowMs, owedFromMs });
   }
 
   #enter({ spec, due }: Planned, { id, next }: { readonly id: string; readonly next: readonly string[] }): void {
-    const firstMs = Date.parse(next[0] ?? '');
+    // One that fires once does so however late it was made; whose answer was late may have fired by then.
+    const firstMs = spec.at === undefined ? Date.parse(next[0] ?? '') : -Infinity;
     if (Number.isNaN(firstMs)) return; // its window was over before it was made
     const { crash, failures, hang } = spec.payload as Work;
     for (const scheduledAt of due(firstMs, this.plan.endMs)) {

@@ -37,7 +37,7 @@ export const HELP = `Breaks a Belfry cluster, fault by fault, and accounts for e
   --help               this
 
 Servers and processes are its own, on loopback, in a folder that it removes (CHAOS_KEEP=1 keeps it). Exit code 1: something was lost,
-ran twice, early, or after its cancel. How to read the table: docs/reliability.md
+ran twice, early, or after its cancel, or an answer was wrong. How to read the table: docs/reliability.md
 `;
 
 export class UsageError extends Error {}

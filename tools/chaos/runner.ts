@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { account, historyProblems, type Account, type Evidence } from './check.ts';
+import { contradictions } from './answers.ts';
+import { account, expectedOf, historyProblems, type Account, type Evidence } from './check.ts';
 import { describeMachine, machineText, type Machine } from '../bench/machine.ts';
 import { Cluster, type Ground } from './cluster.ts';
 import { Load, type LoadPlan } from './load.ts';
@@ -30,6 +31,8 @@ const PATIENCE_MS = 90_000;
 const STORED_MS = 30_000;
 /** More for many. */
 const STORED_MS_A_FIRE = 0.2;
+/** From then on a list has everything: an idle shard says so every 30 s. */
+const LISTED_MS = 35_000;
 
 /**
  * To tell the state of more tasks, an owner would stand still for so long that its shards were given to another; and one that ran so many
@@ -116,8 +119,8 @@ export class Runner implements AsyncDisposable {
         await this.#untilOver(scene, PATIENCE_MS);
       }
       problems.push(...(await this.#untilStored(scene)));
-      problems.push(...load.untyped.map((error) => `a request ended with an error of no known type: ${error}`));
-      if (load.plan.trickle > 0 && load.acknowledged === 0) problems.push('no request was acknowledged');
+      problems.push(...(await load.endProblems()), ...(await this.#untilListed(scene)));
+      problems.push(...requestProblems(load));
       problems.push(...(await missedFires(cluster)), ...memory.problems(cluster.filled + load.fires.length));
       await one.verify?.(scene);
       return this.#result(one, seed, scene, evidence(), { problems, notes, measured, memory: memory.peak });
@@ -187,10 +190,21 @@ export class Runner implements AsyncDisposable {
   /** Waits until the history has an end of every fire, one each; what is wrong with it otherwise. */
   async #untilStored({ cluster, load }: Scene): Promise<string[]> {
     const deadline = performance.now() + STORED_MS + load.fires.length * STORED_MS_A_FIRE;
-    const firstMs = load.fires.reduce((first, { scheduledAt }) => Math.min(first, scheduledAt), Infinity);
     for (;;) {
-      const ends = await cluster.historySince(firstMs);
-      const problems = historyProblems(load.fires, load.doomed, ends);
+      const expected = expectedOf(evidenceOf(cluster, load));
+      const fires = [...expected.owed, ...expected.open];
+      const firstMs = fires.reduce((first, { scheduledAt }) => Math.min(first, scheduledAt), Infinity);
+      const problems = historyProblems(expected, load.doomed, await cluster.historySince(firstMs));
+      if (problems.length === 0 || performance.now() > deadline) return problems;
+      await delay(500);
+    }
+  }
+
+  /** Waits until the list of tasks, and that of what was refused, are as they should be; what is wrong with them otherwise. */
+  async #untilListed({ load }: Scene): Promise<string[]> {
+    const deadline = performance.now() + LISTED_MS;
+    for (;;) {
+      const problems = await load.listProblems();
       if (problems.length === 0 || performance.now() > deadline) return problems;
       await delay(500);
     }
@@ -219,8 +233,17 @@ export class Runner implements AsyncDisposable {
 }
 
 function evidenceOf(cluster: Cluster, load: Load): Evidence {
-  const { fires, cancels, retries, doomed } = load;
-  return { fires, cancels, retries, doomed, runs: cluster.runs(), absences: cluster.absences };
+  return { ...load.books, runs: cluster.runs(), absences: cluster.absences };
+}
+
+/** What was wrong with answers, and whether there were any. */
+function requestProblems({ plan, requests, trickle }: Load): string[] {
+  return [
+    ...contradictions(trickle.tasks, trickle.told),
+    ...trickle.wrongLists,
+    ...requests.untyped.map((error) => `a request ended with an error of no known type: ${error}`),
+    ...(plan.trickle > 0 ? trickle.missing : []).map((what) => `${what} was never answered`),
+  ];
 }
 
 function describeGround({ natsNodes, smallDisks, standBy, proxies, schedulers, gateways, workers }: Ground): string {
