@@ -88,6 +88,23 @@ describe('the account of a run', () => {
     });
   });
 
+  describe('of a second run after a silence', () => {
+    const fires = [fire(1_000)];
+    const first = run(1_000, 1_000, { endMs: undefined });
+    const secondAt = (startMs: number): Run => run(1_000, startMs, { worker: 'w2_1', attempt: 2 });
+    const absences = [{ worker: 'w1_1', fromMs: 2_000, untilMs: 60_000 }];
+
+    it('takes it as allowed once that was as long as a lease, which was renewed not long before', () => {
+      expect(kinds({ fires, runs: [first, secondAt(6_000)], absences })).toEqual([]);
+      expect(kinds({ fires, runs: [first, secondAt(5_999)], absences })).toEqual(['doubled']);
+    });
+
+    it('finds a double where the first began when its worker was heard again', () => {
+      const runs = [run(1_000, 60_001, { endMs: undefined }), secondAt(70_000)];
+      expect(kinds({ fires, runs, absences })).toEqual(['doubled']);
+    });
+  });
+
   describe('of a task that is cancelled', () => {
     const { execution } = fire(1_000);
     const cancelled = (running: readonly string[] = [], ackedMs: number | undefined = 4_000): BookedTask => ({

@@ -1,4 +1,6 @@
 /** Compares what was acknowledged with what ran. Pure. All instants are ms since 1970, on one clock. */
+import { LIMITS } from '@belfry/protocol';
+
 import { CLOCK_MS, firesOf, LATE_MS, type BookedTask, type Expected, type Fire } from './booked.ts';
 
 /** A handler's start, as its worker wrote it down. */
@@ -11,7 +13,7 @@ export interface Run {
   readonly endMs: number | undefined;
 }
 
-/** A worker that was dead, or silent past its lease, from then on; `untilMs` is infinite for the dead. */
+/** A worker that was dead, or silent past its lease, from then on; `untilMs` is infinite for the dead, and for others when they were heard again. */
 export interface Absence {
   readonly worker: string;
   readonly fromMs: number;
@@ -52,6 +54,8 @@ export interface Account {
   readonly findings: readonly Finding[];
 }
 
+/** Whoever stands still or is cut off has said its last word so long before at most: leases are renewed more often. */
+const LAST_WORD_MS = LIMITS.workLeaseMs / 2;
 /** How long after a handler's end its result may still have been on its way when the worker died. */
 const RESULT_MS = 10_000;
 
@@ -140,13 +144,13 @@ export function lateUntil({ fires, runs }: Pick<Evidence, 'fires' | 'runs'>, fro
   return late.reduce((last, { scheduledAt }) => Math.max(last, scheduledAt), fromMs);
 }
 
-/** A second run needs a first whose worker was gone before its result was sure. */
+/** A second run needs a first whose worker was gone before its result was sure: dead, or silent for as long as its lease. */
 function isExcused(first: Run, second: Run, absences: readonly Absence[]): boolean {
   const settledMs = first.endMs === undefined ? Infinity : first.endMs + RESULT_MS;
-  return absences.some(
-    ({ worker, fromMs, untilMs }) =>
-      worker === first.worker && fromMs <= second.startMs && fromMs <= settledMs && untilMs >= first.startMs,
-  );
+  return absences.some(({ worker, fromMs, untilMs }) => {
+    const goneMs = untilMs === Infinity ? fromMs : fromMs + LIMITS.workLeaseMs - LAST_WORD_MS;
+    return worker === first.worker && goneMs <= second.startMs && fromMs <= settledMs && untilMs >= first.startMs;
+  });
 }
 
 type Runs = ReadonlyMap<string, readonly Run[]>;

@@ -187,8 +187,8 @@ async function standing({ blame }: Scene, node: NatsNode, ms: number): Promise<v
   node.signal('SIGCONT');
 }
 
-/** Without a broker no worker can be heard: past the lease, what they held may run again. */
+/** Without a broker no worker can be heard: what they began before it was back may run again, when they were silent for as long as their lease. */
 export function allSilent({ cluster }: Scene, fromMs: number): void {
   if (Date.now() - fromMs < LIMITS.workLeaseMs) return;
-  for (const worker of cluster.workers) cluster.absent(worker, fromMs, Date.now() + LIMITS.workLeaseMs);
+  for (const worker of cluster.workers) cluster.absent(worker, fromMs, Date.now());
 }
