@@ -40,6 +40,9 @@ describe('an answer', () => {
     const cancelled = told(1_610, { state: 'cancelled', next: [] });
     expect(isWrong(task({ cancel: CANCEL }), told(1_610))).toBe(true);
     expect(isWrong(task({ cancel: CANCEL }), cancelled)).toBe(false);
+    const finished = told(5_010, { state: 'finished', next: [] });
+    expect(isWrong(task({ cancel: CANCEL }), finished)).toBe(true);
+    expect(isWrong(task({ cancel: { ...CANCEL, ackedMs: 5_000 } }), finished)).toBe(false);
     for (const state of ['waiting', 'cancelled'] as const)
       expect(isWrong(task({ cancel: { ...CANCEL, ackedMs: undefined } }), told(1_610, { state }))).toBe(false);
   });

@@ -27,8 +27,11 @@ function contradiction(task: BookedTask, { state, next, askedMs, answeredMs }: T
   const { cancel, versions } = task;
   if (state === 'not_found')
     return (versions[0]?.ackedMs ?? Infinity) <= askedMs ? 'was not found, and had been acknowledged' : undefined;
-  if ((cancel?.ackedMs ?? Infinity) <= askedMs)
-    return state === 'cancelled' ? undefined : `was ${state}, and its cancel had been acknowledged`;
+  const cancelledMs = cancel?.ackedMs ?? Infinity;
+  if (cancelledMs <= askedMs) {
+    if (state === 'cancelled' || (state === 'finished' && isEndedBy(task, cancelledMs))) return undefined;
+    return `was ${state}, and its cancel had been acknowledged`;
+  }
   if (state === 'cancelled')
     return (cancel?.sentMs ?? Infinity) <= answeredMs + CLOCK_MS ? undefined : 'was cancelled, and by nobody';
   const present = inForce(task, askedMs, answeredMs);
@@ -37,6 +40,11 @@ function contradiction(task: BookedTask, { state, next, askedMs, answeredMs }: T
   const other = next.find((at) => !present.some(({ instants }) => instants.includes(at)));
   if (other === undefined) return undefined;
   return `was to fire at ${new Date(other).toISOString()}, which no schedule has that it had then`;
+}
+
+/** Whether it may have ended by itself before its cancel came: that is acknowledged all the same. */
+function isEndedBy({ versions }: BookedTask, cancelledMs: number): boolean {
+  return versions.some(({ instants }) => instants.every((at) => at <= cancelledMs));
 }
 
 /** What is wrong in the end, beside contradictions, when all that was due is over: each task has ended, or waits for its next fire. */

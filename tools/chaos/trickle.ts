@@ -13,13 +13,13 @@ const DAY_MS = 86_400_000;
 const LATEST_MS = 2_000;
 /** From the creation of a task to its only fire. */
 const SOON_MS = 1_500;
-/** From the creation of a recurring task to its first fire, and on to its last one. */
+/** From the creation of a recurring task to its first fire, and on to its last one; longer where a cancel is to come before. */
 const LEAD_MS = 300;
 const LIFE_MS = 5_000;
-/** Before and after an update: the two share no instant. */
+const LONG_LIFE_MS = 30_000;
+/** Before and after an update: some instants may be of both. */
 const EVERY_MS = 1_000;
 const OTHER_EVERY_MS = 900;
-const OTHER_ANCHOR_MS = 250;
 /** From the acknowledgement of a task to its update or cancel. */
 const LEAST_WAIT_MS = 1_000;
 const MOST_WAIT_MS = 3_500;
@@ -184,7 +184,7 @@ export class Trickle {
 
   /** After the answer to the cancel, nothing of it starts. */
   async #createAndCancel(key: string): Promise<void> {
-    const task = await this.#create(key, this.#recurring(EVERY_MS, 0));
+    const task = await this.#create(key, this.#recurring(EVERY_MS, LONG_LIFE_MS));
     if (task === undefined) return;
     await this.#aWhile();
     await this.cancel(task);
@@ -193,13 +193,13 @@ export class Trickle {
   /** Another schedule for the same key, by one or the other way to say so. */
   async #createAndUpdate(key: string, index: number): Promise<void> {
     const { requests, spec, endMs } = this.#options;
-    const task = await this.#create(key, this.#recurring(EVERY_MS, 0));
+    const task = await this.#create(key, this.#recurring(EVERY_MS));
     if (task === undefined) return;
     await this.#aWhile();
     const sentMs = Date.now();
     const lastMs = task.versions[0]?.instants.at(-1) ?? 0;
     if (sentMs > Math.min(lastMs, endMs - LATEST_MS)) return; // it has ended, or is about to
-    const { when, instants } = this.#recurring(OTHER_EVERY_MS, OTHER_ANCHOR_MS);
+    const { when, instants } = this.#recurring(OTHER_EVERY_MS);
     const version: Version = { instants, sentMs, ackedMs: undefined, owedFromMs: Infinity };
     task.versions.push(version);
     const made = await requests.change((client) =>
@@ -232,9 +232,9 @@ export class Trickle {
     await delay(LEAST_WAIT_MS + (MOST_WAIT_MS - LEAST_WAIT_MS) * this.#options.random());
   }
 
-  #recurring(every: number, offset: number): Timetable {
-    const anchor = Date.now() + LEAD_MS + offset;
-    const endAt = Math.min(anchor + LIFE_MS, this.#options.endMs);
+  #recurring(every: number, lifeMs = LIFE_MS): Timetable {
+    const anchor = Date.now() + LEAD_MS;
+    const endAt = Math.min(anchor + lifeMs, this.#options.endMs);
     const count = Math.max(0, Math.floor((endAt - anchor) / every) + 1);
     const instants = Array.from({ length: count }, (_, k) => anchor + k * every);
     return { when: { every, anchor, endAt }, instants };
