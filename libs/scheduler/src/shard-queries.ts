@@ -56,8 +56,13 @@ export class ShardQueries {
     const taskId = parseTaskId(id);
     const glance = taskId === undefined ? undefined : host.core.glance(taskId, String(namespace));
     const task = glance === undefined ? undefined : await this.#bodies.get(host.core, glance.id);
-    if (glance === undefined || task === undefined)
+    if (glance === undefined || (task === undefined && host.core.glance(glance.id, String(namespace)) === undefined))
       return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
+    // The database was put back to a backup that does not know it: it is replayed when that is noticed.
+    if (task === undefined)
+      return JSON.stringify({
+        error: wireError('unavailable', 'the payload of the task is not stored; try again later'),
+      });
     return taskAnswer(glance, (shown) => this.#env.renderTask(host.core.shard, shown, task));
   }
 }

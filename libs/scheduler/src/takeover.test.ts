@@ -1,4 +1,4 @@
-import { refused, retry } from '@belfry/ports';
+import { ok, refused, retry } from '@belfry/ports';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fire, SHARDS, T0, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
@@ -314,6 +314,14 @@ describe('a query', () => {
     await cluster.settle();
     expect([isAnswered, a.owned]).toEqual([false, [0, 2, 3]]);
     expect(await cluster.get(0, 'none')).toMatchObject({ error: { code: 'not_found' } });
+  });
+
+  it('does not deny a task that the database does not know, since it is an older one', async () => {
+    await cluster.startOwner('a');
+    await cluster.create(0, 'one', 600_000);
+    await cluster.checkpoint();
+    vi.spyOn(cluster.store, 'bodies').mockResolvedValue(ok(new Map()));
+    expect(await cluster.get(0, 'one')).toMatchObject({ error: { code: 'unavailable', retryable: true } });
   });
 
   it('is not answered while it cannot be asked whose the shard is', async () => {
