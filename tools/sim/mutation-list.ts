@@ -146,8 +146,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a node answers for shards that are no longer its own',
     file: `${SCHEDULER}/shard-queries.ts`,
-    find: 'if (held === epoch) return reply;',
-    replace: 'if (held >= 0) return reply;',
+    find: 'if (held === epoch && !host.gone) return reply; // Q2',
+    replace: 'return reply;',
   },
   {
     name: 'of missed fires, the latest is skipped, too',

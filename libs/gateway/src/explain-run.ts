@@ -68,12 +68,12 @@ export function inLine(queue: string): Reason {
   return { code: 'waiting', text: `it waits in line for a free slot of a worker of queue ${queue}` };
 }
 
-function caughtUp({ fromMs, foundMs }: UnwatchedRow, { shard, policy }: RunContext): Reason {
+function caughtUp(unwatched: UnwatchedRow, { shard, policy }: RunContext): Reason {
   const how = policy === undefined ? 'its catch-up policy' : `its catch-up policy, ${policy},`;
   return {
     code: 'caught_up',
-    text: `nobody watched shard ${shard} from ${iso(fromMs)} until ${iso(foundMs)}; ${how} keeps it, behind what is punctual`,
-    at: iso(foundMs),
+    text: `${nobodyWatched(unwatched, shard)}; ${how} keeps it, behind what is punctual`,
+    at: iso(unwatched.foundMs),
   };
 }
 
@@ -194,12 +194,19 @@ function ofEnd(run: ExecutionView, { span: unwatched, shard, policy }: RunContex
 }
 
 /** Why a catch-up policy did not keep a fire. */
-export function skippedReason({ fromMs, foundMs }: UnwatchedRow, shard: number, policy: string | undefined): Reason {
+export function skippedReason(unwatched: UnwatchedRow, shard: number, policy: string | undefined): Reason {
   return {
     code: 'catch_up',
-    text: `nobody watched shard ${shard} from ${iso(fromMs)} until ${iso(foundMs)}, and its catch-up policy${policy === undefined ? '' : `, ${policy},`} does not keep it`,
-    at: iso(foundMs),
+    text: `${nobodyWatched(unwatched, shard)}, and its catch-up policy${policy === undefined ? '' : `, ${policy},`} does not keep it`,
+    at: iso(unwatched.foundMs),
   };
+}
+
+/** Of a shard whose first owner left no checkpoint, nobody knows since when. */
+function nobodyWatched({ fromMs, foundMs }: UnwatchedRow, shard: number): string {
+  return fromMs > 0
+    ? `nobody watched shard ${shard} from ${iso(fromMs)} until ${iso(foundMs)}`
+    : `nobody is known to have watched shard ${shard} until ${iso(foundMs)}`;
 }
 
 function took(attempt: AttemptView | undefined): string {

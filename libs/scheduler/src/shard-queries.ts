@@ -10,6 +10,8 @@ import { taskAnswer } from './task-answer.ts';
  *
  * Q1. A query is answered when its shard's fence, asked after the query has come, is still this node's: one that was cut off, or stood
  *     still, may not have heard of the next owner yet. Whoever is not the owner says nothing: the owner answers, or is asked again.
+ * Q2. Nor does one say anything that has let go of the shard, or lost it, while it fetched the payload: what a refused checkpoint had changed of
+ *     it is forgotten.
  */
 export class ShardQueries {
   readonly #env: Pick<Environment, 'work' | 'log' | 'renderTask'>;
@@ -33,7 +35,7 @@ export class ShardQueries {
     const answer = subject.endsWith('.schedules') ? this.#tallies.answer(body) : this.#get(host, body);
     const [held, reply] = await Promise.all([this.#fencedEpoch(host), answer]);
     const { epoch } = host.core;
-    if (held === epoch) return reply;
+    if (held === epoch && !host.gone) return reply; // Q2
     if (held > epoch) this.#onLost(host);
     return await new Promise(() => undefined); // Q1
   }

@@ -324,6 +324,26 @@ describe('a query', () => {
     expect(await cluster.get(0, 'one')).toMatchObject({ error: { code: 'unavailable', retryable: true } });
   });
 
+  it('is not answered by who has let go of the shard while it fetched the payload', async () => {
+    const [a, b] = [await cluster.startOwner('a'), await cluster.start('b')];
+    await cluster.create(0, 'one', 600_000);
+    await cluster.checkpoint();
+    const gate = Promise.withResolvers<void>();
+    const { bodies } = cluster.store;
+    vi.spyOn(cluster.store, 'bodies').mockImplementationOnce(async (...args) => {
+      await gate.promise;
+      return await bodies.apply(cluster.store, args);
+    });
+    const answered = vi.fn();
+    void cluster.askFor(0, 'one').then(answered);
+    await cluster.settle();
+    await cluster.place([b, a, a, a]);
+    gate.resolve();
+    await cluster.settle();
+    expect(answered).not.toHaveBeenCalled();
+    expect(await cluster.get(0, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+
   it('is not answered while it cannot be asked whose the shard is', async () => {
     const a = await cluster.startOwner('a');
     await cluster.create(1, 'one', 600_000);

@@ -16,6 +16,9 @@ import { SupervisorHost } from './supervisor-host.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { WorkerHost } from './worker-host.ts';
 
+/** What is due so shortly before the end may be under way, where nobody waits for it. */
+const UNWAITED_MS = 60_000;
+
 /** How soon the broker notices that a process is gone. */
 const NOTICED_MS = 50;
 
@@ -84,7 +87,8 @@ export class Cluster {
     for (const id of this.model.ids()) {
       const shard = shardOf(id, shards);
       const facts = store.stored.facts(shard, NAMESPACE, id);
-      const span = { fromMs: 0, toMs: nowMs };
+      // Where a cancel came before its task, this fires on, and nobody waits for the latest of it.
+      const span = { fromMs: 0, toMs: this.model.isCancelOpen(id) ? nowMs - UNWAITED_MS : nowMs };
       // Everything is over, and stored.
       const input = { id, namespace: NAMESPACE, shard, facts: { ...facts, asOf: Infinity }, ...span, nowMs };
       const { fires } = explain({ ...input, live: undefined, calendars: [], limit: LIMITS.explainLooks });

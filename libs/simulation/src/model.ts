@@ -477,6 +477,12 @@ export class Model implements Observer, Witness {
     return found;
   }
 
+  /** Whether a cancel has been stored and not been acknowledged: it may have come before its task. */
+  isCancelOpen(id: string): boolean {
+    const { cancelStoredAt, cancelAckedAt } = this.#task(id);
+    return cancelStoredAt !== undefined && cancelAckedAt === undefined;
+  }
+
   /** All tasks that were ever asked for. */
   ids(): IterableIterator<string> {
     return this.#tasks.keys();

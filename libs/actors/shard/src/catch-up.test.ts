@@ -88,6 +88,20 @@ describe('missed fires', () => {
     expect(drain(shard)).toEqual([1]);
   });
 
+  it('are told by a gap though no owner had left a checkpoint, but for a shard without tasks', async () => {
+    for (const tasks of [0, 1]) {
+      const shard = await TestShard.start();
+      if (tasks === 1) shard.create({ ...everySecond, t: policy({ policy: 'skip' }) });
+      shard.nowMs += 100_000;
+      await shard.crash();
+      shard.pass(0);
+      const foundMs = T0 + 100_000;
+      const gap = { fromMs: 0, untilMs: foundMs - MINUTE, foundMs };
+      expect(shard.takeDelta().unwatched).toEqual(tasks === 1 ? [gap] : []);
+      expect(drain(shard)).toHaveLength(tasks === 1 ? 60 : 0);
+    }
+  });
+
   it('are skipped at once however many there are', async () => {
     const tasks = (['skip', 'latest', 'all'] as const).map((kind) => ({
       key: kind,

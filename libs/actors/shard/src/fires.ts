@@ -8,7 +8,7 @@ import { closeAs, markDispatched } from './results.ts';
 import { TICK_MS, type ShardState } from './state.ts';
 import { isMissed, keptFrom } from './catch-up.ts';
 import { skip, skipOnce } from './skips.ts';
-import { TASK_DUE, TASK_ENDED, TASK_HELD, TASK_LATE, TASK_READY } from './task-table.ts';
+import { TASK_DUE, TASK_ENDED, TASK_FREE, TASK_HELD, TASK_LATE, TASK_READY } from './task-table.ts';
 
 /** One attempt to put into the work stream. */
 export interface Dispatch {
@@ -19,8 +19,8 @@ export interface Dispatch {
 /** Moves what is due at `nowMs` into the backlog, at most `limit` timers. Returns whether there may be more. */
 export function advance(state: ShardState, nowMs: number, limit: number): boolean {
   const gap = state.gaps.look(nowMs);
-  // A shard that never had an owner has nothing that was missed.
-  if (gap !== undefined && gap.fromMs > 0) state.changes.unwatched.push(gap);
+  // A shard that never had an owner has nothing that was missed, but where a task is older: its owners left no checkpoint.
+  if (gap !== undefined && (gap.fromMs > 0 || hasTaskBefore(state, gap.untilMs))) state.changes.unwatched.push(gap);
   state.emptiedTo = -Infinity;
   let taken = state.wheel.advance(nowMs, (slot) => due(state, slot, nowMs), limit, limit * MOVES_A_FIRE);
   const isEmptied = taken < limit && state.wheel.nextDueMs > nowMs;
@@ -37,6 +37,12 @@ export function advance(state: ShardState, nowMs: number, limit: number): boolea
     state.enqueue(execution);
   }
   return true;
+}
+
+function hasTaskBefore({ table }: ShardState, ms: number): boolean {
+  for (let slot = 0; slot < table.capacity; slot++)
+    if (table.state[slot] !== TASK_FREE && (table.createdAt[slot] as number) < ms) return true;
+  return false;
 }
 
 /** A task's next fire has come. Here, and for what follows here on a message, is decided what of its missed fires runs. */
