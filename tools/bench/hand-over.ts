@@ -4,7 +4,7 @@
  * SIGTERM, with half of the shards each; once a new one joins. Prints the gaps of the shards' canaries: median, longest, all of them; and
  * what was lost or doubled.
  *
- *   node tools/bench/hand-over.ts [--tasks 50000] [--watched 16] [--moves 5]
+ *   node tools/bench/hand-over.ts [--tasks 50000] [--watched 16] [--moves 5] [--shards 256]
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,15 +28,18 @@ const { values } = parseArgs({
     tasks: { type: 'string', default: '50000' },
     watched: { type: 'string', default: '16' },
     moves: { type: 'string', default: '5' },
+    shards: { type: 'string', default: '256' },
   },
 });
 const [tasks, watched, moves] = [Number(values.tasks), Number(values.watched), Number(values.moves)];
+const shards = Number(values.shards);
 
 const servers = await startTestServers();
 const env = { ...process.env, BELFRY_NATS_URL: servers.natsUrl, BELFRY_POSTGRES_URL: servers.postgresUrl };
 
 async function startNode(name: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [MAIN, 'server', '--json', '--http-port', '0', '--node-id', name], {
+  const options = ['--json', '--http-port', '0', '--node-id', name, '--shards', String(shards)];
+  const child = spawn(process.execPath, [MAIN, 'server', ...options], {
     stdio: ['ignore', 'pipe', 'ignore'],
     env,
   });
@@ -69,12 +72,12 @@ const first = await startNode('first');
 let second = await startNode('second');
 try {
   await worker.start();
-  await balanced(128);
+  await balanced(shards / 2);
   for (let from = 0; from < tasks; from += 1_000) {
     const part = Math.min(1_000, tasks - from);
     await client.scheduleMany(Array.from({ length: part }, (_, at) => fillTask.spec({ in: '7d', payload: from + at })));
   }
-  console.log(`${tasks} tasks in 256 shards on two processes`);
+  console.log(`${tasks} tasks in ${shards} shards on two processes`);
   const both = [...(await sample('first')), ...(await sample('second'))];
   const calm = both.filter((_, at) => at % 2 === 0);
   report('nothing is moved', await measure(calm, 15_000, () => Promise.resolve()));
@@ -90,7 +93,7 @@ try {
     await measure(await sample('second'), 15_000, async () => void (await operators.drain({ node: 'second' }))),
   );
   await operators.drain({ node: 'second', undo: true });
-  await balanced(128);
+  await balanced(shards / 2);
   report(
     'a node is stopped',
     await measure(await sample('second'), 15_000, async () => {
@@ -135,14 +138,14 @@ async function balanced(share: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
-async function measure(shards: readonly number[], watchMs: number, deed: () => Promise<void>): Promise<Gap[]> {
+async function measure(of: readonly number[], watchMs: number, deed: () => Promise<void>): Promise<Gap[]> {
   const run = Math.random().toString(36).slice(2, 8);
   const count = Math.ceil((LEAD_MS + watchMs) / SPACING_MS);
-  const planned = shards.map((shard) =>
-    planCanaries({ run, namespace: NAMESPACE, shard, shards: 256, firstAt: () => 0, spacingMs: SPACING_MS, count }),
+  const planned = of.map((shard) =>
+    planCanaries({ run, namespace: NAMESPACE, shard, shards, firstAt: () => 0, spacingMs: SPACING_MS, count }),
   );
   // Now that their keys are found: creating them takes some time, too.
-  const firstAt = Date.now() + LEAD_MS + 250 * shards.length;
+  const firstAt = Date.now() + LEAD_MS + 250 * of.length;
   const plans = planned.map((canaries) => canaries.map(({ key, at }) => ({ key, at: firstAt + at })));
   for (const canaries of plans)
     await client.scheduleMany(canaries.map(({ key, at }) => canaryTask.spec({ key, at, payload: { key } })));
