@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { MUTATIONS, type Mutation } from './mutation-list.ts';
@@ -42,7 +43,7 @@ export function hunt(mutation: Mutation | undefined, passOver: readonly number[]
   });
 }
 
-/** Applies the mutations one by one; returns how many were not found. */
+/** Applies the mutations one by one, as many at a time as there are cores; returns how many were not found. */
 export async function runMutations(say: (line: string) => void, only?: string): Promise<number> {
   await checkMutations();
   const chosen = MUTATIONS.filter(({ name }) => only === undefined || name.includes(only));
@@ -53,7 +54,7 @@ export async function runMutations(say: (line: string) => void, only?: string): 
   const passOver = control.failed.map(({ seed }) => seed);
   for (const { seed, message } of control.failed) say(`  passed over from here on: seed ${seed}, ${message}`);
   let survivors = 0;
-  for (const mutation of chosen) {
+  const huntOne = async (mutation: Mutation): Promise<void> => {
     const startedMs = performance.now();
     const { seeds, failed } = await hunt(mutation, passOver);
     const [found] = failed;
@@ -61,7 +62,12 @@ export async function runMutations(say: (line: string) => void, only?: string): 
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0);
     const verdict = found === undefined ? 'NOT FOUND' : `found by seed ${found.seed}: ${found.message.slice(0, 90)}`;
     say(`${mutation.name}: ${seeds} seeds, ${seconds} s, ${verdict}`);
-  }
+  };
+  const open = chosen.values();
+  const huntOn = async (): Promise<void> => {
+    for (const mutation of open) await huntOne(mutation);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, huntOn));
   say(survivors === 0 ? `all ${chosen.length} mutations were found` : `${survivors} mutations were not found`);
   return survivors;
 }
