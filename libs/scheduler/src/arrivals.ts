@@ -104,8 +104,9 @@ function sinceOf({ since }: Readonly<Record<string, unknown>>): Since | undefine
   if (!isObject(since)) return undefined;
   const { epoch, seq, tasks, commandsFrom = Infinity } = since;
   if (typeof epoch !== 'number' || typeof seq !== 'number' || typeof commandsFrom !== 'number') return undefined;
-  if (!Array.isArray(tasks) || !tasks.every((id) => parseTaskId(id) !== undefined)) return undefined;
-  return { epoch, seq, tasks: tasks as readonly string[], commandsFrom };
+  if (!Array.isArray(tasks)) return undefined;
+  const ids = tasks.flatMap((id) => parseTaskId(id) ?? []);
+  return ids.length === tasks.length ? { epoch, seq, tasks: ids, commandsFrom } : undefined;
 }
 
 /**

@@ -175,7 +175,7 @@ export class Checkpointer {
     const nowMs = this.#env.clock.monotonic();
     const deltas = new Map<HostedShard, ShardDelta>();
     let rows = 0;
-    for (const host of [...hosts]) {
+    for (const host of new Set(hosts)) {
       if (host.gone) continue;
       const isIdle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
       const delta = this.#takeDelta(host, withHeads || isIdle);

@@ -15,7 +15,8 @@ export class Departures {
   readonly #release: (hosts: readonly HostedShard[]) => Promise<void>;
   /** Of the present placement, by shard. */
   #successors: readonly (string | undefined)[] = [];
-  #asked: HostedShard[] = [];
+  /** Each once: a request may come twice. */
+  readonly #asked = new Set<HostedShard>();
   #releasing: Promise<void> | undefined;
   #onSign: (() => void)[] = [];
   #prepared = 0;
@@ -41,10 +42,12 @@ export class Departures {
   /** Its next owner has come for it. Resolves when it is written and forgotten here, with the answer: what has changed since a watch began. */
   async asked(host: HostedShard, body: Uint8Array): Promise<string> {
     const { watch } = read(body);
-    this.#asked.push(host);
+    this.#asked.add(host);
     this.#releasing ??= new Promise<void>((resolve) => this.#env.timers.soon(resolve)).then(() => {
       this.#releasing = undefined;
-      return this.#release(this.#asked.splice(0)); // P2
+      const hosts = [...this.#asked];
+      this.#asked.clear();
+      return this.#release(hosts); // P2
     });
     await this.#releasing;
     const { core, isHandedOver, checkpointedSeq } = host;

@@ -54,8 +54,22 @@ export class Loads {
     const whole = heads.filter((head) => !continued.has(head));
     if (whole.length > 0)
       this.#begin(whole, (isWanted) => loadCores(this.#env, this.#interned, whole, { isWanted, active: true }));
-    if (continued.size > 0)
-      this.#begin([...continued.keys()], (isWanted) => bringForward(this.#env, continued, isWanted));
+    if (continued.size > 0) this.#begin([...continued.keys()], (isWanted) => this.#bringForward(continued, isWanted));
+  }
+
+  /** What cannot be brought forward is loaded whole. */
+  async #bringForward(continued: ReadonlyMap<ShardHead, LoadedAhead>, isWanted: () => boolean): Promise<Loaded> {
+    const env = this.#env;
+    const forward = await bringForward(env, continued, isWanted).catch((error: unknown): Loaded => {
+      if (!isWanted()) throw error;
+      return { cores: new Map(), faulty: new Map(Array.from(continued.keys(), ({ shard }) => [shard, error])) };
+    });
+    const rest = [...continued.keys()].filter(({ shard }) => !forward.cores.has(shard));
+    if (rest.length === 0) return forward;
+    for (const [shard, error] of forward.faulty)
+      env.log.warn('a shard cannot be brought forward, and is loaded whole', { shard, error: String(error) });
+    const { cores, faulty } = await loadCores(env, this.#interned, rest, { isWanted, active: true });
+    return { cores: new Map([...forward.cores, ...cores]), faulty };
   }
 
   #begin(heads: readonly ShardHead[], load: (isWanted: () => boolean) => Promise<Loaded>): void {

@@ -47,6 +47,21 @@ describe('a shard that is handed over', () => {
     expect(await cluster.get(1, 'two')).toMatchObject({ task: { state: 'waiting' } });
   });
 
+  it('is written once, whole, though it is asked for twice in the same instant', async () => {
+    const [a, b] = await twoNodes();
+    await cluster.create(1, 'one', 600_000);
+    const commits = vi.spyOn(cluster.store, 'commit');
+    const { ask } = cluster.messenger;
+    vi.spyOn(cluster.messenger, 'ask').mockImplementation((...args) => {
+      if (args[0].endsWith('.release')) void ask.apply(cluster.messenger, args);
+      return ask.apply(cluster.messenger, args);
+    });
+    await cluster.place([a, b, a, a]);
+    const deltas = commits.mock.calls.flatMap(([written]) => written).filter(({ shard }) => shard === 1);
+    expect(deltas.flatMap(({ inserts }) => inserts)).toHaveLength(1);
+    expect(await cluster.get(1, 'one')).toMatchObject({ task: { state: 'waiting' } });
+  });
+
   it('is written though nothing has changed in it: what others have done since need not be read', async () => {
     const [a, b] = await twoNodes();
     for (let at = 0; at < 10; at++) await cluster.create(0, `other ${at}`, 600_000);

@@ -99,8 +99,8 @@ export class SchedulerNode {
         for (const host of hosts) this.#forget(host);
       },
       takeOver: async () => {
-        await this.#working;
-        await this.settle();
+        await this.settle(); // what is under way ends with its present group
+        await this.settled();
       },
     });
     this.#completeness = new Completeness(env.log);
@@ -242,8 +242,10 @@ export class SchedulerNode {
     if (groups.length > 0) await warmUp(this.#env, owned, this.#groupsTaken === 0, isMore);
     for (const group of groups) {
       if (isMore()) return;
-      const ahead = await loadAhead(this.#env, this.#interned, group, () => !isMore());
-      if (isMore()) return;
+      // What else there is to do waits for the group, as it does while it is taken over.
+      const isMine = (): boolean => !this.#stopping && group.every((shard) => this.#wanted.has(shard));
+      const ahead = await loadAhead(this.#env, this.#interned, group, isMine);
+      if (!isMine()) return;
       const outlook = await outlookOf(this.#env, group);
       const isGone = await this.#askForRelease(group, ahead);
       await this.#acquire(outlook, ahead);

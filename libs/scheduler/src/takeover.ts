@@ -316,6 +316,7 @@ async function replay(
 ): Promise<Replayed> {
   const heads = Array.from(claims.values(), ({ head }) => head);
   const failed = new Set<number>();
+  const ended = new Set<number>();
   const over = Promise.withResolvers<void>();
   for (const awaited of [over.promise, prepared]) awaited.catch(() => undefined); // what fails, fails below
   let open: number | undefined;
@@ -333,13 +334,19 @@ async function replay(
     const { shard, seq, timestamp } = message;
     const core = ready?.cores.get(shard);
     const end = ready?.ends.get(shard);
-    if (ready === undefined || core === undefined || end === undefined || seq > end) return;
+    if (ready === undefined || core === undefined || end === undefined) return;
+    if (seq > end) {
+      if (!ended.has(shard)) over.reject(new Error(`the inbox was made anew: record ${end} of shard ${shard} is gone`));
+      return;
+    }
     if (seq > core.seq && !failed.has(shard)) {
       if (crashes.isQuarantined(shard, seq)) core.pass(seq, timestamp);
       else if (!(await isApplied(core, message))) failed.add(shard);
     }
     open ??= ready.cores.size;
-    if (seq === end && --open === 0) over.resolve();
+    if (seq !== end) return;
+    ended.add(shard);
+    if (--open === 0) over.resolve();
   };
   const first = Math.min(...heads.map(({ seq }) => seq)) + 1;
   const reading = await env.inbox.read([...claims.keys()], first, onMessage);

@@ -62,7 +62,7 @@ export class Tallies {
         await breathe(timers);
         turnMs = clock.monotonic();
       }
-      covers.push(host.core.shard);
+      if (!host.gone) covers.push(host.core.shard);
     }
     return JSON.stringify({ covers, asOf: clock.now(), ...tally.result(REPLY_CHARS) });
   }

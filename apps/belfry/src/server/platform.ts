@@ -17,11 +17,19 @@ import type { ProcessClock } from './clock.ts';
 import { natsMessenger } from './messenger.ts';
 import { untilSetUp } from './set-up.ts';
 
-/**
- * More messages than an inbox has room for. One that is made anew begins so far behind what the checkpoints have: an owner that goes on has
- * read more than its checkpoint says, and must not take the first messages of the new one for such.
- */
+/** More messages than an inbox has room for. */
 const SEQS_OF_INBOX = 2 ** 32;
+/** More than a stream takes. */
+const SEQS_A_MS = 1_024;
+
+/**
+ * Where a stream begins that is made anew: behind all that any of its name ever had. An owner that goes on has read more than its checkpoint
+ * says, and must not take the first messages of the new one for such; nor may this repeat one that was made anew and lost again before any
+ * checkpoint. Below 2^53 until the year 2248.
+ */
+function anewSeq(clock: ProcessClock, highestSeq = 0): number {
+  return Math.max(highestSeq + SEQS_OF_INBOX, Math.floor(clock.wall()) * SEQS_A_MS);
+}
 
 /** The two servers that Belfry stands on, connected and set up. */
 export interface Platform {
@@ -80,7 +88,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     const names = natsNames();
     const { replicas } = options;
     const highestSeq = await postgres.highestCheckpointSeq();
-    const inboxFirstSeq = highestSeq === 0 ? 1 : highestSeq + SEQS_OF_INBOX;
+    const inboxFirstSeq = highestSeq === 0 ? 1 : anewSeq(clock, highestSeq);
     const notes = await untilSetUp(() => ensureStreams(link, names, { replicas, inboxFirstSeq }), {
       timeoutMs,
       onRetry: retrying('The streams of NATS'),
@@ -96,10 +104,9 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
       messenger: natsMessenger(link, log),
       warnings: [...link.warnings, ...notes],
       remakeStreams: () =>
-        remakeStreams(link, names, async () => ({
-          replicas,
-          inboxFirstSeq: (await postgres.highestCheckpointSeq()) + SEQS_OF_INBOX,
-        })),
+        remakeStreams(link, names, { replicas, ingestFirstSeq: anewSeq(clock) }, async () =>
+          anewSeq(clock, await postgres.highestCheckpointSeq()),
+        ),
       close: async () => {
         await link.close();
         await postgres.close();

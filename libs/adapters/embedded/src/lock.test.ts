@@ -58,6 +58,15 @@ describe('the lock of a data directory', () => {
     holder.release();
   });
 
+  it('is taken over though a loss of power has left it and a claim on it empty', () => {
+    using folder = temporaryFolder();
+    const file = path.join(folder.path, 'lock');
+    writeFileSync(file, '');
+    writeFileSync(`${file}.${createHash('sha256').update('').digest('hex').slice(0, 16)}`, '');
+    DataDirLock.acquire(folder.path).release();
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
   it('is not taken over while a living process does so', () => {
     using folder = temporaryFolder();
     const file = path.join(folder.path, 'lock');

@@ -86,6 +86,10 @@ function takeOver(file: string, stale: string, content: string): boolean {
   const claims: string[] = [];
   for (let claimed = stale; ;) {
     const claim = `${file}.${createHash('sha256').update(claimed).digest('hex').slice(0, 16)}`;
+    if (claims.includes(claim)) {
+      rmSync(claim, { force: true }); // two that a loss of power left empty name each other
+      return false;
+    }
     claims.push(claim);
     if (create(claim, content)) break;
     const held = read(claim);

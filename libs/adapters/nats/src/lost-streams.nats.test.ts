@@ -9,6 +9,7 @@ import { IngestConsumer } from './ingest.ts';
 import { ensureStreams, remakeStreams } from './streams.ts';
 import { testInstallation, testNatsUrl, type TestInstallation } from './testing.ts';
 
+const INGEST_SEQ = 5_000;
 const SMALL = { inboxBytes: 1_000_000, ingestBytes: 1_000_000, rejectedBytes: 1_000_000 };
 
 let test: TestInstallation;
@@ -20,13 +21,22 @@ afterEach(() => test.dispose());
 
 const lose = (stream: string): Promise<unknown> => jsApi(test.link, `STREAM.DELETE.${stream}`);
 const remake = (inboxFirstSeq = 1): Promise<string[]> =>
-  remakeStreams(test.link, test.names, () => Promise.resolve({ ...SMALL, inboxFirstSeq }));
+  remakeStreams(test.link, test.names, { ...SMALL, ingestFirstSeq: INGEST_SEQ }, () => Promise.resolve(inboxFirstSeq));
 
 it('leaves streams alone that are there', async () => {
   const settings = (): never => {
     throw new Error('nobody should ask');
   };
-  expect(await remakeStreams(test.link, test.names, settings)).toEqual([]);
+  expect(await remakeStreams(test.link, test.names, SMALL, settings)).toEqual([]);
+});
+
+it('makes others anew though nobody can say where the inbox is to begin', async () => {
+  await Promise.all([lose(test.names.streams.inbox), lose(test.names.streams.ingest)]);
+  const away = (): Promise<never> => Promise.reject(new Error('Postgres is away'));
+  const again = (): Promise<string[]> => remakeStreams(test.link, test.names, SMALL, away);
+  expect(await again()).toEqual([expect.stringContaining('The ingest stream was gone')]);
+  await expect(again()).rejects.toThrow('Postgres is away');
+  expect(await remake(7)).toEqual([expect.stringContaining('The inbox was gone')]);
 });
 
 it('makes an inbox anew where it is told: readings of the old one end, and the next find what comes', async () => {
@@ -69,7 +79,7 @@ it('makes ingest and the refusals anew, and those who use them go on', async () 
     'The stream of refused messages',
   ]);
   expect(await publish('new')).toBe('ok');
-  await expect.poll(() => got).toEqual(['old 1', 'new 1']);
+  await expect.poll(() => got).toEqual(['old 1', `new ${INGEST_SEQ}`]);
   ingest.stop();
   publisher.close();
 });

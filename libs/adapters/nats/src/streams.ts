@@ -21,6 +21,8 @@ export interface StreamSettings {
   /** Where an inbox begins that has to be made: behind everything that checkpoints, and owners that go on, have read of another one. */
   readonly inboxFirstSeq?: number;
   readonly ingestBytes?: number;
+  /** The same of the ingest stream: acknowledgements of what another one held must not mean what this one holds. */
+  readonly ingestFirstSeq?: number;
   readonly rejectedBytes?: number;
 }
 
@@ -73,20 +75,26 @@ export async function ensureStreams(
 export async function remakeStreams(
   link: NatsLink,
   names: NatsNames,
-  settings: () => Promise<StreamSettings>,
+  settings: Omit<StreamSettings, 'inboxFirstSeq'>,
+  inboxFirstSeq: () => Promise<number>,
 ): Promise<string[]> {
   const { streams } = await jsApiOrThrow<{ readonly streams: readonly string[] | null }>(link, 'STREAM.NAMES', {
     subject: names.subject('belfry.>'),
   });
   const lost = LOST.filter(([stream]) => streams?.includes(names.streams[stream]) !== true);
   if (lost.length === 0) return [];
-  const wanted = definitions(names, await settings());
-  const notes: string[] = [];
-  for (const [stream, note] of lost) {
+  const remake = async ([stream, note]: (typeof LOST)[number]): Promise<string[]> => {
+    const seq = stream === 'inbox' ? { inboxFirstSeq: await inboxFirstSeq() } : {};
+    const wanted = definitions(names, { ...settings, ...seq });
     const definition = wanted.find(({ name }) => name === names.streams[stream]) as StreamDefinition;
     const ensured = await ensureStream(link, definition);
-    notes.push(...(ensured.created ? [note] : []), ...ensured.notes);
-  }
+    return [...(ensured.created ? [note] : []), ...ensured.notes];
+  };
+  // One that cannot be made keeps no other from it; it is looked for again.
+  const outcomes = await Promise.allSettled(lost.map(remake));
+  const notes = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined && notes.length === 0) throw failed.reason;
   return notes;
 }
 
@@ -112,6 +120,7 @@ function definitions(names: NatsNames, settings: StreamSettings): StreamDefiniti
       retention: 'workqueue',
       discard: 'new',
       max_bytes: settings.ingestBytes ?? GIB,
+      ...(settings.ingestFirstSeq === undefined ? {} : { first_seq: settings.ingestFirstSeq }),
     },
     {
       ...durable,
