@@ -128,17 +128,25 @@ export class Trickle {
   /** A list of active tasks has all that was acknowledged before its `asOf`. */
   async #list(): Promise<void> {
     const { requests, queue } = this.#options;
-    const page = await requests.question((client) => client.list({ queue, state: 'active', limit: PAGE }));
-    if (page === undefined || page instanceof BelfryError || page.cursor !== undefined) return;
+    const active = new Set<string>();
+    let firstAsOf: string | undefined;
+    for (let cursor: string | undefined, pages = 0; pages === 0 || cursor !== undefined; pages++) {
+      const from = cursor === undefined ? {} : { cursor };
+      const page = await requests.question((client) => client.list({ queue, state: 'active', limit: PAGE, ...from }));
+      if (page === undefined || page instanceof BelfryError) return;
+      for (const { id } of page.items) active.add(id);
+      firstAsOf ??= page.asOf;
+      cursor = page.cursor;
+    }
+    if (firstAsOf === undefined) return;
     this.#lists++;
-    const [asOf, nowMs] = [Date.parse(page.asOf), Date.now()];
+    const [asOf, nowMs] = [Date.parse(firstAsOf), Date.now()];
     const isBefore = (change: { readonly ackedMs: number | undefined } | undefined): boolean =>
       (change?.ackedMs ?? Infinity) < asOf;
     const waiting = this.tasks.filter((task) => isBefore(task.versions[0]) && isWaiting(task, nowMs));
     const ended = this.tasks.filter(({ cancel }) => isBefore(cancel));
-    const active = new Set(page.items.map(({ id }) => id));
     const problems = listProblems(active, { waiting: waiting.map(({ id }) => id), ended: ended.map(({ id }) => id) });
-    this.wrongLists.push(...problems.map((problem) => `in a list as of ${page.asOf}, ${problem}`));
+    this.wrongLists.push(...problems.map((problem) => `in a list as of ${firstAsOf}, ${problem}`));
   }
 
   /** Books a task that was acknowledged. */

@@ -16,6 +16,9 @@ const CHECKPOINT_MS = 2_000;
 /** An owner reads a message as soon as it is stored. */
 const UNREAD_MS = 1_000;
 
+/** What the case's own refusals are told by. */
+const NO_CRON = 'no cron';
+
 export const DELETED_STREAMS: readonly ChaosCase[] = [
   {
     name: 'ingest-deleted',
@@ -49,19 +52,23 @@ export const DELETED_STREAMS: readonly ChaosCase[] = [
   {
     name: 'rejected-deleted',
     what: 'the stream of refused messages is deleted by hand, with what it lists; what is refused after it is listed again',
-    load: { windowMs: 12_000 },
+    load: { windowMs: 12_000, trickle: 0 },
     async inject(scene) {
       const { cluster } = scene;
       await using client = new Belfry({ url: cluster.natsUrl });
       const refuse = async (): Promise<void> => {
-        for (let at = 0; at < SOME; at++) await client.publish({ cron: 'no cron', queue: QUEUE, handler: 'work' });
+        for (let at = 0; at < SOME; at++) await client.publish({ cron: NO_CRON, queue: QUEUE, handler: 'work' });
       };
       const listed = (count: number): Promise<void> =>
         cluster.until(`${count} refusals are listed`, async () => {
-          const found = await client.rejected(MANY).catch(() => []);
-          return found.length === count;
+          return (await refusals()) === count;
         });
-      const before = (await client.rejected(MANY)).length;
+      // Those of cases before stay.
+      const refusals = async (): Promise<number> => {
+        const found = await client.rejected(MANY).catch(() => []);
+        return found.filter((refusal) => JSON.stringify(refusal).includes(NO_CRON)).length;
+      };
+      const before = await refusals();
       await refuse();
       await listed(before + SOME);
       await deleted(scene, STREAMS.rejected);
