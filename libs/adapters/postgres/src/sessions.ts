@@ -121,6 +121,8 @@ export class Sessions {
   readonly #pools: readonly pg.Pool[];
   /** Known to be a primary's (S3). */
   readonly #primaries = new WeakSet<pg.PoolClient>();
+  /** Why connections ended, in whoever's hands. */
+  readonly #broken = new WeakMap<object, Error>();
   /** The server that was the primary at the last look. */
   #current = 0;
   readonly #silenceMs: number;
@@ -146,7 +148,11 @@ export class Sessions {
       ...(settings.length === 0 ? {} : { options: settings.join(' ') }),
     });
     this.#pools = urlsOfHosts(options.url).map((url) => new pg.Pool(settingsOf(url)));
-    for (const pool of this.#pools) pool.on('error', () => this.#onLoss()); // S2: the next use connects anew
+    for (const pool of this.#pools) {
+      pool.on('error', () => this.#onLoss()); // S2: the next use connects anew
+      // S2: one that ends in the instant in which it is lent has neither the pool's listener any more nor its borrower's yet.
+      pool.on('connect', (client) => client.on('error', (error) => this.#broken.set(client, error)));
+    }
   }
 
   /** Whether the last use reached the server. */
@@ -169,6 +175,8 @@ export class Sessions {
     client.on('end', onLoss);
     let failed = true;
     try {
+      const broken = this.#broken.get(client);
+      if (broken !== undefined) throw new ConnectionLost('the connection to Postgres ended', { cause: broken });
       const result = await work(session);
       failed = session.lost !== undefined;
       this.#reachable = true;
