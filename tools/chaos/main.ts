@@ -84,5 +84,3 @@ try {
   );
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
-// What looks on at a cluster may still wait for another try at servers that are gone.
-process.exit();

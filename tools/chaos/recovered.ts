@@ -43,6 +43,7 @@ export async function recover(at: {
   readonly shards: number;
 }): Promise<Recovered> {
   const names = natsNames();
+  using timers = new EndingTimers(); // ends after the connections
   await using link = await connectNats(at.natsUrl, { name: NODE });
   const postgres = await connectPostgres(at.postgres.url);
   const inbox = new ReadInbox(new NatsInbox(link, { names, shards: at.shards }));
@@ -58,6 +59,7 @@ export async function recover(at: {
           work.queue,
           readStore(postgres, () => readHeads(at.postgres, heads)),
           at.shards,
+          timers,
         ),
         {
           isQuarantined: () => false,
@@ -80,7 +82,6 @@ export async function recover(at: {
     const hashes = new Map([...cores.keys()].map((shard) => [shard, hashOf(text(shard))]));
     return { seq: inbox.endSeq, hashes, replayed: inbox.replayed, surviving: work.found(), text };
   } finally {
-    inbox.close();
     await postgres.close();
   }
 }
@@ -94,18 +95,12 @@ class ReadInbox implements Inbox {
   /** The last sequence when the shards were "taken over". */
   endSeq = 0;
   replayed = 0;
-  #closed = false;
 
   constructor(inbox: Inbox) {
     this.#inbox = inbox;
   }
 
-  /** The onlooker's node goes on to ask after that, and would do so for ever: it gets no answer. */
-  close(): void {
-    this.#closed = true;
-  }
-
-  usage: Inbox['usage'] = () => (this.#closed ? new Promise(() => undefined) : this.#inbox.usage());
+  usage: Inbox['usage'] = () => this.#inbox.usage();
   trim: Inbox['trim'] = () => Promise.resolve();
 
   append: Inbox['append'] = async (messages) => {
@@ -219,7 +214,42 @@ async function readHeads(
   return heads;
 }
 
-function environment(inbox: Inbox, work: WorkQueue, store: CheckpointStore, shards: number): Environment {
+/** The onlooker's node would try again for ever: all that it waits for ends with this. Nothing is done again and again: no dispatch, no checkpoint. */
+class EndingTimers implements Timers {
+  readonly #waiting = new Set<() => void>();
+  #isOver = false;
+
+  after = (ms: number, run: () => void): (() => void) => {
+    if (this.#isOver) return () => undefined;
+    const stop = SYSTEM_TIMERS.after(ms, () => {
+      this.#waiting.delete(stop);
+      run();
+    });
+    this.#waiting.add(stop);
+    return () => {
+      this.#waiting.delete(stop);
+      stop();
+    };
+  };
+
+  every = (): (() => void) => () => undefined;
+
+  soon = (run: () => void): void => SYSTEM_TIMERS.soon(() => this.#isOver || run());
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    for (const stop of this.#waiting) stop();
+    this.#waiting.clear();
+  }
+}
+
+function environment(
+  inbox: Inbox,
+  work: WorkQueue,
+  store: CheckpointStore,
+  shards: number,
+  timers: Timers,
+): Environment {
   const nothing = (): void => undefined;
   /** Nobody answers: all shards are free. */
   const messenger: Messenger = {
@@ -228,8 +258,6 @@ function environment(inbox: Inbox, work: WorkQueue, store: CheckpointStore, shar
     serve: () => nothing,
     listen: () => nothing,
   };
-  /** Nothing is done again and again: no dispatch, no checkpoint. */
-  const timers: Timers = { ...SYSTEM_TIMERS, every: () => nothing };
   return {
     ...{ node: NODE, shards, inbox, work, store, messenger, timers },
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
