@@ -160,6 +160,8 @@ export const LIMITS = {
   historyDays: 90,
   /** Days of history partitions that are made ahead. */
   historyDaysAhead: 7,
+  /** How long a publish to ingest stays with a gateway that says nothing, before another gets it. */
+  ingestLeaseMs: 3_000,
   /** How long refused ingest messages stay listable. */
   rejectedAgeMs: 7 * 86_400_000,
   /** Characters of a refused task that its rejected message shows. */

@@ -69,6 +69,11 @@ export class Demand {
     return this.#leases.safe(queue, nowMs);
   }
 
+  /** Queues whose messages a worker may rely on having, as `<namespace>.<queue>`: also one that is silent, and may be back. */
+  leasedQueues(nowMs: number): IterableIterator<string> {
+    return this.#leases.queues(nowMs);
+  }
+
   get workers(): number {
     return this.#workers.size;
   }

@@ -86,6 +86,19 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
+  it('leases for as long as a worker relies on that is silent at the moment, though the first try to make the consumer fails', async () => {
+    await cluster.startOwner();
+    await cluster.worker('older', 10);
+    await cluster.seconds(LIMITS.ackWaitMs / 1_000 + 2);
+    cluster.silence('older');
+    await cluster.worker('other', 10, [], ['mail'], { leaseMs: LIMITS.workLeaseMs });
+    await cluster.seconds(2 * (LIMITS.workerSilentMs / 1_000));
+    vi.spyOn(cluster.work, 'ensureConsumer').mockRejectedValueOnce(new Error('timeout'));
+    await lose();
+    await cluster.until(() => cluster.work.leaseOf('acme', 'mail') !== undefined, 'the consumer is there again');
+    expect(cluster.work.leaseOf('acme', 'mail')).toBe(LIMITS.ackWaitMs);
+  });
+
   it('does not run again what was dispatched since the last checkpoint', async () => {
     await cluster.startOwner();
     const execution = await runningOne();

@@ -27,6 +27,8 @@ interface Unsent {
  *     the stream no longer tells it.
  * W2. An execution that is known to have been in no stream is given back at once, unless its shard had another owner since, which may have
  *     dispatched it; one that a worker may run when no worker has spoken for it for as long as it may rely on its lease (`Adrift`).
+ * W3. Who makes the stream anew makes its consumers too, with the leases that workers rely on, also those that are silent at the moment: of
+ *     the workers, each asks for its own only, and the leader may be cut off.
  */
 export class WorkStream {
   readonly #env: Environment;
@@ -102,12 +104,9 @@ export class WorkStream {
     // A takeover under way may be waiting for the stream.
     for (let attempt = 1; this.#incarnation === 0 && !this.#stopped; attempt++) {
       try {
-        this.#incarnation = await this.#ensure();
-        for (const queue of this.#demand.queues()) {
-          const [namespace, name] = queue.split('.') as [string, string];
-          const leaseMs = this.#demand.leaseMs(queue, this.#env.clock.monotonic());
-          await this.#env.work.ensureConsumer(namespace, name, leaseMs);
-        }
+        const incarnation = await this.#ensure();
+        await this.#ensureConsumers();
+        this.#incarnation = incarnation;
       } catch (error) {
         if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
         await pause(this.#env.timers, attempt);
@@ -115,6 +114,15 @@ export class WorkStream {
     }
     await this.#node.takeOver();
     this.#unsent = new Map();
+  }
+
+  /** W3. */
+  async #ensureConsumers(): Promise<void> {
+    const nowMs = this.#env.clock.monotonic();
+    for (const queue of [...this.#demand.leasedQueues(nowMs)]) {
+      const [namespace, name] = queue.split('.') as [string, string];
+      await this.#env.work.ensureConsumer(namespace, name, this.#demand.leaseMs(queue, nowMs));
+    }
   }
 
   #ensure(): Promise<number> {

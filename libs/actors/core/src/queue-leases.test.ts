@@ -17,6 +17,7 @@ describe('the leases that workers rely on', () => {
     expect(leases.longest('mail', goneMs + 10_001)).toBeUndefined();
     expect(leases.longest('pdf', 2 * goneMs)).toBe(2 * goneMs);
     expect(leases.longest('fax', 0)).toBeUndefined();
+    expect([...leases.queues(goneMs + 10_001)]).toEqual(['pdf']);
   });
 
   it('are those of a worker that does not say, unless one says so', () => {

@@ -51,6 +51,11 @@ export class QueueLeases {
     return Math.max(this.longest(queue, nowMs) ?? 0, unheard ? LIMITS.ackWaitMs : LIMITS.workLeaseMs);
   }
 
+  /** Queues of which a worker that was heard may be back, or is here. */
+  *queues(nowMs: number): IterableIterator<string> {
+    for (const queue of this.#told.keys()) if (this.longest(queue, nowMs) !== undefined) yield queue;
+  }
+
   #forget(nowMs: number): void {
     for (const [queue, told] of this.#told) {
       for (const [lease, at] of told) if (!isAlive(lease, at, nowMs)) told.delete(lease);
