@@ -100,28 +100,41 @@ export class WorkStream {
   }
 
   async #afterLoss(hosts: readonly HostedShard[]): Promise<void> {
+    const unsent = this.#unsent;
     await this.#node.forget(hosts);
     // A takeover under way may be waiting for the stream.
     for (let attempt = 1; this.#incarnation === 0 && !this.#stopped; attempt++) {
       try {
-        const incarnation = await this.#ensure();
-        await this.#ensureConsumers();
-        this.#incarnation = incarnation;
+        this.#incarnation = await this.#ensure();
       } catch (error) {
         if (attempt === 3) this.#env.log.warn('the work stream cannot be made yet', { error: String(error) });
         await pause(this.#env.timers, attempt);
       }
     }
+    const incarnation = this.#incarnation;
+    const queues = new Set(this.#demand.leasedQueues(this.#env.clock.monotonic()));
+    await this.#makeConsumers(queues);
     await this.#node.takeOver();
-    this.#unsent = new Map();
+    if (this.#unsent === unsent) this.#unsent = new Map();
+    for (let attempt = 1; queues.size > 0 && this.#incarnation === incarnation && !this.#stopped; attempt++) {
+      await pause(this.#env.timers, attempt);
+      await this.#makeConsumers(queues);
+    }
   }
 
-  /** W3. */
-  async #ensureConsumers(): Promise<void> {
-    const nowMs = this.#env.clock.monotonic();
-    for (const queue of [...this.#demand.leasedQueues(nowMs)]) {
+  /** W3. Leaves those that could not be made. */
+  async #makeConsumers(queues: Set<string>): Promise<void> {
+    const incarnation = this.#incarnation;
+    for (const queue of queues) {
       const [namespace, name] = queue.split('.') as [string, string];
-      await this.#env.work.ensureConsumer(namespace, name, this.#demand.leaseMs(queue, nowMs));
+      try {
+        const leaseMs = this.#demand.leaseMs(queue, this.#env.clock.monotonic());
+        await this.#env.work.ensureConsumer(namespace, name, leaseMs);
+        queues.delete(queue);
+      } catch (error) {
+        this.#env.log.warn('a consumer cannot be made yet', { queue, error: String(error) });
+      }
+      if (this.#incarnation !== incarnation) return;
     }
   }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { LIMITS } from '@belfry/protocol';
 
+import type { Member } from '../member.ts';
 import type { NatsNode } from '../nats.ts';
 import { lackOf, type Fault } from '../proxy.ts';
 import { pick } from '../random.ts';
@@ -10,8 +11,9 @@ import { SmallDisk } from '../small-disk.ts';
 
 const THREE = { natsNodes: 3 } as const;
 const THREE_APART = { natsNodes: 3, proxies: true } as const;
-/** A client gives a silent node up after 20 to 30 s, by its pings. */
-const PATH_LOST_MS = 40_000;
+/** A client gives a silent node up after 5 to 7.5 s, by its pings. */
+const PATH_LOST_MS = 20_000;
+const NODE_PAUSED_MS = 10_000;
 
 export const NATS: readonly ChaosCase[] = [
   {
@@ -70,10 +72,14 @@ export const NATS_CLUSTER: readonly ChaosCase[] = [
   {
     name: 'nats-node-paused',
     what: 'SIGSTOP of one of three NATS nodes for 10 s, then SIGCONT',
-    ground: THREE,
+    ground: THREE_APART,
     load: { windowMs: 20_000 },
     async inject(scene) {
-      await standing(scene, pick(scene.cluster.nats, scene.random), 10_000);
+      const node = pick(scene.cluster.nats, scene.random);
+      const itsWorkers = workersAt(scene, node);
+      const fromMs = Date.now();
+      await standing(scene, node, NODE_PAUSED_MS);
+      silent(scene, itsWorkers, fromMs);
     },
   },
   {
@@ -127,12 +133,20 @@ function nodeCut(name: string, what: string, fault: Fault, ms: number): ChaosCas
       await noneDirect(scene);
       node.cut('pass');
       if (fault === 'deaf' || ms < LIMITS.workLeaseMs) return;
-      // What its clients said reached nobody: workers among them were silent past their lease, which began at most its half before.
-      const untilMs = Date.now() + LIMITS.workerSilentMs;
-      for (const worker of cluster.workers)
-        if (worker.isAt(cluster.nats.indexOf(node))) cluster.absent(worker, fromMs - LIMITS.workLeaseMs / 2, untilMs);
+      silent(scene, workersAt(scene, node), fromMs);
     },
   };
+}
+
+/** Workers that are connected to the node, through its proxy. */
+function workersAt({ cluster }: Scene, node: NatsNode): readonly Member[] {
+  return cluster.workers.filter((worker) => worker.isAt(cluster.nats.indexOf(node)));
+}
+
+/** What they said since then reached nobody: they were silent past their lease, which began at most its half before. */
+function silent({ cluster }: Scene, workers: readonly Member[], fromMs: number): void {
+  const untilMs = Date.now() + LIMITS.workerSilentMs;
+  for (const worker of workers) cluster.absent(worker, fromMs - LIMITS.workLeaseMs / 2, untilMs);
 }
 
 /** All that NATS nodes say to each other passes the proxies. */

@@ -42,3 +42,34 @@ it('does not try again with credentials that are refused', async () => {
   await expect(connectNats(address(), { name: 'test' })).rejects.toMatchObject({ code: 'refused' });
   expect(clients).toBe(1);
 });
+
+it('leaves a server that hangs with what was sent half taken, and goes to another, not to it again', async () => {
+  const reached: number[] = [];
+  const serve = async (): Promise<Server> => {
+    const one = createServer((socket) => {
+      reached.push((one.address() as AddressInfo).port);
+      const isFirst = reached.length === 1; // the client picks it
+      socket.on('error', () => undefined);
+      socket.write(INFO);
+      socket.once('data', () => {
+        socket.write('PONG\r\n');
+        if (isFirst) socket.pause();
+      });
+    });
+    one.listen(0, '127.0.0.1');
+    await once(one, 'listening');
+    return one;
+  };
+  const servers = [await serve(), await serve()];
+  const urls = servers.map((one) => `nats://user:password@127.0.0.1:${(one.address() as AddressInfo).port}`).join();
+  const link = await connectNats(urls, { name: 'test', pingMs: 200 });
+  const reconnected = new Promise<string>((resolve) => {
+    link.onStatus((status) => status.kind === 'reconnected' && resolve(status.server));
+  });
+  const megabyte = new Uint8Array(1_000_000);
+  for (let sent = 0; sent < 32; sent++) link.nc.publish('big', megabyte);
+  expect(await reconnected).toBe(`127.0.0.1:${reached[1]}`);
+  expect(new Set(reached).size).toBe(2);
+  await link.close(0);
+  for (const one of servers) one.close();
+});

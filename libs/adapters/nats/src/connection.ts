@@ -8,6 +8,9 @@ import { asError, NatsFailure } from './errors.ts';
 const OLDEST_SOUND_SERVER = [2, 14, 4] as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
+const PING_MS = 2_500;
+/** How long a connection that is given up may take to end by itself. */
+const STALE_MS = 500;
 
 export type LinkStatus =
   | { readonly kind: 'disconnected' }
@@ -21,6 +24,8 @@ export interface ConnectOptions {
   readonly name: string;
   /** How long to go on trying; default `LIMITS.connectMs`. */
   readonly timeoutMs?: number;
+  /** How often the server is asked whether it is there; default 2.5 s. */
+  readonly pingMs?: number;
   readonly onRetry?: (error: Error, attempt: number, delayMs: number) => void;
   /** Ends the trying early. */
   readonly signal?: AbortSignal;
@@ -32,6 +37,9 @@ export interface ConnectOptions {
  * L1. While it is not closed it goes on reconnecting, for ever: a disconnection is a status, never an exception.
  * L2. What was published before a disconnection and not acknowledged may be lost, and its acknowledgement too; so each
  *     disconnection raises `generation`, and who waits for an answer from an older one stops waiting.
+ * L3. A server that answers nothing for two to three times `PING_MS` is left, for another if there is one. That we stand still is no silence
+ *     of the server's: after it comes one ping, and the next `PING_MS` later.
+ * L4. Of several servers, the one that was not tried for longest is tried next: a server that hangs still accepts connections.
  */
 export class NatsLink implements AsyncDisposable {
   readonly nc: NatsConnection;
@@ -109,10 +117,21 @@ export class NatsLink implements AsyncDisposable {
       } else if (status.type === 'reconnect') {
         this.#connected = true;
         this.#tell({ kind: 'reconnected', server: status.server });
+      } else if (status.type === 'staleConnection') {
+        this.#endSoon();
       } else if (status.type === 'error') {
         this.#tell({ kind: 'error', error: status.error });
       }
     }
+  }
+
+  /** L3: before it gives a connection up, the client waits for what it has written, which a server that hangs does not take. */
+  #endSoon(): void {
+    const generation = this.#generation;
+    const end = (): void => {
+      if (generation === this.#generation) socketOf(this.nc)?.destroy();
+    };
+    setTimeout(end, STALE_MS).unref();
   }
 
   #tell(status: LinkStatus): void {
@@ -135,7 +154,7 @@ export class NatsLink implements AsyncDisposable {
  */
 export async function connectNats(url: string, options: ConnectOptions): Promise<NatsLink> {
   const deadline = performance.now() + (options.timeoutMs ?? LIMITS.connectMs);
-  const settings = connectionOptions(url, options.name);
+  const settings = connectionOptions(url, options);
   for (let attempt = 1; ; attempt++) {
     const leftMs = deadline - performance.now();
     try {
@@ -165,7 +184,7 @@ function isLate({ message }: Error): boolean {
   return message.toLowerCase().includes('authentication timeout');
 }
 
-function connectionOptions(url: string, name: string): ConnectionOptions {
+function connectionOptions(url: string, { name, pingMs = PING_MS }: ConnectOptions): ConnectionOptions {
   const servers: string[] = [];
   const settings: ConnectionOptions = {
     name,
@@ -174,7 +193,8 @@ function connectionOptions(url: string, name: string): ConnectionOptions {
     ignoreAuthErrorAbort: true, // L1: credentials may be right again when the server's configuration is
     reconnectTimeWait: 250,
     reconnectJitter: 250,
-    pingInterval: 10_000,
+    reconnectToServer: (known) => known.toSorted((a, b) => a.lastConnect - b.lastConnect)[0] ?? null, // L4
+    pingInterval: pingMs, // L3
     maxPingOut: 2,
     noAsyncTraces: true,
   };
@@ -192,6 +212,13 @@ function connectionOptions(url: string, name: string): ConnectionOptions {
     }
   }
   return { ...settings, servers };
+}
+
+/** Not part of the client's public interface: undefined in a version that has it elsewhere. */
+function socketOf(nc: NatsConnection): { destroy(): void } | undefined {
+  type Inside = { readonly protocol?: { readonly transport?: { readonly socket?: { destroy?: () => void } } } };
+  const socket = (nc as unknown as Inside).protocol?.transport?.socket;
+  return typeof socket?.destroy === 'function' ? (socket as { destroy(): void }) : undefined;
 }
 
 function withoutSecrets(url: string): string {

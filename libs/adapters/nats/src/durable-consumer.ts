@@ -13,9 +13,12 @@ const NANOS_PER_MS = 1_000_000;
 const LONGEST_PULL_MS = 30_000;
 const HEARTBEAT_MS = 5_000;
 const SILENT_MS = 12_500;
+const WATCH_MS = 2_500;
 /** A pull that ends so soon needs no heartbeats: its end is a sign. */
 const SHORT_PULL_MS = 7_500;
-const WATCH_MS = 2_500;
+/** So late its end may come. */
+const SHORT_LATE_MS = 1_000;
+const SHORT_WATCH_MS = 500;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 const SETTLE_TIMEOUT_MS = 5_000;
@@ -70,7 +73,9 @@ export interface DurableConsumerOptions {
  * C1. Unsettled deliveries and messages asked for weigh together at most `window`, and less than one message more, as far as the
  *     next messages weigh no more than the last ones.
  * C2. One pull is open at a time; it ends by being served, or by a status of the server.
- * C3. A broken consumer, a silence or a reconnection ends the pull, and `ensure` runs before the next.
+ * C3. A broken consumer, a silence or a reconnection ends the pull, and `ensure` runs before the next. It is no silence while what came may
+ *     not have been read yet, as after standing still: sockets have had their turn between two looks at it. A leader of the consumer that is
+ *     gone says nothing, and the next one does not know the pull.
  * C4. After `stop`, or when `drain` has resolved, nothing is delivered; what is in our hands stays ours to settle.
  */
 export class DurableConsumer {
@@ -88,6 +93,8 @@ export class DurableConsumer {
   #inbox = '';
   #subscription: Subscription | undefined;
   #lastSignMs = performance.now();
+  #seemsSilent = false;
+  readonly #silentMs: number;
   #opening = false;
   /** Breaks since the last sign of a sound consumer: they slow down the next opening. */
   #breaks = 0;
@@ -100,7 +107,10 @@ export class DurableConsumer {
     this.#offStatus = link.onStatus((status) => {
       if (status.kind === 'reconnected') this.#reopen();
     });
-    this.#watch = setInterval(() => this.#checkSigns(), WATCH_MS);
+    const { expiresMs = LONGEST_PULL_MS } = options;
+    const isShort = expiresMs <= SHORT_PULL_MS;
+    this.#silentMs = isShort ? expiresMs + SHORT_LATE_MS : SILENT_MS;
+    this.#watch = setInterval(() => this.#checkSigns(), isShort ? SHORT_WATCH_MS : WATCH_MS);
     this.#watch.unref();
     this.#reopen();
   }
@@ -138,8 +148,11 @@ export class DurableConsumer {
   }
 
   #checkSigns(): void {
-    if (this.#asked === 0) this.#lastSignMs = performance.now();
-    else if (performance.now() - this.#lastSignMs > SILENT_MS) this.#reopen(); // C3
+    const nowMs = performance.now();
+    if (this.#asked === 0) this.#lastSignMs = nowMs;
+    const seemedSilent = this.#seemsSilent;
+    this.#seemsSilent = nowMs - this.#lastSignMs > this.#silentMs;
+    if (seemedSilent && this.#seemsSilent) this.#reopen(); // C3
   }
 
   #close(): void {

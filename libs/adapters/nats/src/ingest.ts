@@ -49,6 +49,9 @@ export class IngestConsumer {
   /** What is in our hands, since when: ms, monotonic. */
   readonly #held = new Map<Delivery, number>();
   #isUnconfirmed = false;
+  /** What is to be extended as soon as that is confirmed. */
+  #isDue = false;
+  #isStopped = false;
   #streamCreated = '';
 
   constructor(link: NatsLink, options: IngestOptions) {
@@ -102,18 +105,22 @@ export class IngestConsumer {
 
   /** Idempotent; what is in our hands can still be settled. */
   stop(): void {
-    clearInterval(this.#extending);
+    this.#isStopped = true;
     this.#consumer.stop();
   }
 
   /** I1. Never rejects. */
   async #extend(): Promise<void> {
+    if (this.#isStopped && this.#held.size === 0) return clearInterval(this.#extending);
+    this.#isDue = this.#isUnconfirmed;
+    if (this.#isUnconfirmed) return;
     const nowMs = performance.now();
     const long = [...this.#held].filter(([, sinceMs]) => nowMs - sinceMs >= this.#leaseMs / 4).map(([held]) => held);
-    if (this.#isUnconfirmed || long.length === 0) return;
+    if (long.length === 0) return;
     for (const delivery of long) delivery.extend();
     this.#isUnconfirmed = true;
     await this.#link.nc.flush().catch(() => undefined); // a new connection: what is extended next is sent on that
     this.#isUnconfirmed = false;
+    if (this.#isDue) await this.#extend();
   }
 }
