@@ -1,0 +1,45 @@
+import { subjects } from '@belfry/protocol';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+
+import { DurableConsumer, ensureDurable } from './durable-consumer.ts';
+import { DurablePublisher } from './durable-publisher.ts';
+import { ensureStreams } from './streams.ts';
+import { testInstallation, testNatsUrl, type TestInstallation } from './testing.ts';
+
+const SMALL = { inboxBytes: 1_000_000, ingestBytes: 1_000_000, rejectedBytes: 1_000_000 };
+
+let test: TestInstallation;
+beforeEach(async () => {
+  test = await testInstallation(testNatsUrl());
+  await ensureStreams(test.link, test.names, SMALL);
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await test.dispose();
+});
+
+it('asks again when a pull is over that says nothing, as where the leader of its consumer is gone', async () => {
+  const pulls: string[] = [];
+  const { nc } = test.link;
+  const publish = nc.publish.bind(nc);
+  vi.spyOn(nc, 'publish').mockImplementation((subject, ...rest) => {
+    if (subject.includes('.MSG.NEXT.') && pulls.push(subject) === 1) return; // nobody knows of the first
+    publish(subject, ...rest);
+  });
+  const stream = test.names.streams.ingest;
+  const ensure = vi.fn(() => ensureDurable(test.link, stream, 'test', { ack_policy: 'explicit' }));
+  const got: string[] = [];
+  const consumer = new DurableConsumer(test.link, {
+    ...{ stream, consumer: 'test', window: 1, expiresMs: 500, ensure },
+    onDelivery: (delivery) => {
+      got.push(new TextDecoder().decode(delivery.data));
+      delivery.ack();
+    },
+  });
+  const publisher = new DurablePublisher(test.link);
+  await publisher.publish(test.names.subject(subjects.ingest('acme')), 'waits', 'waits');
+  publisher.close();
+  await expect.poll(() => got, { timeout: 30_000 }).toEqual(['waits']);
+  expect(ensure.mock.calls.length).toBeGreaterThan(1);
+  consumer.stop();
+});
