@@ -108,6 +108,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "this.phase = 'ready';",
   },
   {
+    name: 'a worker takes what has waited in its socket for just delivered',
+    file: 'libs/actors/worker/src/holding.ts',
+    find: 'this.leasedAt = from.leasedAt;',
+    replace: 'this.leasedAt = now;',
+  },
+  {
     name: 'a worker acknowledges before its result is taken',
     file: 'libs/actors/worker/src/worker-core.ts',
     find: "const verdict = verdicts?.[i] ?? 'retry';",

@@ -24,7 +24,10 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** How an error looks on the wire. `path` names the field (`retry.attempts`, `items[3].at`); `retryable` says whether the same again may succeed. */
+/**
+ * How an error looks on the wire. `path` names the field (`retry.attempts`, `items[3].at`), `position` where in its text, from 0; `retryable`
+ * says whether the same again may succeed.
+ */
 export interface WireError {
   readonly code: ErrorCode;
   readonly message: string;
@@ -49,6 +52,8 @@ export function wireError(code: ErrorCode, message: string, path?: string, posit
 export class BelfryError extends Error {
   readonly code: ErrorCode;
   readonly path: string | undefined;
+  /** Where in the field's text, from 0. */
+  readonly position: number | undefined;
   readonly retryable: boolean;
 
   constructor(error: WireError, options?: ErrorOptions) {
@@ -56,6 +61,7 @@ export class BelfryError extends Error {
     this.name = 'BelfryError';
     this.code = error.code;
     this.path = error.path;
+    this.position = error.position;
     this.retryable = error.retryable ?? false;
   }
 }

@@ -92,6 +92,9 @@ export class Worker implements AsyncDisposable {
   readonly #stopTimeoutMs: number;
   readonly #leaseMs: number;
   readonly #consumers = new Map<string, DurableConsumer>();
+  /** When the last ping was sent that was answered, ms, monotonic: what has been read since its answer was sent to us after that. */
+  #contactAt = 0;
+  #isPinging = false;
   #link: NatsLink | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -238,6 +241,7 @@ export class Worker implements AsyncDisposable {
       return;
     }
     const deliveredAt = Date.now();
+    const leasedAt = Math.max(delivery.askedAt, this.#contactAt);
     const parts = messages === undefined || count === 1 ? [delivery] : partsOf(delivery, messages);
     for (const [i, part] of parts.entries()) {
       const message = messages?.[i];
@@ -245,7 +249,7 @@ export class Worker implements AsyncDisposable {
       const key = `${execution}.${attempt}`;
       const work = new Run(part, message, deliveredAt);
       const timeoutMs = message?.timeoutMs ?? 0;
-      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, leasedAt, timeoutMs, work });
     }
     this.#endTurn();
   }
@@ -372,7 +376,22 @@ export class Worker implements AsyncDisposable {
     } catch {
       return; // disconnected: nobody knows, so the lease counts from before
     }
-    if (generation === link.generation) this.#step({ kind: 'extended', holdings, sentAt });
+    if (generation !== link.generation) return;
+    this.#contactAt = Math.max(this.#contactAt, sentAt);
+    this.#step({ kind: 'extended', holdings, sentAt });
+  }
+
+  /** So that a delivery is known not to have waited for long: `leasedAt`. */
+  async #ping(link: NatsLink): Promise<void> {
+    if (this.#isPinging || !link.isConnected) return;
+    this.#isPinging = true;
+    const sentAt = performance.now();
+    const isAnswered = await link.nc.flush().then(
+      () => true,
+      () => false, // disconnected
+    );
+    this.#isPinging = false;
+    if (isAnswered) this.#contactAt = Math.max(this.#contactAt, sentAt);
   }
 
   #beat(): void {
@@ -386,7 +405,9 @@ export class Worker implements AsyncDisposable {
       leaseMs: this.#leaseMs,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
-    publishCore(this.#link as NatsLink, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));
+    const link = this.#link as NatsLink;
+    publishCore(link, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));
+    void this.#ping(link);
   }
 }
 

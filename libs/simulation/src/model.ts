@@ -385,6 +385,10 @@ export class Model implements Observer, Witness {
     this.#trace(`start ${key} ${worker.name} ${this.#now - scheduledAt}`);
   }
 
+  startedInVain(execution: string, attempt: number, worker: Process): void {
+    this.#broken('in vain', `${execution}.${attempt} is started at ${worker.name}, which has no lease of it any more`);
+  }
+
   #checkPayload(message: WorkMessage, task: KnownTask): void {
     const { version } = message.payload as unknown as Behaviour;
     const newest = task.versions.findLast(

@@ -56,7 +56,8 @@ const TIMEOUTS_MS: Readonly<Record<Service, number>> = {
 /**
  * What lies between processes and services: it takes time, and loses, repeats and delays.
  *
- * N1. What one process asks of one service arrives there in order, but for the store, which has several connections.
+ * N1. What one process asks of one service arrives there in order, and what that says comes back in order, but for the store, which has several
+ *     connections.
  * N2. Of faults that overlap, the worst of each kind counts, and each ends for itself.
  */
 export class Network {
@@ -104,7 +105,7 @@ export class Network {
 
   /** From a service to a process over its connection; false when it is cut off, or it is lost. `arrive` finds the process alive and going. */
   deliver(service: Service, to: Process, arrive: () => void): void {
-    this.#time.after(this.#latency(), () => {
+    this.#time.at(this.#arrival(to, service, 'in'), () => {
       if (this.isOff(to, service, 'in')) this.#count('cut off');
       else to.happen(arrive);
     });
@@ -114,7 +115,7 @@ export class Network {
   tell(from: Process, service: Service, arrive: () => void): void {
     if (this.isOff(from, service, 'out')) return this.#count('cut off');
     if (this.#random.chance(this.#conditions.loss)) return this.#count('message lost');
-    this.#time.at(this.#arrival(from, service), arrive);
+    this.#time.at(this.#arrival(from, service, 'out'), arrive);
   }
 
   /** Asks a service. Rejects with `NoAnswer`, or with what `act` rejects with. */
@@ -131,11 +132,11 @@ export class Network {
         return true;
       };
       if (isLost('out')) return givesUp(this.#random.chance(0.5));
-      this.#time.at(this.#arrival(from, service), () => {
+      this.#time.at(this.#arrival(from, service, 'out'), () => {
         if (this.#failsAt(service) || (this.#conditions.isBrokerDown && service !== 'store')) return givesUp(false);
         const answer = (settle: () => void): void => {
           if (isLost('in')) return givesUp(false);
-          this.#time.after(this.#latency() + this.#slowness(service), () => from.happen(settle));
+          this.#time.at(this.#arrival(from, service, 'in'), () => from.happen(settle));
         };
         act().then(
           (value) => answer(() => resolve(value)),
@@ -164,11 +165,12 @@ export class Network {
     return usual + this.#random.below(this.#conditions.delayMs);
   }
 
-  #arrival(from: Process, service: Service): number {
+  #arrival(process: Process, service: Service, direction: Exclude<Direction, 'both'>): number {
     const atMs = this.#time.nowMs + this.#latency() + this.#slowness(service);
     if (service === 'store') return atMs;
-    const inOrder = Math.max(atMs, from.arrivals.get(service) ?? 0); // N1
-    from.arrivals.set(service, inOrder);
+    const arrivals = process.arrivals[direction];
+    const inOrder = Math.max(atMs, arrivals.get(service) ?? 0); // N1
+    arrivals.set(service, inOrder);
     return inOrder;
   }
 

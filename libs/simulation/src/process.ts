@@ -19,8 +19,8 @@ export class Process implements Timers {
   readonly machine: Machine;
   readonly #time: VirtualTime;
   readonly #disciplined: DisciplinedClock;
-  /** When what was sent to a service last arrives there: a connection keeps the order. */
-  readonly arrivals = new Map<Service, number>();
+  /** When what was sent last to a service, and by it, arrives: a connection keeps the order. */
+  readonly arrivals = { out: new Map<Service, number>(), in: new Map<Service, number>() };
   #offsetMs = 0;
   #mostOffsetMs = 0;
   #isAlive = true;

@@ -169,6 +169,14 @@ export class SimWork {
     if (hand !== undefined) hand.sinceMs = this.#time.nowMs;
   }
 
+  /** Whether the lease of what was delivered to a process has run out, or another has it. */
+  isWithAnother(work: PulledWork, process: Process): boolean {
+    const key = keyOf(work.ref);
+    const hand = this.#hands.get(key);
+    if (hand !== undefined) return hand.work === work && hand.puller.process !== process;
+    return [...this.#again.values()].flat().some((again) => again.work === work);
+  }
+
   /** The stream vanishes, with all that is in it. */
   lose(): void {
     this.stored.lose();

@@ -40,6 +40,8 @@ export interface Behaviour {
 /** What workers do, as it happens. */
 export interface Witness {
   started(message: WorkMessage, attempt: number, worker: Process, leaseMs: number): void;
+  /** A worker of this version is about to start what the broker has given to another since. */
+  startedInVain(execution: string, attempt: number, worker: Process): void;
   /** A handler ended, or its worker ended it. */
   ended(execution: string, attempt: number, outcome: Outcome): void;
   /** A worker was told that its result is taken. */
@@ -73,6 +75,8 @@ export class WorkerHost {
   readonly #isOlder: boolean;
   readonly #core: WorkerCore<Run>;
   readonly #pullers = new Map<string, Puller>();
+  /** When it last asked the broker for something that was answered. */
+  #contactAt = 0;
   #stopTicks: (() => void) | undefined;
   #turnComes = false;
   #onStopped: () => void = () => undefined;
@@ -167,7 +171,8 @@ export class WorkerHost {
         finishedAt: 0,
         cancel: () => undefined,
       };
-      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+      const leasedAt = this.#isOlder ? this.process.clock.monotonic() : this.#contactAt;
+      this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, leasedAt, timeoutMs, work });
     }
     this.#endTurn();
   }
@@ -243,6 +248,8 @@ export class WorkerHost {
     const { work: run, attempt } = holding;
     const { takesMs, failures } = run.message.payload as unknown as Behaviour;
     run.startedAt = this.process.wall();
+    const isGone = this.#services.work.isWithAnother(run.delivery.work, this.process);
+    if (isGone && !this.#isOlder) this.#witness.startedInVain(holding.execution, attempt, this.process);
     this.#witness.started(run.message, attempt, this.process, this.#leaseMs);
     run.cancel = this.process.after(takesMs, () => this.#end(holding, attempt <= failures ? 'failed' : 'succeeded'));
   }
@@ -295,7 +302,18 @@ export class WorkerHost {
     } catch {
       return; // nobody knows, so the lease counts from before
     }
+    this.#contactAt = Math.max(this.#contactAt, sentAt);
     this.#step({ kind: 'extended', holdings, sentAt });
+  }
+
+  async #ping(): Promise<void> {
+    const sentAt = this.process.clock.monotonic();
+    try {
+      await this.#network.ask(this.process, 'work', () => Promise.resolve());
+      this.#contactAt = Math.max(this.#contactAt, sentAt);
+    } catch {
+      return; // no answer
+    }
   }
 
   #request(operation: string, body: string): Promise<unknown> {
@@ -308,6 +326,7 @@ export class WorkerHost {
       if (puller.window !== puller.wanted) this.#askForMore(puller);
       else if (!this.#network.isOff(this.process, 'work', 'out')) this.#services.work.renew(puller);
     }
+    if (!this.#isOlder) void this.#ping();
     const running = this.#core.running();
     const beat = {
       worker: this.process.name,

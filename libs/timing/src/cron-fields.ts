@@ -39,6 +39,10 @@ export function refuse(kind: FieldKind, { text, position }: Item, why: string): 
   throw new Refusal('invalid_cron', 'cron', `${kind.name} "${text}" at position ${position}: ${why}`, position);
 }
 
+/** What `?` in the place of the month most likely is. */
+const MISPLACED =
+  '? stands for a day; of six fields the first is seconds here. EventBridge has minutes first and a year last: leave out the year';
+
 /** The items of a list. */
 export function items(kind: FieldKind, field: FieldText): Item[] {
   let { position } = field;
@@ -47,6 +51,7 @@ export function items(kind: FieldKind, field: FieldText): Item[] {
     position += text.length + 1;
     if (text === '') refuse(kind, field, 'an item of the list is empty; remove the comma');
     if (text.includes('?') && field.text !== '?') refuse(kind, field, '? stands alone in its field');
+    if (text === '?' && kind.name === FIELD_KINDS.month.name) refuse(kind, field, MISPLACED);
     return item;
   });
 }

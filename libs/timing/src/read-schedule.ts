@@ -1,5 +1,6 @@
 import { ComposedSchedule, timeText, windowMinutes, type DayWindow, type ScheduleParts } from './composed-schedule.ts';
 import { MAX_INSTANT_MS } from './civil.ts';
+import { nextCron } from './cron-next.ts';
 import { parseCron } from './cron-parse.ts';
 import { readDuration, readPeriod, type Period } from './duration.ts';
 import { readInstant } from './instant.ts';
@@ -81,6 +82,11 @@ function readSchedule(spec: ScheduleSpec, context: ReadContext): Schedule {
     between,
     slot: undefined,
   };
+  for (const { rule, text } of parts.crons) {
+    if (nextCron(rule, zone, context.nowMs ?? 0, parts.gap, parts.fold) < Infinity) continue;
+    const why = `"${text}" never fires: the clocks of ${zone.name} skip each such time, and gap "skip" lets it be`;
+    refuse('cron', why, 'cron_never_fires');
+  }
   return simple(parts) ?? limited(parts, context);
 }
 

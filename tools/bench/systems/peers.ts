@@ -65,7 +65,7 @@ function onPostgresPeer(
   return {
     name,
     settings: `${program} ${PEER_PACKAGES[program]}, ${how}, Postgres with fsync and synchronous_commit on`,
-    isPeer: name === program,
+    isPeer: true,
     inFlight: 4,
     async start(cleanup: Cleanup): Promise<RunningSystem> {
       const servers = cleanup.add(await startTestServers({ servers: { nats: false } }), (it) => it.stop());

@@ -20,14 +20,21 @@ export class CliError extends Error {
   readonly exit: ExitCode;
   readonly code: string;
   readonly path: string | undefined;
+  readonly position: number | undefined;
   readonly hint: string | undefined;
 
-  constructor(exit: ExitCode, code: string, message: string, more: { path?: string; hint?: string } = {}) {
+  constructor(
+    exit: ExitCode,
+    code: string,
+    message: string,
+    more: { path?: string; position?: number; hint?: string } = {},
+  ) {
     super(message);
     this.name = 'CliError';
     this.exit = exit;
     this.code = code;
     this.path = more.path;
+    this.position = more.position;
     this.hint = more.hint;
   }
 }
@@ -46,6 +53,8 @@ export interface ErrorReport {
   readonly code: string;
   readonly message: string;
   readonly path?: string;
+  /** Where in the field's text, from 0. */
+  readonly position?: number;
   readonly hint?: string;
 }
 
@@ -82,12 +91,13 @@ interface Refusal {
   readonly code: string;
   readonly message: string;
   readonly path?: string | undefined;
+  readonly position?: number | undefined;
 }
 
-export function refused({ code, message, path }: Refusal): CliError {
+export function refused({ code, message, path, position }: Refusal): CliError {
   if (path === undefined) return new CliError(exitOfCode(code), code, message);
   const bare = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
-  return new CliError(exitOfCode(code), code, bare, { path });
+  return new CliError(exitOfCode(code), code, bare, { path, ...(position === undefined ? {} : { position }) });
 }
 
 function text(value: unknown): string | undefined {
@@ -113,8 +123,13 @@ function* chainOf(error: unknown): Generator<{ name?: unknown; code?: unknown; m
 /** Sorts any thrown value into what the user is told and what the program exits with. */
 export function reportOf(error: unknown): ErrorReport {
   if (error instanceof CliError) {
-    const { exit, code, message, path, hint } = error;
-    return { exit, code, message, ...(path === undefined ? {} : { path }), ...(hint === undefined ? {} : { hint }) };
+    const { exit, code, message, path, position, hint } = error;
+    return {
+      ...{ exit, code, message },
+      ...(path === undefined ? {} : { path }),
+      ...(position === undefined ? {} : { position }),
+      ...(hint === undefined ? {} : { hint }),
+    };
   }
   if (typeof error === 'object' && error !== null && (error as Error).name === 'BelfryError') {
     return reportOf(refused(error as unknown as Refusal));
@@ -141,6 +156,6 @@ export function errorText(report: ErrorReport): string {
 }
 
 export function errorJson(report: ErrorReport): string {
-  const { code, message, path, hint } = report;
-  return JSON.stringify({ error: { code, message, path, hint } });
+  const { code, message, path, position, hint } = report;
+  return JSON.stringify({ error: { code, message, path, position, hint } });
 }

@@ -5,6 +5,7 @@ import { removeDevFile, startEmbedded, writeDevFile, type EmbeddedServers } from
 import { createLog } from './log.ts';
 import { DEFAULT_HTTP_PORT, ROLES, startServer, untilSignal, type RunningServer } from './server.ts';
 import { startTracing } from './tracing.ts';
+import { welcome } from './welcome.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 const DEFAULT_DATA_DIR = '.belfry';
@@ -87,7 +88,7 @@ export async function runDev(options: DevOptions): Promise<void> {
       const ready = { ready: true, dataDir, natsUrl, postgresUrl, http: server.httpPort, ...portsOf(servers), pids };
       process.stdout.write(`${JSON.stringify(ready)}\n`);
     } else {
-      say(welcome(options, server, servers, dataDir, seconds));
+      say(welcome({ ...options, dataDir, ports: servers.ports, httpPort: server.httpPort, seconds }));
     }
     ready = true;
     await signal;
@@ -123,34 +124,4 @@ async function stopSampleWorker(worker: ChildProcess): Promise<void> {
   if (worker.exitCode !== null || worker.signalCode !== null) return;
   worker.kill('SIGTERM');
   await once(worker, 'exit');
-}
-
-function welcome(
-  options: DevOptions,
-  server: RunningServer,
-  servers: EmbeddedServers,
-  dataDir: string,
-  seconds: string,
-): string {
-  const { nats, postgres } = servers.ports;
-  const where = (port: number | undefined): string => (port === undefined ? 'as given' : `127.0.0.1:${port}`);
-  const shell = options.allowShell ? ', runs shell commands' : '';
-  return `
-Belfry is ready (${seconds} s).
-
-  NATS       ${where(nats)}
-  Postgres   ${where(postgres)}
-  Health     http://127.0.0.1:${server.httpPort}/healthz
-  Metrics    http://127.0.0.1:${server.httpPort}/metrics
-  Worker     ${options.worker ? `the sample worker, queue default${shell}` : 'none'}
-  Data       ${dataDir}   (addresses with credentials: ${dataDir}/dev.json)
-
-Try, in another terminal:
-
-  npm run belfry -- schedule --in 5s --handler echo --payload '{"hello":"world"}'
-  npm run belfry -- schedule --every 10s --handler echo --key my-first-interval
-  npm run belfry -- history
-
-Ctrl-C stops it.
-`;
 }

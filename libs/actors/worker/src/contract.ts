@@ -26,6 +26,8 @@ export type WorkerInput<T> =
       readonly attempt: number;
       /** The broker's count, 1 the first time. */
       readonly deliveries: number;
+      /** Its lease did not begin before that: it may have waited in a socket since, while the process stood still. */
+      readonly leasedAt: number;
       readonly timeoutMs: number;
       readonly work: T;
     }

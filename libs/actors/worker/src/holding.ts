@@ -60,6 +60,7 @@ export class Holding<T> {
       readonly execution: string;
       readonly attempt: number;
       readonly deliveries: number;
+      readonly leasedAt: number;
       readonly timeoutMs: number;
       readonly work: T;
     },
@@ -74,7 +75,7 @@ export class Holding<T> {
     this.work = from.work;
     this.line = line;
     this.phase = from.deliveries > 1 ? 'asking' : 'ready';
-    this.leasedAt = now;
+    this.leasedAt = from.leasedAt;
     this.extendedAt = now;
     this.readyAt = now;
   }

@@ -6,7 +6,7 @@ import { FINISHES_IN_FLIGHT, Outbox } from './outbox.ts';
 const line = { queue: 'q', ackWaitMs: 1, held: 0, window: 0 };
 
 function outcome(execution: string, bytes: number): Holding<undefined> {
-  const from = { key: execution, execution, attempt: 1, deliveries: 1, timeoutMs: 1, work: undefined };
+  const from = { key: execution, execution, attempt: 1, deliveries: 1, leasedAt: 0, timeoutMs: 1, work: undefined };
   return Object.assign(new Holding<undefined>(from, line, 0), { bytes });
 }
 

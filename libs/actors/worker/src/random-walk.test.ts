@@ -112,14 +112,21 @@ class World {
     this.inHands.set(key, queue);
     const deliveries = this.random(5) === 0 ? 2 : 1;
     const timeoutMs = 200 + this.random(4_000);
-    this.step({ kind: 'delivered', queue, key, execution: key, attempt: 1, deliveries, timeoutMs, work: 0 });
+    const leasedAt = this.#leasedAt();
+    this.step({ kind: 'delivered', queue, key, execution: key, attempt: 1, deliveries, leasedAt, timeoutMs, work: 0 });
   }
 
   deliverAgain(): void {
     const [key, queue] = [...this.inHands][this.random(this.inHands.size)] ?? [];
     if (key === undefined || queue === undefined) return;
     const timeoutMs = 1_000;
-    this.step({ kind: 'delivered', queue, key, execution: key, attempt: 1, deliveries: 2, timeoutMs, work: 1 });
+    const again = { kind: 'delivered', deliveries: 2, leasedAt: this.#leasedAt(), timeoutMs, work: 1 } as const;
+    this.step({ ...again, queue, key, execution: key, attempt: 1 });
+  }
+
+  /** Some have waited in a socket. */
+  #leasedAt(): number {
+    return this.now - (this.random(10) === 0 ? this.random(2 * ACK_WAIT_MS) : this.random(50));
   }
 
   endHandler(): void {

@@ -11,6 +11,7 @@ interface Delivered {
   readonly queue?: string;
   readonly attempt?: number;
   readonly deliveries?: number;
+  readonly leasedAt?: number;
   readonly timeoutMs?: number;
 }
 
@@ -41,10 +42,13 @@ export class TestWorker {
     this.#effects.push(...effects);
   }
 
-  deliver(execution: string, { queue = 'q', attempt = 1, deliveries = 1, timeoutMs = 600_000 }: Delivered = {}): void {
+  deliver(
+    execution: string,
+    { queue = 'q', attempt = 1, deliveries = 1, leasedAt = this.now, timeoutMs = 600_000 }: Delivered = {},
+  ): void {
     const work = `${execution}@${deliveries}`;
     const key = `${execution}.${attempt}`;
-    this.step({ kind: 'delivered', queue, key, execution, attempt, deliveries, timeoutMs, work });
+    this.step({ kind: 'delivered', queue, key, execution, attempt, deliveries, leasedAt, timeoutMs, work });
   }
 
   end(execution: string, outcome: Outcome = 'succeeded', bytes = 100): void {

@@ -192,6 +192,35 @@ describe('a time limit', () => {
   });
 });
 
+describe('a delivery that has waited', () => {
+  it('is not started when its lease may be over, and said nothing of: another may have it', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.said();
+    worker.now = 20_000;
+    worker.deliver('late', { leasedAt: 20_000 - 7_200 });
+    expect(worker.said()).toEqual(['forget late#1']);
+    expect(worker.core.running()).toEqual([]);
+  });
+
+  it('is started while its lease is sure, and extended soon', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.said();
+    worker.now = 20_000;
+    worker.deliver('late', { leasedAt: 20_000 - 7_000 });
+    expect(worker.said()).toEqual(['run late#1']);
+    worker.pass(2_000);
+    expect(worker.said()).toContain('abort late lease_lost');
+  });
+
+  it('does not shorten a lease that is surer', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.deliver('twice');
+    worker.deliver('twice', { deliveries: 2, leasedAt: -7_000 });
+    worker.pass(3_000);
+    expect(worker.said()).not.toContain('abort twice lease_lost');
+  });
+});
+
 describe('a lease', () => {
   it('is extended at a third of it, for whatever is held', () => {
     const worker = new TestWorker({ capacity: 1 });

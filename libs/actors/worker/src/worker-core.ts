@@ -148,7 +148,7 @@ export class WorkerCore<T> {
     const known = this.#held.get(input.key);
     if (known !== undefined) {
       // Ours still: only its lease had run out at the broker, which knew nothing of our extension.
-      known.leasedAt = now;
+      known.leasedAt = Math.max(known.leasedAt, input.leasedAt);
       known.extendedAt = now;
       this.#effects.push({ kind: 'adopt', holding: known, work: input.work });
       return;

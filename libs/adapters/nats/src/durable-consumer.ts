@@ -33,6 +33,8 @@ export interface Delivery {
   readonly timestamp: number;
   /** 1 the first time. */
   readonly deliveries: number;
+  /** When it was asked for, ms, monotonic: `ack_wait` began after that. */
+  readonly askedAt: number;
   header(name: string): string | undefined;
   /** Done. Not confirmed: lost with a connection, the message comes again. */
   ack(): void;
@@ -90,6 +92,7 @@ export class DurableConsumer {
   /** What the next message may weigh: the heaviest of late. */
   #weight = 1;
   #asked = 0;
+  #askedAt = 0;
   #inbox = '';
   #subscription: Subscription | undefined;
   #lastSignMs = performance.now();
@@ -201,6 +204,7 @@ export class DurableConsumer {
     if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
     if (this.#stopping.signal.aborted) return;
     this.#asked = Math.ceil(free / this.#weight);
+    this.#askedAt = performance.now();
     const { stream, consumer, pullBytes, expiresMs = LONGEST_PULL_MS } = this.#options;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
     sendPull(this.#link, stream, consumer, this.#inbox, {
@@ -252,6 +256,7 @@ export class DurableConsumer {
       subject: message.subject,
       data: message.data,
       ...info,
+      askedAt: this.#askedAt, // C2
       header: (name) => message.headers?.get(name) || undefined,
       // Not at once, unlike the others: a ping after an extension proves that it has been seen.
       ack: () => {
