@@ -394,6 +394,19 @@ describe('exact intervals with a zone', () => {
 });
 
 describe('what does not fit together', () => {
+  it('is a time that the clocks of a zone skip from now on, which nothing lets run', () => {
+    const swallowed = (cron: string, gap?: 'skip' | 'next'): string | undefined => {
+      const spec = { cron, timezone: 'America/New_York', ...(gap === undefined ? {} : { gap }) };
+      const reading = parseSchedule(spec, { nowMs: CREATED });
+      return reading.ok ? undefined : `${reading.error.code}: ${reading.error.message}`;
+    };
+    const why = 'never fires: the clocks of America/New_York skip each such time, and gap "skip" lets it be';
+    expect(swallowed('30 2 ? 3 SUN#2', 'skip')).toBe(`cron_never_fires: "30 2 * 3 SUN#2" ${why}`);
+    expect(swallowed('*/30 2 ? 3 SUN#2')).toContain('cron_never_fires: "*/30 2 * 3 SUN#2" never fires');
+    expect(parseSchedule({ cron: '0 0 1 1 *' }, { nowMs: Date.UTC(9999, 11, 31) }).ok).toBe(true);
+    expect([swallowed('30 2 ? 3 SUN#2'), swallowed('30 2 ? 3 SUN#1', 'skip')]).toEqual([undefined, undefined]);
+  });
+
   it.each([
     [{ at: 5, jitter: '1m' }, 'invalid_schedule jitter -: jitter goes with every and cron, not with at'],
     [{ at: 5, timezone: 'UTC' }, 'a time zone goes with every and cron, not with at'],
@@ -409,6 +422,7 @@ describe('what does not fit together', () => {
     [{ cron: ['0 9 * * *', '0 25 * * *'] }, 'invalid_cron cron 2: expression 2: hour "25" at position 2'],
     [{ cron: ['0 9 * * *', 5] }, 'invalid_cron cron -: expression 2: cron is a text'],
     [{ cron: ['0 9 * * *', '0 0 31 2 *'] }, 'cron_never_fires cron -: expression 2: "0 0 31 2 *" never fires'],
+    [{ cron: '0 10 * * ? *' }, 'invalid_cron cron 9: month "?" at position 9: ? stands for a day'],
     [{ cron: '0 9 * * *', limit: 0 }, 'invalid_schedule limit -: limit is a whole number from 1 to 10000'],
     [{ cron: '0 9 * * *', limit: 10_001 }, 'limit is a whole number from 1 to 10000'],
     [{ cron: '0 9 * * *', startAt: '2026-01-01' }, 'invalid_schedule startAt 10: startAt: the time is missing'],

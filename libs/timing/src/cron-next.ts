@@ -9,7 +9,7 @@ import { newSpan, type OffsetSpan, type Zone } from './zones.ts';
  */
 const DAY_S = 86_400;
 /** From 2038 on the rules of a zone are the same each year, and after 400 years the calendar repeats: what has not fired in that time never will. */
-const RECURRING_S = 2_145_916_800;
+export const RECURRING_MS = Date.UTC(2038, 0, 1);
 const CYCLE_S = 400 * 365.2425 * DAY_S;
 
 /** What an interval job does at changes of the clock: it follows real time. */
@@ -32,7 +32,7 @@ export function nextCron(
   if (!(afterMs < MAX_INSTANT_MS)) return Infinity;
   let from = afterMs < 0 ? 0 : Math.floor(afterMs / 1_000) + 1;
   const span = newSpan();
-  const end = Math.min(MAX_INSTANT_MS / 1_000, Math.max(from, RECURRING_S) + CYCLE_S);
+  const end = Math.min(MAX_INSTANT_MS / 1_000, Math.max(from, RECURRING_MS / 1_000) + CYCLE_S);
   while (from <= end) {
     zone.span(from, span);
     const shift = span.offset - span.before;

@@ -1,6 +1,6 @@
 import { ComposedSchedule, timeText, windowMinutes, type DayWindow, type ScheduleParts } from './composed-schedule.ts';
 import { MAX_INSTANT_MS } from './civil.ts';
-import { nextCron } from './cron-next.ts';
+import { nextCron, RECURRING_MS } from './cron-next.ts';
 import { parseCron } from './cron-parse.ts';
 import { readDuration, readPeriod, type Period } from './duration.ts';
 import { readInstant } from './instant.ts';
@@ -83,7 +83,7 @@ function readSchedule(spec: ScheduleSpec, context: ReadContext): Schedule {
     slot: undefined,
   };
   for (const { rule, text } of parts.crons) {
-    if (nextCron(rule, zone, context.nowMs ?? 0, parts.gap, parts.fold) < Infinity) continue;
+    if (nextCron(rule, zone, Math.min(context.nowMs ?? 0, RECURRING_MS), parts.gap, parts.fold) < Infinity) continue;
     const why = `"${text}" never fires: the clocks of ${zone.name} skip each such time, and gap "skip" lets it be`;
     refuse('cron', why, 'cron_never_fires');
   }
