@@ -46,6 +46,23 @@ const cancel = (shard: number, name: string): Promise<Answer> =>
 const payloads = (): unknown[] => cluster.pull().map(({ body }) => (JSON.parse(body) as { payload: unknown }).payload);
 
 describe('a body that comes late', () => {
+  it('is not told as it was stored, of a task that was updated and has ended meanwhile', async () => {
+    const first = await cluster.startOwner('a');
+    const execution = await cluster.create(0, 'far', DUE_MS);
+    await cluster.checkpoint();
+    first.kill();
+    await cluster.startOwner('b');
+    const held = holdBodies();
+    vi.spyOn(cluster.store, 'commit').mockReturnValue(new Promise(() => undefined));
+    expect(await update(0, 'far', '"new"')).toMatchObject({ ok: true });
+    const answer = cluster.get(0, 'far');
+    await cluster.worker('w', 2);
+    await cluster.pass(DUE_MS);
+    expect(await cluster.result(execution, 1, 'succeeded')).toMatchObject({ ok: true });
+    held.letThrough();
+    expect(await answer).toEqual({ task: { state: 'finished', payload: '"new"' } });
+  });
+
   it('is not dispatched when a worker has told the result meanwhile', async () => {
     const first = await cluster.startOwner('a');
     const execution = await cluster.create(0, 'far', DUE_MS);

@@ -12,6 +12,7 @@ import { taskAnswer } from './task-answer.ts';
  *     still, may not have heard of the next owner yet. Whoever is not the owner says nothing: the owner answers, or is asked again.
  * Q2. Nor does one say anything that has let go of the shard, or lost it, while it fetched the payload: what a refused checkpoint had changed of
  *     it is forgotten.
+ * Q3. A task is told as it is when its payload has come: meanwhile it may have changed, or ended, and what no checkpoint had of it with it.
  */
 export class ShardQueries {
   readonly #env: Pick<Environment, 'work' | 'log' | 'renderTask'>;
@@ -55,16 +56,17 @@ export class ShardQueries {
 
   async #get(host: HostedShard, body: Uint8Array): Promise<string> {
     const { id, namespace } = JSON.parse(new TextDecoder().decode(body)) as { id?: unknown; namespace?: unknown };
+    const { core } = host;
     const taskId = parseTaskId(id);
-    const glance = taskId === undefined ? undefined : host.core.glance(taskId, String(namespace));
-    const task = glance === undefined ? undefined : await this.#bodies.get(host.core, glance.id);
-    if (glance === undefined || (task === undefined && host.core.glance(glance.id, String(namespace)) === undefined))
-      return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
+    const known = taskId === undefined ? undefined : core.glance(taskId, String(namespace));
+    const task = known === undefined ? undefined : await this.#bodies.get(core, known.id);
+    const glance = known === undefined ? undefined : core.glance(known.id, String(namespace)); // Q3
+    if (glance === undefined) return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
     // The database was put back to a backup that does not know it: it is replayed when that is noticed.
     if (task === undefined)
       return JSON.stringify({
         error: wireError('unavailable', 'the payload of the task is not stored; try again later'),
       });
-    return taskAnswer(glance, (shown) => this.#env.renderTask(host.core.shard, shown, task));
+    return taskAnswer(glance, (shown) => this.#env.renderTask(core.shard, shown, task));
   }
 }
