@@ -45,6 +45,7 @@ export class Cluster implements AsyncDisposable {
   readonly absences: Absence[] = [];
   readonly #cleanup: Cleanup;
   #filled = 0;
+  readonly #fillings: { readonly fromMs: number; readonly toMs: number; readonly count: number }[] = [];
 
   private constructor(parts: {
     readonly ground: Ground;
@@ -211,6 +212,7 @@ export class Cluster implements AsyncDisposable {
   /** Tasks that wait far in the future: made once, however often it is asked for. */
   async fill(tasks: number, at: number): Promise<void> {
     if (this.#filled >= tasks) return;
+    this.#fillings.push({ fromMs: at + this.#filled, toMs: at + tasks, count: tasks - this.#filled });
     await using client = new Belfry({ url: this.natsUrl });
     for (let from = this.#filled; from < tasks; from += FILL_BATCH) {
       const length = Math.min(FILL_BATCH, tasks - from);
@@ -225,6 +227,18 @@ export class Cluster implements AsyncDisposable {
       }
     }
     this.#filled = tasks;
+  }
+
+  /** How many of them are not stored as waiting for their fire, once they should be. */
+  async filledLost(): Promise<number> {
+    let lost = 0;
+    for (const { fromMs, toMs, count } of this.#fillings) {
+      const waiting = `SELECT count(*)::int AS waiting FROM belfry.pointer WHERE next >= ${fromMs} AND next < ${toMs}`;
+      const missing = async (): Promise<number> => count - Number((await this.primary.sql(waiting))[0]?.['waiting']);
+      await this.until('all that wait are stored', async () => (await missing()) === 0).catch(() => undefined);
+      lost += await missing();
+    }
+    return lost;
   }
 
   async versions(): Promise<{ readonly natsServer: string; readonly postgres: string }> {

@@ -80,7 +80,7 @@ export class Load {
       endMs: plan.endMs,
       queue: QUEUE,
       random: plan.random,
-      spec: (key, when) => this.#spec(key, { ms: 20 }, when),
+      spec: (key, when) => this.spec(key, { ms: 20 }, when),
     });
   }
 
@@ -118,7 +118,7 @@ export class Load {
 
   /** One more task, whose acknowledgement is waited for. */
   async add(spec: Partial<ScheduleSpec> & { readonly at: number }, work: Work = { ms: 0 }): Promise<string> {
-    const whole = this.#spec(`extra-${this.fires.length}-${spec.at}`, work, spec);
+    const whole = this.spec(`extra-${this.fires.length}-${spec.at}`, work, spec);
     const result = await this.requests.client.schedule(whole);
     this.#enter({ spec: whole, due: (from, to) => (spec.at >= from && spec.at <= to ? [spec.at] : []) }, result);
     return result.id;
@@ -129,7 +129,7 @@ export class Load {
     const { at } = when;
     for (let from = 0; from < count; from += AT_ONCE) {
       const length = Math.min(AT_ONCE, count - from);
-      const specs = Array.from({ length }, (_, index) => this.#spec(`many-${at}-${from + index}`, work, when));
+      const specs = Array.from({ length }, (_, index) => this.spec(`many-${at}-${from + index}`, work, when));
       const results = await this.requests.client.scheduleMany(specs);
       for (const [index, result] of results.entries()) {
         if ('error' in result) throw new Error(`a task was refused: ${JSON.stringify(result.error)}`);
@@ -237,7 +237,7 @@ export class Load {
   /** Tasks that wait for tomorrow. */
   async #addWaiting(count: number, at: number): Promise<BookedTask[]> {
     const specs = Array.from({ length: count }, (_, index) =>
-      this.#spec(`tomorrow-${at}-${index}`, { ms: 0 }, { at: at + index }),
+      this.spec(`tomorrow-${at}-${index}`, { ms: 0 }, { at: at + index }),
     );
     const results = await this.requests.client.scheduleMany(specs);
     return results.map((result, index) => {
@@ -265,7 +265,8 @@ export class Load {
     }
   }
 
-  #spec(key: string, work: Work, when: Partial<ScheduleSpec>): ScheduleSpec {
+  /** A task of this load. */
+  spec(key: string, work: Work, when: Partial<ScheduleSpec>): ScheduleSpec {
     return {
       queue: QUEUE,
       handler: 'work',
@@ -282,7 +283,7 @@ export class Load {
   /** The mix of the scale page: 30 % one-time, 50 % recurring, 20 % cron. */
   #planned(index: number): Planned {
     const { startMs, endMs, work } = this.plan;
-    const spec = (when: Partial<ScheduleSpec>): ScheduleSpec => this.#spec(`task-${index}`, work(index), when);
+    const spec = (when: Partial<ScheduleSpec>): ScheduleSpec => this.spec(`task-${index}`, work(index), when);
     const offset = (index * 7_919) % (endMs - startMs);
     if (index % 10 < 3) {
       const at = startMs + offset;

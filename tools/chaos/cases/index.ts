@@ -5,6 +5,7 @@ import { DELETED_STREAMS } from './deleted-streams.ts';
 import { FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
 import { LOADS, MANY, SCALE, STORM } from './many.ts';
+import { MISSED } from './missed.ts';
 import { NATS, NATS_CLUSTER, NATS_DISK, NATS_PARTITIONS } from './nats.ts';
 import { NETWORK } from './network.ts';
 import { PAUSES } from './pauses.ts';
@@ -13,7 +14,20 @@ import { FLEET, WORKERS } from './workers.ts';
 
 /** All cases, in the order in which they run: those of one kind of cluster together. */
 export const CASES: readonly ChaosCase[] = [
-  ...[KILLS, FAILPOINTS, PAUSES, CLOCKS, NATS, BROKER_STATE, DELETED_STREAMS, WORKERS, LOADS, MANY, POSTGRES].flat(),
+  ...[
+    KILLS,
+    FAILPOINTS,
+    PAUSES,
+    CLOCKS,
+    NATS,
+    BROKER_STATE,
+    DELETED_STREAMS,
+    WORKERS,
+    LOADS,
+    MISSED,
+    MANY,
+    POSTGRES,
+  ].flat(),
   ...[NETWORK, POSTGRES_SLOW].flat(),
   ...NATS_DISK,
   ...NATS_CLUSTER,

@@ -23,7 +23,7 @@ async function owned(cluster: Cluster): Promise<void> {
 }
 
 /** Of Belfry's own, not of the harness. */
-const END_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'belfry'`;
+const END_CONNECTIONS = `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE application_name = 'belfry'`;
 
 export const POSTGRES: readonly ChaosCase[] = [
   {
@@ -87,12 +87,15 @@ export const POSTGRES: readonly ChaosCase[] = [
   {
     name: 'postgres-connections-killed',
     what: 'all connections to Postgres are ended by the server, ten times within 5 s',
-    async inject({ cluster }) {
+    async inject({ cluster, blame, note }) {
       const { primary } = cluster;
+      let ended = 0;
       for (let i = 0; i < 10; i++) {
-        await primary.sql(END_CONNECTIONS);
+        ended += (await primary.sql(END_CONNECTIONS)).length;
         await delay(500);
       }
+      note(`${ended} connections were ended`);
+      if (ended < 10) blame(`only ${ended} connections were ended`);
     },
   },
   {
@@ -104,12 +107,14 @@ export const POSTGRES: readonly ChaosCase[] = [
       await cluster.primary.backUp('backup');
     },
     async inject(scene) {
-      const { cluster } = scene;
+      const { cluster, blame } = scene;
       const { primary } = cluster;
       await delay(3_000); // some checkpoints, which the backup does not know
+      const before = await stored(primary);
       await primary.stop();
       primary.restore(`${cluster.folder}/backup`);
-      await primary.start();
+      const restored = await primary.start().then(() => stored(primary));
+      if (!(restored < before)) blame('the backup had all checkpoints');
       await delay(6_000); // owners write on what they find
       await Promise.all(cluster.schedulers.map((member) => member.kill()));
       await restarted(scene);
@@ -124,9 +129,13 @@ export const POSTGRES_SLOW: readonly ChaosCase[] = [
     what: '300 ms each way between all programs and Postgres for 12 s',
     ground: { proxies: true },
     load: { windowMs: 18_000 },
-    async inject({ cluster }) {
+    async inject({ cluster, blame }) {
       for (const member of cluster.members) member.cut('postgres', 'pass', 300);
       await delay(12_000);
+      for (const member of cluster.schedulers) {
+        const lack = member.cutLacks('postgres', 'pass', 300);
+        if (lack !== undefined) blame(`${member.name} was not slowed down: ${lack}`);
+      }
       for (const member of cluster.members) member.cut('postgres', 'pass');
     },
   },
@@ -152,6 +161,12 @@ export const POSTGRES_PAIR: readonly ChaosCase[] = [
     spoils: true,
   },
 ];
+
+/** How far all shards are stored: the sum of their sequences in the inbox. */
+async function stored(primary: PostgresNode): Promise<number> {
+  const [row] = await primary.sql('SELECT sum(seq)::float8 AS seqs FROM belfry.shard');
+  return Number(row?.['seqs']);
+}
 
 /** Those that were killed are up again. */
 async function restarted({ cluster }: Scene): Promise<void> {

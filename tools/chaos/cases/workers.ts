@@ -13,6 +13,16 @@ export const WORKERS: readonly ChaosCase[] = [
     async inject() {
       // The load itself is the fault.
     },
+    async verify({ cluster, load, blame }) {
+      const again = new Set(
+        cluster
+          .runs()
+          .filter(({ attempt }) => attempt > 1)
+          .map(({ execution }) => execution),
+      );
+      const hung = load.retries.size;
+      if (hung === 0 || again.size < hung) blame(`${again.size} of ${hung} hanging executions had a second attempt`);
+    },
   },
   {
     name: 'poison',
