@@ -72,7 +72,8 @@ export class Bodies {
     const near = this.peek(shard, id);
     if (near !== undefined) return near;
     const body = await this.#fetch(shard, id);
-    return body === undefined ? undefined : this.#patched(shard, id, body);
+    // Meanwhile it may have been made anew.
+    return this.peek(shard, id) ?? (body === undefined ? undefined : this.#patched(shard, id, body));
   }
 
   /** Fetches bodies that will be needed soon. */

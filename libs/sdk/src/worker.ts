@@ -92,9 +92,8 @@ export class Worker implements AsyncDisposable {
   readonly #stopTimeoutMs: number;
   readonly #leaseMs: number;
   readonly #consumers = new Map<string, DurableConsumer>();
-  /** When the last ping was sent that was answered, ms, monotonic: what has been read since its answer was sent to us after that. */
+  /** When the last ping was sent that was answered, ms, monotonic: what has been read since its answer left our server after that. */
   #contactAt = 0;
-  #isPinging = false;
   #link: NatsLink | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -383,15 +382,14 @@ export class Worker implements AsyncDisposable {
 
   /** So that a delivery is known not to have waited for long: `leasedAt`. */
   async #ping(link: NatsLink): Promise<void> {
-    if (this.#isPinging || !link.isConnected) return;
-    this.#isPinging = true;
+    if (!link.isConnected) return;
     const sentAt = performance.now();
-    const isAnswered = await link.nc.flush().then(
-      () => true,
-      () => false, // disconnected
-    );
-    this.#isPinging = false;
-    if (isAnswered) this.#contactAt = Math.max(this.#contactAt, sentAt);
+    try {
+      await link.nc.flush();
+    } catch {
+      return; // disconnected
+    }
+    this.#contactAt = Math.max(this.#contactAt, sentAt);
   }
 
   #beat(): void {

@@ -106,7 +106,9 @@ export class WorkerHost {
   }
 
   async start(): Promise<void> {
+    const startedAt = this.process.clock.monotonic();
     const subscribed = await Promise.all(this.#queues.map((queue) => this.#subscribe(queue)));
+    this.#contactAt = startedAt;
     subscribed.forEach(({ ackWaitMs }, at) => this.#pull(this.#queues[at] as string, ackWaitMs));
     this.process.every(LIMITS.workerHeartbeatMs, () => this.#beat());
     this.#beat();

@@ -26,7 +26,10 @@ export type WorkerInput<T> =
       readonly attempt: number;
       /** The broker's count, 1 the first time. */
       readonly deliveries: number;
-      /** Its lease did not begin before that: it may have waited in a socket since, while the process stood still. */
+      /**
+       * Its lease did not begin before that, but for its way to the server that we are connected to: it may have waited in a socket since,
+       * while the process stood still.
+       */
       readonly leasedAt: number;
       readonly timeoutMs: number;
       readonly work: T;

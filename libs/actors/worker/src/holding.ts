@@ -76,7 +76,7 @@ export class Holding<T> {
     this.line = line;
     this.phase = from.deliveries > 1 ? 'asking' : 'ready';
     this.leasedAt = from.leasedAt;
-    this.extendedAt = now;
+    this.extendedAt = from.leasedAt;
     this.readyAt = now;
   }
 }

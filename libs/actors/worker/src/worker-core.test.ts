@@ -208,8 +208,20 @@ describe('a delivery that has waited', () => {
     worker.now = 20_000;
     worker.deliver('late', { leasedAt: 20_000 - 7_000 });
     expect(worker.said()).toEqual(['run late#1']);
+    worker.pass(50);
+    expect(worker.said()).toEqual(['extend late']);
+    worker.confirmExtension('late');
     worker.pass(2_000);
-    expect(worker.said()).toContain('abort late lease_lost');
+    expect(worker.said()).not.toContain('abort late lease_lost');
+  });
+
+  it('is not asked about when its lease may be over, nor given back by a worker that stops', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.now = 20_000;
+    worker.step({ kind: 'stop', timeoutMs: 1_000 });
+    worker.said();
+    worker.deliver('late', { deliveries: 2, leasedAt: 0 });
+    expect(worker.said()).toEqual(['forget late#1']);
   });
 
   it('does not shorten a lease that is surer', () => {

@@ -149,12 +149,13 @@ export class WorkerCore<T> {
     if (known !== undefined) {
       // Ours still: only its lease had run out at the broker, which knew nothing of our extension.
       known.leasedAt = Math.max(known.leasedAt, input.leasedAt);
-      known.extendedAt = now;
       this.#effects.push({ kind: 'adopt', holding: known, work: input.work });
       return;
     }
     const line = this.#line(input.queue);
     const holding = new Holding(input, line, now);
+    // W5: nor is the shard asked, which would count it as lost each time.
+    if (this.#isLapsed(holding, now)) return void this.#effects.push({ kind: 'forget', holding });
     this.#held.set(input.key, holding);
     line.held++;
     this.#unstarted++;
