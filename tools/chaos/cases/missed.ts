@@ -88,7 +88,12 @@ async function recurring({ load }: Scene): Promise<Missed['tasks']> {
   const planned = POLICIES.flatMap((policy) =>
     Array.from({ length: OF_EACH }, (_, index) => {
       const anchor = load.plan.startMs + index * 100;
-      const when: Partial<ScheduleSpec> = { every: EVERY_MS, anchor, endAt, catchUp: { policy, window: '1h' } };
+      const when: Partial<ScheduleSpec> = {
+        every: EVERY_MS,
+        anchor,
+        endAt,
+        catchUp: policy === 'all' ? { policy, window: '1h' } : { policy },
+      };
       return { policy, anchor, spec: load.spec(`${policy}-${index}`, { ms: 0 }, { ...when, queue: QUEUE }) };
     }),
   );
