@@ -45,7 +45,6 @@ export class Cluster implements AsyncDisposable {
   readonly absences: Absence[] = [];
   readonly #cleanup: Cleanup;
   #filled = 0;
-  readonly #fillings: { readonly fromMs: number; readonly toMs: number; readonly count: number }[] = [];
 
   private constructor(parts: {
     readonly ground: Ground;
@@ -212,7 +211,6 @@ export class Cluster implements AsyncDisposable {
   /** Tasks that wait far in the future: made once, however often it is asked for. */
   async fill(tasks: number, at: number): Promise<void> {
     if (this.#filled >= tasks) return;
-    this.#fillings.push({ fromMs: at + this.#filled, toMs: at + tasks, count: tasks - this.#filled });
     await using client = new Belfry({ url: this.natsUrl });
     for (let from = this.#filled; from < tasks; from += FILL_BATCH) {
       const length = Math.min(FILL_BATCH, tasks - from);
@@ -231,14 +229,11 @@ export class Cluster implements AsyncDisposable {
 
   /** How many of them are not stored as waiting for their fire, once they should be. */
   async filledLost(): Promise<number> {
-    let lost = 0;
-    for (const { fromMs, toMs, count } of this.#fillings) {
-      const waiting = `SELECT count(*)::int AS waiting FROM belfry.pointer WHERE next >= ${fromMs} AND next < ${toMs}`;
-      const missing = async (): Promise<number> => count - Number((await this.primary.sql(waiting))[0]?.['waiting']);
-      await this.until('all that wait are stored', async () => (await missing()) === 0).catch(() => undefined);
-      lost += await missing();
-    }
-    return lost;
+    const waiting = `SELECT count(*)::int AS waiting FROM belfry.task JOIN belfry.target ON target.id = task.target
+      WHERE target.queue = 'idle' AND ended_state IS NULL`;
+    const lost = async (): Promise<number> => this.#filled - Number((await this.primary.sql(waiting))[0]?.['waiting']);
+    await this.until('all that wait are stored', async () => (await lost()) === 0).catch(() => undefined);
+    return await lost();
   }
 
   async versions(): Promise<{ readonly natsServer: string; readonly postgres: string }> {
