@@ -47,11 +47,8 @@ const payloads = (): unknown[] => cluster.pull().map(({ body }) => (JSON.parse(b
 
 describe('a body that comes late', () => {
   it('is not told as it was stored, of a task that was updated and has ended meanwhile', async () => {
-    const first = await cluster.startOwner('a');
-    const execution = await cluster.create(0, 'far', DUE_MS);
-    await cluster.checkpoint();
-    first.kill();
-    await cluster.startOwner('b');
+    await takenOver('far');
+    const execution = fire(0, 'far', DUE_MS);
     const held = holdBodies();
     vi.spyOn(cluster.store, 'commit').mockReturnValue(new Promise(() => undefined));
     expect(await update(0, 'far', '"new"')).toMatchObject({ ok: true });
@@ -64,11 +61,8 @@ describe('a body that comes late', () => {
   });
 
   it('is not dispatched when a worker has told the result meanwhile', async () => {
-    const first = await cluster.startOwner('a');
-    const execution = await cluster.create(0, 'far', DUE_MS);
-    await cluster.checkpoint();
-    first.kill();
-    await cluster.startOwner('b');
+    await takenOver('far');
+    const execution = fire(0, 'far', DUE_MS);
     const held = holdBodies();
     await cluster.worker('w', 2);
     await cluster.pass(DUE_MS);

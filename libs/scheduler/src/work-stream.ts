@@ -125,6 +125,7 @@ export class WorkStream {
   /** W3. Leaves those that could not be made. */
   async #makeConsumers(queues: Set<string>): Promise<void> {
     const incarnation = this.#incarnation;
+    let failure: unknown;
     for (const queue of queues) {
       const [namespace, name] = queue.split('.') as [string, string];
       try {
@@ -132,10 +133,12 @@ export class WorkStream {
         await this.#env.work.ensureConsumer(namespace, name, leaseMs);
         queues.delete(queue);
       } catch (error) {
-        this.#env.log.warn('a consumer cannot be made yet', { queue, error: String(error) });
+        failure = error;
       }
       if (this.#incarnation !== incarnation) return;
     }
+    if (queues.size > 0)
+      this.#env.log.warn('consumers cannot be made yet', { queues: queues.size, error: String(failure) });
   }
 
   #ensure(): Promise<number> {

@@ -103,7 +103,7 @@ export class Network {
     }
   }
 
-  /** From a service to a process over its connection; false when it is cut off, or it is lost. `arrive` finds the process alive and going. */
+  /** From a service to a process over its connection (N1). `arrive` finds the process alive and going. */
   deliver(service: Service, to: Process, arrive: () => void): void {
     this.#time.at(this.#arrival(to, service, 'in'), () => {
       if (this.isOff(to, service, 'in')) this.#count('cut off');

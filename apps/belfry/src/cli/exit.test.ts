@@ -2,7 +2,7 @@ import { BelfryError, wireError } from '@belfry/protocol';
 import { ConnectionError } from '@belfry/sdk';
 import { describe, expect, it } from 'vitest';
 
-import { errorText, interrupted, reportOf } from './exit.ts';
+import { errorJson, errorText, interrupted, reportOf } from './exit.ts';
 
 const told = (error: unknown) => errorText(reportOf(error));
 
@@ -11,6 +11,12 @@ describe('an error', () => {
     expect(told(new BelfryError(wireError('invalid_timezone', '"X/Y" is no time zone', 'timezone')))).toBe(
       'error invalid_timezone: timezone: "X/Y" is no time zone',
     );
+  });
+
+  it('tells scripts where in its field', () => {
+    const error = new BelfryError(wireError('invalid_schedule', 'hour "25" at position 2', 'cron', 2));
+    const wanted = { code: 'invalid_schedule', message: 'hour "25" at position 2', path: 'cron', position: 2 };
+    expect(JSON.parse(errorJson(reportOf(error)))).toEqual({ error: wanted });
   });
 
   it('of the connection says once that nothing was reached, and how to get there', () => {

@@ -97,6 +97,7 @@ export class DurableConsumer {
   #subscription: Subscription | undefined;
   #lastSignMs = performance.now();
   #seemsSilent = false;
+  readonly #expiresMs: number;
   readonly #silentMs: number;
   #opening = false;
   /** Breaks since the last sign of a sound consumer: they slow down the next opening. */
@@ -110,9 +111,9 @@ export class DurableConsumer {
     this.#offStatus = link.onStatus((status) => {
       if (status.kind === 'reconnected') this.#reopen();
     });
-    const { expiresMs = LONGEST_PULL_MS } = options;
-    const isShort = expiresMs <= SHORT_PULL_MS;
-    this.#silentMs = isShort ? expiresMs + SHORT_LATE_MS : SILENT_MS;
+    this.#expiresMs = options.expiresMs ?? LONGEST_PULL_MS;
+    const isShort = this.#expiresMs <= SHORT_PULL_MS;
+    this.#silentMs = isShort ? this.#expiresMs + SHORT_LATE_MS : SILENT_MS;
     this.#watch = setInterval(() => this.#checkSigns(), isShort ? SHORT_WATCH_MS : WATCH_MS);
     this.#watch.unref();
     this.#reopen();
@@ -205,7 +206,8 @@ export class DurableConsumer {
     if (this.#stopping.signal.aborted) return;
     this.#asked = Math.ceil(free / this.#weight);
     this.#askedAt = performance.now();
-    const { stream, consumer, pullBytes, expiresMs = LONGEST_PULL_MS } = this.#options;
+    const { stream, consumer, pullBytes } = this.#options;
+    const expiresMs = this.#expiresMs;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
     sendPull(this.#link, stream, consumer, this.#inbox, {
       batch: this.#asked,
