@@ -50,8 +50,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'fires of the last second before a takeover are passed over',
     file: `${SHARD}/load.ts`,
-    find: 'return state.nextAfter(slot, Math.max(state.watermark, row.effectiveFrom));',
-    replace: 'return state.nextAfter(slot, Math.max(state.watermark + 1_000, row.effectiveFrom));',
+    find: 'return state.nextAfter(slot, Math.max(state.watermark, effectiveFrom));',
+    replace: 'return state.nextAfter(slot, Math.max(state.watermark + 1_000, effectiveFrom));',
   },
   {
     name: 'timers fire half a second early',

@@ -18,6 +18,7 @@ import {
   type ShardHead,
   type TaskPatch,
   type TaskRow,
+  type TaskSlice,
 } from '@belfry/ports';
 import { encodeTarget, LIMITS, shardOf } from '@belfry/protocol';
 import pg from 'pg';
@@ -243,7 +244,7 @@ async function loads(link: PostgresLink, bench: Bench, rows: number): Promise<vo
     await bench.commits(`inserts to load, from ${made}`, some, idOf, inserts);
   }
   let loaded = 0;
-  const onTasks = (_shard: number, some: readonly unknown[]): void => void (loaded += some.length);
+  const onTasks = (_shard: number, some: TaskSlice): void => void (loaded += some.length);
   const nothing = (): void => undefined;
   await bench.measure(
     'load',

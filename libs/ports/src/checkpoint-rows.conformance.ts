@@ -174,8 +174,8 @@ export function handsOn(now: () => CheckpointStoreHarness): {
       (shard, rows) => append(loaded.active, shard, rows),
       (shard, rows) => append(loaded.commands, shard, rows),
       (shard, rows) => append(loaded.calendars, shard, rows),
-      (shard, rows) => {
-        for (const row of rows) loaded.tasks.set(row.id, { ...row, shard });
+      (shard, tasks) => {
+        for (const task of tasks) loaded.tasks.set(task.id, { ...task, shard });
       },
       changed,
     );

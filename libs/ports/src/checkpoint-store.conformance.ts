@@ -139,10 +139,10 @@ export function checkpointStoreConformance(name: string, make: () => Promise<Che
           () => void order.push('active'),
           () => void order.push('commands'),
           () => void order.push('calendars'),
-          async (shard, rows) => {
+          async (shard, tasks) => {
             if (order.at(-1) !== 'tasks') order.push('tasks');
             await new Promise((resolve) => setImmediate(resolve));
-            got.set(shard, [...(got.get(shard) ?? []), ...rows.map(({ id }) => id)]);
+            got.set(shard, [...(got.get(shard) ?? []), ...Array.from(tasks, ({ id }) => id)]);
           },
         );
         value(outcome);

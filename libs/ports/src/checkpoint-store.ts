@@ -1,5 +1,6 @@
 import type { Precision } from '@belfry/protocol';
 import type { Outcome } from './outcome.ts';
+import type { TaskSlice } from './task-slice.ts';
 
 /** A task's definition as stored: written when it is created, patched by updates, deleted when it is forgotten. */
 export interface TaskRow {
@@ -229,7 +230,7 @@ export interface CheckpointStore {
   /** Takes the next epoch of each shard, greater than `seen` and than any before; from now on older owners can't commit. */
   takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>>;
   /**
-   * Loads shards: active rows, commands and calendars first, then tasks in slices. With `changed`, no calendars, and only those commands and
+   * Loads shards: active rows, commands and calendars first, then tasks in slices, each of which is the receiver's only until it has returned. With `changed`, no calendars, and only those commands and
    * tasks that it names: what the shards had when it was told of their changes, brought up to now.
    */
   load(
@@ -237,7 +238,7 @@ export interface CheckpointStore {
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
-    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
     changed?: Changed,
   ): Promise<Outcome<void>>;
   /**

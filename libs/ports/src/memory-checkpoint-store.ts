@@ -17,6 +17,10 @@ import {
 import { ok } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
 import type { Facts, OwnershipRow, StoredExecution } from './queries.ts';
+import { TaskSlice } from './task-slice.ts';
+
+/** Rows of one slice of a load. */
+const SLICE_ROWS = 200;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type StoredTask = Mutable<TaskRow> & { ended: TaskPatch['ended'] };
@@ -96,7 +100,7 @@ export class MemoryCheckpointStore implements CheckpointStore {
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
-    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
     changed?: Changed,
   ): Promise<Outcome<void>> {
     const isNew = ({ at }: { readonly at: number }): boolean => changed === undefined || at >= changed.commandsFrom;
@@ -110,7 +114,8 @@ export class MemoryCheckpointStore implements CheckpointStore {
       const { tasks, pointers } = this.#shard(shard);
       const wanted = changed?.tasks.flatMap((id) => tasks.get(id) ?? []) ?? [...tasks.values()];
       const rows = wanted.map((task) => loaded(task, pointers.get(task.id)));
-      if (rows.length > 0) await onTasks(shard, rows);
+      for (let from = 0; from < rows.length; from += SLICE_ROWS)
+        await onTasks(shard, TaskSlice.of(rows.slice(from, from + SLICE_ROWS)));
     }
     return ok(undefined);
   }

@@ -74,7 +74,7 @@ export async function bringForward(
       (shard, some) => activeByTask(active, shard, some),
       (shard, commands) => coreOf.get(shard)?.loadCommands(commands),
       () => undefined,
-      (shard, some) => void rows.set(shard, [...(rows.get(shard) ?? []), ...some]),
+      (shard, tasks) => void rows.set(shard, [...(rows.get(shard) ?? []), ...tasks]),
       changed,
     );
   });

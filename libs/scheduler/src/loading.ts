@@ -45,7 +45,7 @@ export async function loadCores(
       cores.delete(shard);
     }
   };
-  await untilOk(env, 'shards', () => {
+  await untilOk(env, 'shards', async () => {
     goOn();
     const nowMs = env.clock.now();
     faulty.clear();
@@ -54,7 +54,7 @@ export async function loadCores(
       cores.set(shard, new Shard({ shard, interned, head, nowMs, rememberMs: LIMITS.rememberMs }));
     }
     active.clear();
-    return env.store.load(
+    const outcome = await env.store.load(
       heads.map(({ shard }) => shard),
       (shard, rows) => {
         goOn();
@@ -62,8 +62,10 @@ export async function loadCores(
       },
       (shard, commands) => load(shard, (core) => core.loadCommands(commands)),
       (shard, rows) => load(shard, (core) => core.loadCalendars(rows)),
-      (shard, rows) => load(shard, (core) => core.loadTasks(rows, active.get(shard) ?? new Map<string, ActiveRow[]>())),
+      (shard, tasks) => load(shard, (core) => core.loadTasks(tasks)),
     );
+    if (outcome.kind === 'ok') for (const [shard, rows] of active) load(shard, (core) => core.loadExecutions(rows));
+    return outcome;
   });
   return { cores, faulty };
 }

@@ -1,13 +1,10 @@
-import { ok, retry, type CheckpointStore, type LoadedTask, type Outcome } from '@belfry/ports';
+import { ok, retry, type CheckpointStore, type Outcome } from '@belfry/ports';
 import { MemoryCheckpointStore } from '@belfry/ports/testing';
 import type { Network } from './network.ts';
 import type { Observer } from './observer.ts';
 import type { Process } from './process.ts';
 
 type Load = CheckpointStore['load'];
-
-/** Rows of one slice of a load. */
-const SLICE = 200;
 
 /** The checkpoint store as a service: the one in memory, behind the network. A commit is all or nothing. */
 export class SimStore {
@@ -66,9 +63,7 @@ export class SimStore {
         (shard, rows) => void calls.push(() => onActive(shard, rows)),
         (shard, rows) => void calls.push(() => onCommands(shard, rows)),
         (shard, rows) => void calls.push(() => onCalendars(shard, rows)),
-        (shard, rows) => {
-          for (const slice of sliced(rows)) calls.push(() => onTasks(shard, slice));
-        },
+        (shard, tasks) => void calls.push(() => onTasks(shard, tasks)),
         changed,
       ),
     );
@@ -82,8 +77,4 @@ export class SimStore {
     }
     return ok(undefined);
   }
-}
-
-function* sliced(rows: readonly LoadedTask[]): Iterable<readonly LoadedTask[]> {
-  for (let from = 0; from < rows.length; from += SLICE) yield rows.slice(from, from + SLICE);
 }

@@ -3,6 +3,14 @@ export function hash32(text: string, seed = 0): number {
   let hash = seed | 0;
   let word = 0;
   let bytes = 0;
+  for (; bytes + 3 < text.length; bytes += 4) {
+    const a = text.charCodeAt(bytes);
+    const b = text.charCodeAt(bytes + 1);
+    const c = text.charCodeAt(bytes + 2);
+    const d = text.charCodeAt(bytes + 3);
+    if ((a | b | c | d) >= 0x80) break;
+    hash = mixWord(hash, a | (b << 8) | (c << 16) | (d << 24));
+  }
   const add = (byte: number): void => {
     word |= byte << ((bytes & 3) * 8);
     bytes++;
@@ -10,7 +18,7 @@ export function hash32(text: string, seed = 0): number {
     hash = mixWord(hash, word);
     word = 0;
   };
-  for (let at = 0; at < text.length; at++) {
+  for (let at = bytes; at < text.length; at++) {
     const unit = text.charCodeAt(at);
     if (unit < 0x80) {
       add(unit);

@@ -17,7 +17,7 @@ import { closeAs } from './results.ts';
 import { withdraw } from './skips.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 import { hash64 } from './hash64.ts';
-import { FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_HELD } from './task-table.ts';
+import { FLAG_KEYED, FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_HELD } from './task-table.ts';
 
 type Row = Parameters<ShardState['addTask']>[0];
 
@@ -53,7 +53,11 @@ function isRepeated(state: ShardState, slot: number, record: CreateRecord): bool
   return slot >= 0 || state.recent.has(idHash(record.id));
 }
 
-function bodyHashOf({ p, d }: CreateRecord): Row['bodyHash'] {
+const NO_HASH: Row['bodyHash'] = [0, 0, 0, 0];
+
+/** Only a task with a key is ever compared with what it is to become. */
+function bodyHashOf({ key, p, d }: CreateRecord): Row['bodyHash'] {
+  if (key === undefined) return NO_HASH;
   const [a, b] = hash64(p);
   const [c, e] = hash64(d);
   return [a, b, c, e];
@@ -123,21 +127,23 @@ export function applyUpdate(state: ShardState, record: UpdateRecord, timestamp: 
   const refusal = record.s === undefined ? undefined : refuseUnknown(state, record.s);
   if (refusal !== undefined) return refusal;
   state.remember(record.m, timestamp);
-  const { table } = state;
   const target = state.targetOf(slot);
   if (record.t !== undefined) retarget(state, slot, encodeTarget(changedTarget(target, record.t)));
   if (record.s !== undefined && !sameButSlot(state.scheduleOf(slot), record.s)) {
     reschedule(state, slot, withKeptSlot(state, slot, record.s, timestamp), timestamp);
   }
-  if (record.p !== undefined || record.d !== undefined) {
-    const base = slot * 4;
-    const [a, b, c, d] = table.bodyHash.subarray(base, base + 4) as unknown as [number, number, number, number];
-    const payload = record.p === undefined ? ([a, b] as const) : hash64(record.p);
-    const metadata = record.d === undefined ? ([c, d] as const) : hash64(record.d);
-    rebody(state, slot, record.p, record.d, [...payload, ...metadata]);
-  }
+  if (record.p !== undefined || record.d !== undefined)
+    rebody(state, slot, record.p, record.d, changedHash(state, slot, record));
   state.emit({ type: 'updated', namespace: target.namespace, task: record.id, at: timestamp });
   return answered(state, slot, 'updated', timestamp);
+}
+
+function changedHash({ table }: ShardState, slot: number, { p, d }: UpdateRecord): Row['bodyHash'] {
+  if (!table.has(slot, FLAG_KEYED)) return NO_HASH;
+  const [a, b, c, e] = table.bodyHash.subarray(slot * 4, slot * 4 + 4) as unknown as Row['bodyHash'];
+  const payload = p === undefined ? ([a, b] as const) : hash64(p);
+  const metadata = d === undefined ? ([c, e] as const) : hash64(d);
+  return [...payload, ...metadata];
 }
 
 function changedTarget(target: Target, change: NonNullable<UpdateRecord['t']>): Target {

@@ -1,4 +1,4 @@
-import type { ActiveRow, LoadedTask, ShardHead } from '@belfry/ports';
+import { TaskSlice, type ActiveRow, type LoadedTask, type ShardHead } from '@belfry/ports';
 import { executionId } from '@belfry/protocol';
 
 import { Changes } from './changes.ts';
@@ -6,28 +6,37 @@ import { readAttempts, type Execution } from './execution.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
 import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_WAITING } from './task-table.ts';
 
-/** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are the shard's stored executions. */
-export function loadTasks(
-  state: ShardState,
-  rows: readonly LoadedTask[],
-  active: ReadonlyMap<string, readonly ActiveRow[]>,
-): void {
-  for (const row of rows) state.table.look(row.id);
-  for (const row of rows) {
-    const slot = state.addTask(row, row.keyed);
-    state.table.set(slot, FLAG_STORED, true);
-    state.table.set(slot, FLAG_POINTER, row.pointer !== undefined);
-    if (row.ended !== undefined) {
-      state.table.state[slot] = TASK_ENDED;
-      state.table.set(slot, FLAG_CANCELLED, row.ended.state === 'cancelled');
-      state.wheel.insert(slot, row.ended.at + state.rememberMs);
+/** Tasks whose next fire is not told by definition and watermark come with a pointer. */
+export function loadTasks(state: ShardState, tasks: TaskSlice): void {
+  const { table } = state;
+  const { length, ids, ended, pointers } = tasks;
+  for (let at = 0; at < length; at++) table.lookWord(ids[at * 4 + 3] as number);
+  for (let at = 0; at < length; at++) {
+    const slot = state.addLoaded(tasks, at);
+    table.set(slot, FLAG_STORED, true);
+    const end = ended.get(at);
+    const pointer = pointers.get(at);
+    if (pointer !== undefined) table.set(slot, FLAG_POINTER, true);
+    if (end !== undefined) {
+      table.state[slot] = TASK_ENDED;
+      table.set(slot, FLAG_CANCELLED, end.state === 'cancelled');
+      state.wheel.insert(slot, end.at + state.rememberMs);
     } else {
-      state.arm(slot, row.pointer ?? loadedPointer(state, slot, row, active));
+      state.arm(slot, pointer ?? loadedPointer(state, slot, tasks.effectiveFrom[at] as number));
     }
-    const executions = active.get(row.id);
-    if (executions !== undefined) for (const execution of executions) loadExecution(state, slot, execution);
   }
   // What was just loaded is stored as it is.
+  state.changes = new Changes();
+}
+
+/** The shard's stored executions, by task, when all its tasks have been loaded. One whose task is not there is not under way any more. */
+export function loadExecutions(state: ShardState, active: ReadonlyMap<string, readonly ActiveRow[]>): void {
+  for (const [id, executions] of active) {
+    const slot = state.table.find(id);
+    if (slot < 0) continue;
+    if (isFired(state, slot, executions)) rearm(state, slot, NEVER_MS);
+    for (const execution of executions) loadExecution(state, slot, execution);
+  }
   state.changes = new Changes();
 }
 
@@ -61,14 +70,8 @@ export function bringForward(state: ShardState, { head, changed, rows, active }:
     if (state.table.state[slot] !== TASK_WAITING || state.table.has(slot, FLAG_POINTER)) continue;
     if (state.isRecurring(slot)) rearm(state, slot, state.nextAfter(slot, head.watermark));
   }
-  const isRow = new Set(rows.map(({ id }) => id));
-  for (const [id, executions] of active) {
-    const slot = state.table.find(id);
-    if (slot < 0 || isRow.has(id)) continue;
-    if (isFired(state, slot, executions)) rearm(state, slot, NEVER_MS);
-    for (const execution of executions) loadExecution(state, slot, execution);
-  }
-  loadTasks(state, rows, active);
+  loadTasks(state, TaskSlice.of(rows));
+  loadExecutions(state, active);
 }
 
 function rearm(state: ShardState, slot: number, dueMs: number): void {
@@ -111,14 +114,7 @@ function loadExecution(state: ShardState, slot: number, row: ActiveRow): void {
   if (execution.state === 'retrying') state.retries.push(execution);
 }
 
-function loadedPointer(
-  state: ShardState,
-  slot: number,
-  row: LoadedTask,
-  active: ReadonlyMap<string, readonly ActiveRow[]>,
-): number {
-  if (state.isRecurring(slot)) return state.nextAfter(slot, Math.max(state.watermark, row.effectiveFrom));
-  const at = state.nextAfter(slot, -Infinity);
-  const fired = active.get(row.id)?.some((execution) => execution.scheduledAt === at) === true;
-  return fired ? NEVER_MS : at;
+function loadedPointer(state: ShardState, slot: number, effectiveFrom: number): number {
+  if (!state.isRecurring(slot)) return state.nextAfter(slot, -Infinity);
+  return state.nextAfter(slot, Math.max(state.watermark, effectiveFrom));
 }

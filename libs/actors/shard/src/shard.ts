@@ -3,10 +3,10 @@ import type {
   ActiveRow,
   CalendarRow,
   Changed,
-  LoadedTask,
   ShardDelta,
   ShardHead,
   TaskRow,
+  TaskSlice,
   WorkRef,
 } from '@belfry/ports';
 import { audit, type Audit } from './audit.ts';
@@ -29,7 +29,7 @@ import {
 import { glance, type TaskGlance } from './glance.ts';
 import { assertInvariants, printState } from './inspect.ts';
 import type { Interned } from './intern.ts';
-import { bringForward, loadTasks, type Later } from './load.ts';
+import { bringForward, loadExecutions, loadTasks, type Later } from './load.ts';
 import { applyRedelivered, applyResult } from './results.ts';
 import { ShardState, type ShardEvent } from './state.ts';
 import { FLAG_STORED, TASK_ENDED } from './task-table.ts';
@@ -131,9 +131,14 @@ export class Shard {
     for (const row of rows) this.#state.calendars.set(row);
   }
 
-  /** Tasks whose next fire is not told by definition and watermark come with a pointer; `active` are this shard's stored executions. */
-  loadTasks(rows: readonly LoadedTask[], active: ReadonlyMap<string, readonly ActiveRow[]>): void {
-    loadTasks(this.#state, rows, active);
+  /** Tasks whose next fire is not told by definition and watermark come with a pointer. */
+  loadTasks(tasks: TaskSlice): void {
+    loadTasks(this.#state, tasks);
+  }
+
+  /** After all tasks: this shard's stored executions, by task. */
+  loadExecutions(active: ReadonlyMap<string, readonly ActiveRow[]>): void {
+    loadExecutions(this.#state, active);
   }
 
   /** Instead of a new load, of a shard that was loaded while another node owned it, without active rows. Its commands come before or after it. */

@@ -1,5 +1,5 @@
 import { executionId, idHash, type EventType, type WireError } from '@belfry/protocol';
-import type { HistoryRow, LifeRow, ShardHead, TaskRow } from '@belfry/ports';
+import type { HistoryRow, LifeRow, ShardHead, TaskRow, TaskSlice } from '@belfry/ports';
 import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
@@ -42,6 +42,8 @@ export interface ShardEvent {
 export const NEVER_MS = 8_640_000_000_000_000;
 
 export const TICK_MS = 1;
+
+const ZERO = '0'.charCodeAt(0);
 
 /**
  * The state of one shard. It derives from messages and their stored timestamps alone.
@@ -177,9 +179,8 @@ export class ShardState {
   /** A schedule on its way into the columns: an instant, or a reference that counts as used. */
   #readSchedule(text: string): { readonly atMs: number } | { readonly ref: number } {
     if (!text.startsWith('a')) return { ref: this.interned.schedules.take(text) };
-    const atMs = Number(text.slice(1));
-    if (!(atMs >= 0 && atMs < NEVER_MS) || `a${atMs}` !== text)
-      throw new Error(`not a canonical schedule: ${text.slice(0, 200)}`);
+    const atMs = instantOf(text);
+    if (!(atMs < NEVER_MS)) throw new Error(`not a canonical schedule: ${text.slice(0, 200)}`);
     return { atMs };
   }
 
@@ -258,6 +259,27 @@ export class ShardState {
     this.table.flags[slot] = keyed ? FLAG_KEYED : 0;
     this.#setSchedule(slot, schedule);
     this.table.state[slot] = TASK_HELD;
+    return slot;
+  }
+
+  /** The same for the task at a place of a load's slice. */
+  addLoaded({ ids, bodyHashes, schedules, targets, createdAt, keyed }: TaskSlice, at: number): number {
+    const schedule = this.#readSchedule(schedules[at] as string);
+    const target = this.interned.targets.take(targets[at] as string);
+    const { table } = this;
+    const from = at * 4;
+    const slot = table.addWords(
+      ids[from] as number,
+      ids[from + 1] as number,
+      ids[from + 2] as number,
+      ids[from + 3] as number,
+    );
+    table.target[slot] = target;
+    table.createdAt[slot] = createdAt[at] as number;
+    for (let word = 0; word < 4; word++) table.bodyHash[slot * 4 + word] = bodyHashes[from + word] as number;
+    table.flags[slot] = keyed[at] === 1 ? FLAG_KEYED : 0;
+    this.#setSchedule(slot, schedule);
+    table.state[slot] = TASK_HELD;
     return slot;
   }
 
@@ -444,6 +466,19 @@ export class ShardState {
   emit(event: ShardEvent): void {
     this.events.push(event);
   }
+}
+
+/** The instant of a canonical one-time schedule: `a`, and milliseconds without a leading zero. NaN for any other text. */
+function instantOf(text: string): number {
+  const { length } = text;
+  if (length < 2 || length > 17 || (length > 2 && text.charCodeAt(1) === ZERO)) return NaN;
+  let atMs = 0;
+  for (let at = 1; at < length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit < 0 || digit > 9) return NaN;
+    atMs = atMs * 10 + digit;
+  }
+  return atMs;
 }
 
 function nextOnce(atMs: number, afterMs: number): number {

@@ -51,8 +51,6 @@ export interface Crash {
   readonly foundBefore?: boolean;
 }
 
-const NO_EXECUTIONS = new Map<string, readonly ActiveRow[]>();
-
 /** One shard with its log, its store and its work stream, under a clock that moves when it is told to. */
 export class TestShard {
   nowMs = T0;
@@ -244,7 +242,7 @@ export class TestShard {
       () => undefined,
       (_shard, commands) => core.loadCommands(commands),
       (_shard, rows) => core.loadCalendars(rows),
-      (_shard, rows) => core.loadTasks(rows, NO_EXECUTIONS),
+      (_shard, tasks) => core.loadTasks(tasks),
     );
     this.#ahead = { core, watch, watermark };
   }
@@ -257,8 +255,9 @@ export class TestShard {
       [0],
       ...this.#loaders(whole, active),
       (_shard, rows) => whole.loadCalendars(rows),
-      (_shard, rows) => whole.loadTasks(rows, active),
+      (_shard, tasks) => whole.loadTasks(tasks),
     );
+    whole.loadExecutions(active);
     const ahead = this.#ahead;
     this.#ahead = undefined;
     const changed = ahead === undefined ? undefined : this.core.changedSince(ahead.watch);
@@ -277,7 +276,7 @@ export class TestShard {
       [0],
       ...this.#loaders(core, active),
       () => undefined,
-      (_shard, rows) => void now.push(...rows),
+      (_shard, tasks) => void now.push(...tasks),
       changed,
     );
     core.bringForward({ head: this.#head, changed: changed.tasks, rows: now, active });

@@ -4,10 +4,10 @@ import type {
   CalendarRow,
   Changed,
   CheckpointStore,
-  LoadedTask,
   Outcome,
   ShardDelta,
   ShardHead,
+  TaskSlice,
 } from '@belfry/ports';
 
 import { plainArray } from './arrays.ts';
@@ -111,7 +111,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
     onActive: (shard: number, rows: readonly ActiveRow[]) => void,
     onCommands: (shard: number, commands: readonly { hash: number; at: number }[]) => void,
     onCalendars: (shard: number, rows: readonly CalendarRow[]) => void,
-    onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+    onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
     changed?: Changed,
   ): Promise<Outcome<void>> {
     const lookup = async (ids: ReadonlySet<number>): Promise<ReadonlyMap<number, string>> =>

@@ -1,4 +1,4 @@
-import type { ActiveRow, LoadedTask, ShardDelta } from '@belfry/ports';
+import { TaskSlice, type ActiveRow, type ShardDelta } from '@belfry/ports';
 
 import { plainArray } from './arrays.ts';
 import type { RowSink } from './copy-out.ts';
@@ -8,14 +8,17 @@ import type { Session } from './sessions.ts';
 import { turn, Turns } from './turns.ts';
 
 /** Rows that are gathered before they are handed on; parsing them takes less than 5 ms. */
-const SLICE_ROWS = 2_000;
+const GATHERED_ROWS = 2_000;
+/** Tasks of one shard that are gathered: rows of a partition's four shards come mixed. */
+const SLICE_ROWS = 512;
 
-type Unfinished = { -readonly [K in keyof LoadedTask]: LoadedTask[K] };
+/** Tasks of one shard, and the numbers of their targets, in the same order. */
+class NumberedSlice extends TaskSlice {
+  readonly targetIds = new Uint32Array(SLICE_ROWS);
 
-/** Rows of one shard, and the numbers of their targets, in the same order. */
-interface ShardSlice {
-  readonly rows: Unfinished[];
-  readonly targets: number[];
+  constructor() {
+    super(SLICE_ROWS);
+  }
 }
 
 /** Shard numbers as they may stand in a statement's text: COPY takes no parameters. */
@@ -90,23 +93,23 @@ export async function loadCommands(
   onCommands: (shard: number, commands: ShardDelta['commands']) => void,
   fromMs = 0,
 ): Promise<void> {
-  let slice: { shard: number; hash: number; at: number }[] = [];
+  const gathered = new Map<number, { hash: number; at: number }[]>();
+  let rows = 0;
   const sink: RowSink = {
     row: (bytes, offset) => {
       const shard = bytes.readInt16BE(offset + 4);
-      slice.push({ shard, hash: int8(bytes, offset + 10), at: int8(bytes, offset + 22) });
+      let commands = gathered.get(shard);
+      if (commands === undefined) gathered.set(shard, (commands = []));
+      commands.push({ hash: int8(bytes, offset + 10), at: int8(bytes, offset + 22) });
+      rows++;
     },
     get isFull() {
-      return slice.length >= SLICE_ROWS;
+      return rows >= GATHERED_ROWS;
     },
     flush: async () => {
-      for (const [shard, commands] of Map.groupBy(slice, (row) => row.shard)) {
-        onCommands(
-          shard,
-          commands.map(({ hash, at }) => ({ hash, at })),
-        );
-      }
-      slice = [];
+      for (const [shard, commands] of gathered) onCommands(shard, commands);
+      gathered.clear();
+      rows = 0;
       await turn();
     },
   };
@@ -135,7 +138,7 @@ export async function loadPointers(
         rows++;
       },
       get isFull() {
-        return rows >= SLICE_ROWS;
+        return rows >= GATHERED_ROWS;
       },
       flush: () => {
         rows = 0;
@@ -156,57 +159,63 @@ export async function loadTasks(
   lookup: (ids: ReadonlySet<number>) => Promise<ReadonlyMap<number, string>>,
   shards: readonly number[],
   pointers: ReadonlyMap<string, number>,
-  onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
   ids?: readonly string[],
 ): Promise<void> {
-  let slice = new Map<number, ShardSlice>();
-  let gathered = 0;
+  const slices = new Map<number, NumberedSlice>();
+  const spare: NumberedSlice[] = [];
+  let isFull = false;
+  const sliceOf = (shard: number): NumberedSlice => {
+    const known = slices.get(shard);
+    if (known !== undefined) return known;
+    const slice = spare.pop() ?? new NumberedSlice();
+    slices.set(shard, slice);
+    return slice;
+  };
   const row = (bytes: Buffer, offset: number): void => {
     let at = offset + 4;
-    const shard = bytes.readInt16BE(at);
+    const slice = sliceOf(bytes.readInt16BE(at));
+    const index = slice.length++;
     at += 6;
-    const targetId = bytes.readInt32BE(at);
+    slice.targetIds[index] = bytes.readInt32BE(at);
     at += 8;
-    const createdAt = int8(bytes, at);
+    slice.createdAt[index] = int8(bytes, at);
     at += 12;
-    const effectiveFrom = int8(bytes, at);
+    slice.effectiveFrom[index] = int8(bytes, at);
     at += 12;
-    const id = bytes.toString('hex', at, at + 16);
+    for (let word = 0; word < 4; word++) slice.ids[index * 4 + word] = bytes.readUInt32BE(at + word * 4);
+    if (pointers.size > 0) {
+      const pointer = pointers.get(bytes.toString('hex', at, at + 16));
+      if (pointer !== undefined) slice.pointers.set(index, pointer);
+    }
     at += 20;
-    const bodyHash = [
-      bytes.readUInt32BE(at),
-      bytes.readUInt32BE(at + 4),
-      bytes.readUInt32BE(at + 8),
-      bytes.readUInt32BE(at + 12),
-    ] as const;
+    for (let word = 0; word < 4; word++) slice.bodyHashes[index * 4 + word] = bytes.readUInt32BE(at + word * 4);
     at += 20;
-    const keyed = bytes[at] === 1;
+    slice.keyed[index] = bytes[at] as number;
     at += 1;
     const length = bytes.readInt32BE(at);
-    const schedule = bytes.toString('utf8', at + 4, at + 4 + length);
+    slice.schedules[index] = bytes.toString('utf8', at + 4, at + 4 + length);
     at += 4 + length;
-    let ended: LoadedTask['ended'];
     if (bytes.readInt32BE(at) >= 0) {
-      ended = { state: ENDED_STATES.name(String.fromCharCode(bytes[at + 4] as number)), at: int8(bytes, at + 9) };
+      const state = ENDED_STATES.name(String.fromCharCode(bytes[at + 4] as number));
+      slice.ended.set(index, { state, at: int8(bytes, at + 9) });
     }
-    const pointer = pointers.size === 0 ? undefined : pointers.get(id);
-    let ofShard = slice.get(shard);
-    if (ofShard === undefined) slice.set(shard, (ofShard = { rows: [], targets: [] }));
-    ofShard.rows.push({ id, schedule, target: '', createdAt, effectiveFrom, bodyHash, keyed, ended, pointer });
-    ofShard.targets.push(targetId);
-    gathered++;
+    isFull = slice.isFull;
   };
   const flush = async (): Promise<void> => {
-    const ready = slice;
-    slice = new Map();
-    gathered = 0;
-    await handOn(ready, lookup, onTasks);
+    await handOn(slices, lookup, onTasks);
+    for (const slice of slices.values()) {
+      slice.clear();
+      spare.push(slice);
+    }
+    slices.clear();
+    isFull = false;
   };
   const sink: RowSink = {
     row,
     flush,
     get isFull() {
-      return gathered >= SLICE_ROWS;
+      return isFull;
     },
   };
   await session.copyOut(
@@ -220,18 +229,19 @@ export async function loadTasks(
 }
 
 async function handOn(
-  slice: ReadonlyMap<number, ShardSlice>,
+  slices: ReadonlyMap<number, NumberedSlice>,
   lookup: (ids: ReadonlySet<number>) => Promise<ReadonlyMap<number, string>>,
-  onTasks: (shard: number, rows: readonly LoadedTask[]) => void | Promise<void>,
+  onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
 ): Promise<void> {
   const ids = new Set<number>();
-  for (const { targets } of slice.values()) for (const target of targets) ids.add(target);
+  for (const { targetIds, length } of slices.values())
+    for (let at = 0; at < length; at++) ids.add(targetIds[at] as number);
   const texts = await lookup(ids);
   await turn();
   const turns = new Turns();
-  for (const [shard, { rows, targets }] of slice) {
-    for (const [index, row] of rows.entries()) row.target = texts.get(targets[index] as number) as string; // T1
-    await onTasks(shard, rows);
+  for (const [shard, slice] of slices) {
+    for (let at = 0; at < slice.length; at++) slice.targets[at] = texts.get(slice.targetIds[at] as number) as string; // T1
+    await onTasks(shard, slice);
     await turns.due();
   }
 }
