@@ -15,6 +15,9 @@ export interface SeedReport {
 // Also when the one that counts them has gone.
 process.once('disconnect', () => process.exit());
 
+// Errors of the world are many, and nobody reads where they were made: a seed that fails is run again for that.
+Error.stackTraceLimit = 0;
+
 const [from, step, untilMs] = process.argv.slice(2).map(Number) as [number, number, number];
 for (let seed = from; Date.now() < untilMs; seed += step) {
   const { violation, virtualMs, steps, executions, faults, incidents, tolerated } = await runPlan(makePlan(seed));

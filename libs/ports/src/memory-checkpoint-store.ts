@@ -230,7 +230,9 @@ function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void 
   stored.life.push(...delta.life);
   stored.unwatched.push(...delta.unwatched);
   const { forgetCommandsBefore } = delta;
-  stored.commands = [...stored.commands, ...delta.commands].filter(({ at }) => at >= forgetCommandsBefore);
+  if (stored.commands.some(({ at }) => at < forgetCommandsBefore))
+    stored.commands = stored.commands.filter(({ at }) => at >= forgetCommandsBefore);
+  stored.commands.push(...delta.commands.filter(({ at }) => at >= forgetCommandsBefore));
   const { shard, epoch, seq, watermark, counters, gaps } = delta;
   stored.head = { shard, epoch, seq, watermark, counters, gaps };
   stored.lastAttempt = attemptId;

@@ -23,7 +23,6 @@ export interface MemoryInboxOptions {
 export class MemoryInbox implements Inbox {
   readonly #now: () => number;
   readonly #maxBytes: number;
-  readonly #encoder = new TextEncoder();
   #stored: (readonly InboxMessage[])[] = [];
   #bytes = 0;
   #nextSeq = 1;
@@ -38,7 +37,7 @@ export class MemoryInbox implements Inbox {
     if (messages.length > LIMITS.batchMessages) {
       return Promise.reject(new RangeError(`an append of ${messages.length} messages`));
     }
-    const bodies = messages.map(({ body }) => this.#encoder.encode(body));
+    const bodies = messages.map(({ body }) => Buffer.from(body));
     const bytes = bodies.reduce((sum, body) => sum + body.length + OVERHEAD_BYTES, 0);
     if (this.#bytes + bytes > this.#maxBytes) return Promise.resolve(refused('full'));
     const timestamp = this.#now();
@@ -47,9 +46,10 @@ export class MemoryInbox implements Inbox {
       messages,
       bodies.map(({ length }) => length),
     );
+    let at = 0;
     for (const bundle of bundles) {
       const seq = this.#nextSeq++;
-      this.#stored.push(bundle.map(({ shard, body }) => ({ shard, seq, timestamp, body: this.#encoder.encode(body) })));
+      this.#stored.push(bundle.map(({ shard }) => ({ shard, seq, timestamp, body: bodies[at++] as Buffer })));
     }
     this.#bytes += bytes;
     for (const wake of [...this.#wake]) wake();

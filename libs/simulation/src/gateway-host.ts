@@ -6,7 +6,6 @@ import type { Services } from './services.ts';
 
 const TICK_MS = 100;
 const USAGE_MS = 2_000;
-const ENCODER = new TextEncoder();
 
 /** Reads of the stored history are no part of the simulation. */
 const NO_QUERIES: Queries = {
@@ -55,7 +54,7 @@ export class GatewayHost {
   /** One request, `tasks.create` for example; the reply as JSON text. */
   handle(namespace: string, operation: string, body: string): Promise<string> {
     const [room, op = ''] = operation.split('.');
-    const data = ENCODER.encode(body);
+    const data = Buffer.from(body);
     const header = (): undefined => undefined;
     if (room === 'tasks') return this.#gateway.handleTasks(namespace, op, data, header);
     if (room === 'executions') return this.#gateway.handleExecutions(namespace, op, data, header);

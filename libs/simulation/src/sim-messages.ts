@@ -12,7 +12,6 @@ interface Ear {
 }
 
 const NOBODY: ReadonlyMap<Process, readonly Ear[]> = new Map();
-const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
 /** Plain messages between processes: they may get lost, come twice, and overtake one another. */
@@ -31,13 +30,13 @@ export class SimMessages {
   of(process: Process): Messenger {
     return {
       tell: (subject, body) => {
-        const bytes = typeof body === 'string' ? ENCODER.encode(body) : body;
+        const bytes = typeof body === 'string' ? Buffer.from(body) : body;
         for (const [to, ears] of this.#listenersOf(subject))
           this.#network.send(process, to, () => {
             for (const ear of ears) if (this.#has(ear)) ear.handler(bytes, subject);
           });
       },
-      ask: (subject, body, timeoutMs) => this.#ask(process, subject, ENCODER.encode(body), timeoutMs),
+      ask: (subject, body, timeoutMs) => this.#ask(process, subject, Buffer.from(body), timeoutMs),
       serve: (pattern, handler) => this.#add({ process, pattern: pattern.split('.'), isServing: true, handler }),
       listen: (pattern, handler) => this.#add({ process, pattern: pattern.split('.'), isServing: false, handler }),
     };
@@ -51,7 +50,11 @@ export class SimMessages {
 
   #ask(from: Process, subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      const fail = (code: string): void => reject(Object.assign(new Error(`${subject}: ${code}`), { code }));
+      let isOver = false;
+      /** Its time runs out after every answer, too. */
+      const fail = (code: string): void => {
+        if (!isOver) reject(Object.assign(new Error(`${subject}: ${code}`), { code }));
+      };
       from.after(timeoutMs, () => fail('timeout'));
       const servers = this.#earsOf(subject).filter(({ isServing }) => isServing);
       if (servers.length === 0) return this.#network.send(from, from, () => fail('no_owner'));
@@ -59,7 +62,10 @@ export class SimMessages {
         this.#network.send(from, ear.process, () => {
           if (!this.#has(ear)) return;
           void Promise.resolve(ear.handler(body, subject)).then((reply) =>
-            this.#network.send(ear.process, from, () => resolve(ENCODER.encode(reply as string))),
+            this.#network.send(ear.process, from, () => {
+              isOver = true;
+              resolve(Buffer.from(reply as string));
+            }),
           );
         });
       }
