@@ -20,13 +20,13 @@ function cleanEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { ...rest, ...more };
 }
 
-/** A process of the program; what it writes to stderr is kept for the message of a failing test. */
+/** A process of the program, or of another `file`; what it writes to stderr is kept for the message of a failing test. */
 class Program {
   readonly child: ChildProcess;
   #stderr = '';
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd?: string) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd?: string, file = MAIN) {
+    this.child = spawn(process.execPath, [file, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env,
       ...(cwd === undefined ? {} : { cwd }),
@@ -152,6 +152,25 @@ export async function runCommand(
   program.child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   await once(program.child, 'close');
   return { code: program.child.exitCode, stdout, stderr: program.stderr };
+}
+
+/** A program of a user, which finds its Belfry as users' programs do: from the folder that it runs in. */
+export interface RunningScript extends AsyncDisposable {
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+}
+
+export function startScript(file: string, cwd: string): RunningScript {
+  const program = new Program([], cleanEnvironment(), cwd, file);
+  let stdout = '';
+  program.child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  return {
+    stdout: () => stdout,
+    stderr: () => program.stderr,
+    [Symbol.asyncDispose]: async () => {
+      await program.end('SIGTERM');
+    },
+  };
 }
 
 function kill(pid: number): void {

@@ -65,7 +65,7 @@ describe('import crontab', () => {
     await run('@daily echo a\n@hourly echo b\n');
     expect(await run('@daily echo a\n0 99 * * * echo b\n', { prune: true })).toBe(1);
     expect(schedules()).toHaveLength(3);
-    expect(stderr()).toContain('nothing was pruned, since some lines are wrong');
+    expect(stderr()).toMatch(/^\S+:2:3: error: .*\nnothing was pruned, since some lines are wrong\n$/);
     expect(await run('@daily echo a\nnonsense\n', { prune: true })).toBe(1);
     expect(schedules()).toHaveLength(3);
     expect(stderr()).toContain('nothing was pruned, since some lines are wrong');
@@ -93,6 +93,14 @@ describe('import crontab', () => {
     expect(stderr()).toContain(`${file}:2:4: error: `);
     expect(stderr()).toContain(`${file}:4:1: error: `);
     expect(stdout()).toMatch(/1 created; 3 lines wrong\n$/);
+  });
+
+  it('tells what is wrong in the file also where Belfry is away', async () => {
+    const { cli, stderr } = setUp();
+    writeFileSync(file, '@daily echo a\n@reboot echo b\n');
+    const cut = { ...cli, connect: () => Promise.reject(new Error('away')) };
+    await expect(importCrontab(cut, file, OPTIONS)).rejects.toThrow('away');
+    expect(stderr()).toContain(`${file}:2:1: error: @reboot`);
   });
 
   it('shows with --dry-run what would become of each line, and changes nothing', async () => {

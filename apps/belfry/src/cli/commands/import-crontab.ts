@@ -45,6 +45,7 @@ const CHUNK = 500;
 
 export async function importCrontab(cli: Cli, file: string, options: ImportOptions): CommandResult {
   const reading = await read(cli, file, options);
+  if (!cli.json) tellProblems(cli, reading);
   if (options.dryRun) return report(cli, reading, undefined, []);
   const client = await cli.connect();
   const results = await sendAll(cli, client, reading.tasks);
@@ -147,7 +148,15 @@ async function commandOf(client: CliClient, id: string): Promise<string> {
   }
 }
 
-/** Tells all; without `results` it was a dry run. */
+/** As soon as the file is read: they stand also where Belfry can't be reached. */
+function tellProblems(cli: Cli, { name, problems }: Reading): void {
+  for (const { severity, line, column, message } of problems) {
+    const label = severity === 'error' ? cli.paint('red', 'error') : cli.paint('yellow', 'warning');
+    cli.out.note(`${name}:${line}:${column}: ${label}: ${printable(message)}`);
+  }
+}
+
+/** Tells what became of the lines; without `results` it was a dry run. */
 function report(
   cli: Cli,
   reading: Reading,
@@ -165,10 +174,6 @@ function report(
       stale,
     });
   } else {
-    for (const { severity, line, column, message } of reading.problems) {
-      const label = severity === 'error' ? cli.paint('red', 'error') : cli.paint('yellow', 'warning');
-      cli.out.note(`${reading.name}:${line}:${column}: ${label}: ${printable(message)}`);
-    }
     for (const line of taskLines(cli, reading, results)) cli.out.line(line);
     for (const task of stale) cli.out.line(staleLine(cli, task, errors > 0));
     cli.out.line(summary(reading, results, stale, errors));
