@@ -331,8 +331,9 @@ describe('tasks.history', () => {
     const world = new TestWorld();
     await world.ask('tasks.history', { key: 'k', state: 'dead', before: iso(T0), limit: 7 });
     await world.ask('tasks.history', { before: T0, cursor: 'c' });
+    const task = taskIdOfKey('acme', 'k');
     expect(world.executionFilters).toEqual([
-      { task: taskIdOfKey('acme', 'k'), state: 'dead', before: T0, limit: 7 },
+      { task, shard: shardOf(task, 8), state: 'dead', before: T0, limit: 7 },
       { before: T0, cursor: 'c', limit: 100 },
     ]);
   });

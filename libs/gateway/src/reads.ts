@@ -91,7 +91,7 @@ export class Reads {
 
   /** @throws Refused */
   async history(value: unknown, namespace: string): Promise<string> {
-    const filter = executionFilter(value, namespace);
+    const filter = executionFilter(value, namespace, this.#options.shards);
     return this.#page(filter.limit, async (limit) => {
       const { items, cursor, asOf } = await this.#options.queries.executions(namespace, { ...filter, limit });
       const views = items.map((stored) => storedExecutionView(stored));
@@ -261,13 +261,13 @@ function labelsOf(value: unknown): { readonly [label: string]: string } {
   return value as { readonly [label: string]: string };
 }
 
-function executionFilter(value: unknown, namespace: string): ExecutionFilter {
+function executionFilter(value: unknown, namespace: string, shards: number): ExecutionFilter {
   const fields = objectOf(value, ['id', 'key', 'state', 'limit', 'before', 'cursor']);
   const task = optionalReference(namespace, fields)?.taskId;
   const { state, before } = fields;
   const cursor = cursorOf(fields['cursor']);
   return {
-    ...(task === undefined ? {} : { task }),
+    ...(task === undefined ? {} : { task, shard: shardOf(task, shards) }),
     ...(state === undefined ? {} : { state: oneOf(state, EXECUTION_STATES, 'state') }),
     limit: wholeOf(fields['limit'], 'limit', 1, LIMITS.pageRows, DEFAULT_PAGE),
     ...(before === undefined ? {} : { before: instantOf(before, 'before') }),

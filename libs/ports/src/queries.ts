@@ -17,6 +17,8 @@ export interface TaskFilter {
 
 export interface ExecutionFilter {
   readonly task?: string;
+  /** That of the task, where one is asked for: `asOf` is then this shard's own. */
+  readonly shard?: number;
   readonly state?: string;
   readonly limit: number;
   /** Only scheduledAt before this, ms. */

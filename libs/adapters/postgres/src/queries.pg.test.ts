@@ -224,6 +224,8 @@ describe('queries', () => {
     );
     await all.write(deltas.slice(1));
     expect((await fresh.link.queries.tasks('acme', { limit: 1 })).asOf).toBe(first);
+    const ofOne = await fresh.link.queries.executions('acme', { limit: 1, shard: deltas[1]?.shard as number });
+    expect(ofOne.asOf).toBeGreaterThan(first);
     await all.write(deltas.slice(0, 1));
     const { asOf } = await fresh.link.queries.tasks('acme', { limit: 1 });
     expect(asOf).toBeGreaterThanOrEqual(first);

@@ -69,7 +69,7 @@ export class PostgresQueries implements Queries {
       const last = items.length === limit ? items.at(-1)?.row : undefined;
       const cursor = last === undefined ? undefined : encodeCursor({ at: last.scheduledAt, id: last.task });
       return { items, cursor, asOf };
-    });
+    }, filter.shard);
   }
 
   execution(namespace: string, task: string, scheduledAt: number): Promise<StoredExecution | undefined> {
@@ -120,13 +120,17 @@ export class PostgresQueries implements Queries {
     return this.#read((session) => readZoneData(session));
   }
 
-  /** One snapshot for all of it: an execution that ends meanwhile is found once, not twice or never. */
-  async #read<T>(work: (session: Session, asOf: number) => Promise<T>): Promise<T> {
+  /**
+   * One snapshot for all of it: an execution that ends meanwhile is found once, not twice or never. `asOf` is the oldest checkpoint of all shards,
+   * or that of the `shard`.
+   */
+  async #read<T>(work: (session: Session, asOf: number) => Promise<T>, shard?: number): Promise<T> {
     try {
       return await this.#sessions.use(async (session) => {
         await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
         const { rows } = await session.query<{ at: number }>(
-          'SELECT coalesce(min(checkpointed_at), 0) AS at FROM belfry.shard',
+          'SELECT coalesce(min(checkpointed_at), 0) AS at FROM belfry.shard WHERE $1::smallint IS NULL OR shard = $1',
+          [shard ?? null],
         );
         const result = await work(session, rows[0]?.at ?? 0);
         await session.query('COMMIT');
