@@ -1,16 +1,14 @@
 /**
- * Loaded into a program under test before its own code (`node --import drill.ts main.ts`): it does to the process what nobody can do from
- * outside. Without its variables it does nothing, and the program knows nothing of it.
- *
- * - SIGUSR2: an order (`Order`), in the file `CHAOS_ORDER`, is followed.
- * - `CHAOS_FAILPOINT=<point>:<before|after>:<file>`: once the file is there, the process is killed at the point.
+ * Loaded into a program or a worker under test before its own code (`node --import drill.ts main.ts`): it does to the process what nobody can
+ * do from outside. At SIGUSR2, an order (`Order`) in the file `CHAOS_ORDER` is followed. Without that variable it does nothing, and the
+ * program knows nothing of it.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 
-import { NatsInbox, NatsWorkQueue } from '@belfry/adapter-nats';
 import { PostgresCheckpointStore } from '@belfry/adapter-postgres';
 import type { Shard } from '@belfry/shard';
 
+import { MOMENTS, type About, type Moment, type Place } from './moments.ts';
 import { hashOf, onTakeover, stateText } from './state.ts';
 
 export type Order =
@@ -18,18 +16,17 @@ export type Order =
   | { readonly do: 'block'; readonly ms: number }
   /** Checkpoints wait from now on, before they are written; `release` lets them go on. */
   | { readonly do: 'hold' | 'release' }
+  /** The next time that it comes to this moment, and it is not about `unless`, the process is killed; a `Death` stands in the file `into` then. */
+  | { readonly do: 'die'; readonly at: Moment; readonly unless?: string; readonly into: string }
   /** Into the file `into`: the hashes of the states of all shards that it has taken over, by shard; of one `shard`, its state as text. */
   | { readonly do: 'tell'; readonly into: string; readonly shard?: number };
 
-/** The port methods that a promise hangs on. */
-const POINTS: { readonly [point: string]: readonly [prototype: object, method: string] } = {
-  /** A gateway has, or is about to have, requests on disk; nobody was answered. A scheduler, its ownership records. */
-  ack: [NatsInbox.prototype, 'append'],
-  publish: [NatsWorkQueue.prototype, 'publish'],
-  checkpoint: [PostgresCheckpointStore.prototype, 'commit'],
-  /** Work messages of cancelled tasks that nobody has been given are taken back. */
-  purge: [NatsWorkQueue.prototype, 'withdraw'],
-};
+/** What a process leaves that was killed at a moment. */
+export interface Death {
+  /** Since 1970. */
+  readonly atMs: number;
+  readonly about: About;
+}
 
 const orders = process.env['CHAOS_ORDER'];
 if (orders !== undefined) {
@@ -37,7 +34,7 @@ if (orders !== undefined) {
   onTakeover((core) => void cores.set(core.shard, new WeakRef(core)));
   let release: () => void = () => undefined;
   let held = Promise.resolve();
-  around('checkpoint', async (commit) => {
+  around(PostgresCheckpointStore.prototype, 'commit', async (commit) => {
     await held;
     return await commit();
   });
@@ -54,6 +51,9 @@ if (orders !== undefined) {
         break;
       case 'release':
         release();
+        break;
+      case 'die':
+        die(order);
         break;
       case 'tell':
         tell(order, cores);
@@ -73,24 +73,32 @@ function tell({ into, shard }: Extract<Order, { do: 'tell' }>, cores: ReadonlyMa
   renameSync(`${into}.part`, into);
 }
 
-const failpoint = process.env['CHAOS_FAILPOINT'];
-if (failpoint !== undefined) arm(...(failpoint.split(':') as [string, string, string]));
-
-function arm(point: string, when: string, file: string): void {
-  around(point, async (act) => {
-    const armed = existsSync(file);
-    if (armed && when === 'before') process.kill(process.pid, 'SIGKILL');
-    const result = await act();
-    if (armed) process.kill(process.pid, 'SIGKILL');
+function die({ at, unless, into }: Extract<Order, { do: 'die' }>): void {
+  const { prototype, method, when, about }: Place = MOMENTS[at];
+  const end = (of: About | undefined): void => {
+    if (of === undefined || (unless !== undefined && of.includes(unless))) return;
+    writeFileSync(into, JSON.stringify({ atMs: Date.now(), about: of } satisfies Death));
+    process.kill(process.pid, 'SIGKILL');
+  };
+  around(prototype, method, (act, call) => {
+    if (when === 'before') end(about(call));
+    const result = act();
+    if (when === 'before') return result;
+    if (result instanceof Promise) return result.then((value: unknown) => (end(about(call, value)), value));
+    end(about(call, result));
     return result;
   });
 }
 
-function around(point: string, does: (act: () => Promise<unknown>) => Promise<unknown>): void {
-  const [prototype, method] = POINTS[point] as readonly [object, string];
-  const methods = prototype as { [name: string]: (...args: unknown[]) => Promise<unknown> };
-  const original = methods[method] as (...args: unknown[]) => Promise<unknown>;
-  methods[method] = async function (this: unknown, ...args) {
-    return await does(() => original.apply(this, args));
+interface Call {
+  readonly on: unknown;
+  readonly args: readonly unknown[];
+}
+
+function around(prototype: object, method: string, does: (act: () => unknown, call: Call) => unknown): void {
+  const methods = prototype as { [name: string]: (...args: unknown[]) => unknown };
+  const original = methods[method] as (...args: unknown[]) => unknown;
+  methods[method] = function (this: unknown, ...args) {
+    return does(() => original.apply(this, args), { on: this, args });
   };
 }

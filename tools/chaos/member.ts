@@ -4,7 +4,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { startProgram, untilReady, type Program } from '../bench/programs.ts';
-import type { Order } from './drill.ts';
+import type { Death, Order } from './drill.ts';
+import type { Moment } from './moments.ts';
 import { lackOf, type Fault, type Proxy } from './proxy.ts';
 import { RunLog } from './run-log.ts';
 
@@ -43,12 +44,11 @@ export class Member {
   readonly postgresProxies: readonly Proxy[];
   /** A file with the ms by which its clock shall be off. */
   readonly clockFile: string;
-  /** Once this is there, its failpoint is armed. */
-  readonly failFile: string;
   readonly logs: RunLog[] = [];
   readonly #place: Place;
   readonly #orderFile: string;
   readonly #toldFile: string;
+  readonly #deathFile: string;
   #program: Program | undefined;
   #incarnation = 0;
   #http = 0;
@@ -61,9 +61,9 @@ export class Member {
     this.postgresProxies = proxies.postgres;
     const file = (what: string): string => path.join(place.folder, `${name}.${what}`);
     this.clockFile = file('clock');
-    this.failFile = file('fail');
     this.#orderFile = file('order');
     this.#toldFile = file('told');
+    this.#deathFile = file('death');
     writeFileSync(this.clockFile, '');
   }
 
@@ -87,10 +87,10 @@ export class Member {
   }
 
   /** Starts it, without waiting. */
-  async begin(env: NodeJS.ProcessEnv = {}): Promise<void> {
+  async begin(): Promise<void> {
     if (this.isRunning) return;
     this.#incarnation++;
-    rmSync(this.failFile, { force: true });
+    rmSync(this.#deathFile, { force: true });
     const { folder, natsUrl, postgresUrl } = this.#place;
     const servers = { BELFRY_NATS_URL: natsUrl, BELFRY_POSTGRES_URL: postgresUrl };
     const logFile = path.join(folder, `${this.incarnation}.log`);
@@ -102,10 +102,10 @@ export class Member {
     const server = ['server', '--roles', this.roles, ...named];
     const args = isWorker
       ? [WORKER, runsFile, this.incarnation, String(this.#place.slots)]
-      : ['--import', DRILL, MAIN, ...server, '--replicas', String(this.#replicas)];
-    this.#program = startProgram(process.execPath, args, {
+      : [MAIN, ...server, '--replicas', String(this.#replicas)];
+    this.#program = startProgram(process.execPath, ['--import', DRILL, ...args], {
       logFile,
-      env: { ...servers, CHAOS_ORDER: this.#orderFile, BELFRY_CLOCK_DRILL: this.clockFile, ...env },
+      env: { ...servers, CHAOS_ORDER: this.#orderFile, BELFRY_CLOCK_DRILL: this.clockFile },
     });
   }
 
@@ -113,8 +113,8 @@ export class Member {
     return this.#place.natsUrl.split(',').length >= 3 ? 3 : 1;
   }
 
-  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
-    await this.begin(env);
+  async start(): Promise<void> {
+    await this.begin();
     await this.untilReady();
   }
 
@@ -148,6 +148,16 @@ export class Member {
   order(order: Order): void {
     writeFileSync(this.#orderFile, JSON.stringify(order));
     this.signal('SIGUSR2');
+  }
+
+  /** It kills itself at the next such moment that is not about `unless`. */
+  orderDeath(at: Moment, unless?: string): void {
+    this.order({ do: 'die', at, into: this.#deathFile, ...(unless !== undefined && { unless }) });
+  }
+
+  /** Of its present process, which was ordered it; undefined: it has not come to that. */
+  get death(): Death | undefined {
+    return existsSync(this.#deathFile) ? (JSON.parse(readFileSync(this.#deathFile, 'utf8')) as Death) : undefined;
   }
 
   /** The hash of the state of each shard that it has taken over; of one shard, its state as text. */

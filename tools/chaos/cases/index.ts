@@ -2,7 +2,7 @@ import type { ChaosCase } from '../scene.ts';
 import { BROKER_STATE } from './broker-state.ts';
 import { CLOCKS } from './clocks.ts';
 import { DELETED_STREAMS } from './deleted-streams.ts';
-import { FAILPOINTS } from './failpoints.ts';
+import { FAILPOINTS, SECOND_FAILPOINTS } from './failpoints.ts';
 import { KILLS } from './kills.ts';
 import { LOADS, MANY, SCALE, STORM } from './many.ts';
 import { MISSED } from './missed.ts';
@@ -28,6 +28,7 @@ export const CASES: readonly ChaosCase[] = [
     MANY,
     POSTGRES,
   ].flat(),
+  ...SECOND_FAILPOINTS,
   ...[NETWORK, POSTGRES_SLOW].flat(),
   ...NATS_DISK,
   ...NATS_CLUSTER,

@@ -138,7 +138,8 @@ export async function startMissing(cluster: Cluster): Promise<void> {
   await Promise.all(missing.map((member) => member.untilReady()));
 }
 
-async function owns(cluster: Cluster, count: number): Promise<void> {
+/** So many schedulers own all shards, each of them some. */
+export async function owns(cluster: Cluster, count: number): Promise<void> {
   await cluster.until(`${count} schedulers own all shards`, async () => {
     const owned = [...(await cluster.ownedShards()).values()];
     const all = owned.flat();
