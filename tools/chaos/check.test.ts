@@ -13,6 +13,7 @@ const run = (at: number, startMs: number, more: Partial<Run> = {}): Run => ({
   execution: fire(at).execution,
   attempt: 1,
   worker: 'w1_1',
+  epoch: 1,
   startMs,
   endMs: startMs + 10,
   ...more,
@@ -224,12 +225,12 @@ describe('the history', () => {
 describe("a worker's log", () => {
   it('gives its runs, with and without an end, and leaves a torn line out', () => {
     const { execution } = fire(1_000);
-    const log = `S ${execution} 1 1000\nS ${execution} 2 2000\nE ${execution} 1 1500\nS ${execution} 3 30`;
+    const log = `S ${execution} 1 1000 7\nS ${execution} 2 2000 8\nE ${execution} 1 1500\nS ${execution} 3 30`;
     const book = new RunBook('w1_1');
     for (const part of [log.slice(0, 7), log.slice(7)]) book.add(part);
     expect(book.runs).toEqual([
-      { execution, attempt: 1, worker: 'w1_1', startMs: 1_000, endMs: 1_500 },
-      { execution, attempt: 2, worker: 'w1_1', startMs: 2_000, endMs: undefined },
+      { execution, attempt: 1, worker: 'w1_1', epoch: 7, startMs: 1_000, endMs: 1_500 },
+      { execution, attempt: 2, worker: 'w1_1', epoch: 8, startMs: 2_000, endMs: undefined },
     ]);
   });
 });

@@ -8,6 +8,8 @@ export interface Run {
   readonly execution: string;
   readonly attempt: number;
   readonly worker: string;
+  /** What fences it: that of the shard's owner who dispatched it. */
+  readonly epoch: number;
   readonly startMs: number;
   /** It ended without an error. */
   readonly endMs: number | undefined;

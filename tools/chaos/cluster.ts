@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Belfry } from '@belfry/sdk';
 
 import { Cleanup } from '../bench/cleanup.ts';
-import type { Absence, End, Run } from './check.ts';
+import type { Absence, Run } from './check.ts';
+import type { Ownership, StoredEnd, Taken } from './epochs.ts';
 import { Member } from './member.ts';
 import { NatsNode, newCredentials, type Credentials } from './nats.ts';
 import { PostgresNode, urlOf } from './postgres.ts';
@@ -44,6 +45,8 @@ export class Cluster implements AsyncDisposable {
   readonly natsUrl: string;
   readonly absences: Absence[] = [];
   readonly #cleanup: Cleanup;
+  /** By shard and epoch. */
+  readonly #taken = new Map<string, Taken>();
   #filled = 0;
 
   private constructor(parts: {
@@ -190,14 +193,36 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** How executions ended that were due since then, as the history has it. */
-  async historySince(fromMs: number): Promise<End[]> {
+  async historySince(fromMs: number): Promise<StoredEnd[]> {
     const rows = await this.primary.sql(
-      `SELECT replace(task::text, '-', '') AS task, scheduled_at AS at, state FROM belfry.execution WHERE scheduled_at >= ${fromMs}`,
+      `SELECT replace(task::text, '-', '') AS task, scheduled_at AS at, state, epoch::float8,
+         floor(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS stored
+       FROM belfry.execution WHERE scheduled_at >= ${fromMs}`,
     );
-    return rows.map(({ task, at, state }) => ({
+    return rows.map(({ task, at, state, epoch, stored }) => ({
       execution: `${String(task)}-${Number(at).toString(36)}`,
       succeeded: state === 's',
+      epoch: Number(epoch),
+      storedMs: stored === null ? undefined : Number(stored),
     }));
+  }
+
+  /** Who owns the shards, and who did. What was read once is known also when a database is put back that knows nothing of it. */
+  async ownership(): Promise<Ownership> {
+    const rows = await this.primary.sql(
+      `SELECT shard, o.epoch::float8, o.node, at::float8, s.epoch::float8 AS now, s.node AS owner
+       FROM belfry.ownership o JOIN belfry.shard s USING (shard)`,
+    );
+    const heads = new Map<number, Ownership['heads'][number]>();
+    for (const row of rows) {
+      const [shard, epoch] = [Number(row['shard']), Number(row['epoch'])];
+      this.#taken.set(`${shard} ${epoch}`, { shard, epoch, node: String(row['node']), atMs: Number(row['at']) });
+      heads.set(shard, { shard, epoch: Number(row['now']), node: String(row['owner']) });
+    }
+    const owners = new Map<number, string>();
+    for (const member of this.schedulers)
+      for (const shard of (await member.health())?.parts.scheduler?.owned ?? []) owners.set(shard, member.incarnation);
+    return { taken: [...this.#taken.values()], heads: [...heads.values()], owners };
   }
 
   async ownedShards(): Promise<Map<string, readonly number[]>> {

@@ -30,6 +30,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
   max_wal_senders: '6',
   wal_keep_size: '512MB',
   max_wal_size: '2GB',
+  // When a row was written is checked against when its shard had another owner.
+  track_commit_timestamp: 'on',
   hot_standby: 'on',
   timezone: 'UTC',
   log_timezone: 'UTC',

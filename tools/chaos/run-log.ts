@@ -3,8 +3,8 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Run } from './check.ts';
 
 /**
- * The runs in a worker's log: `S <execution> <attempt> <ms>` for each start of a handler, `E …` for each good end. A line that is not whole
- * yet, or never will be since its worker was killed, is left out.
+ * The runs in a worker's log: `S <execution> <attempt> <ms> <epoch>` for each start of a handler, `E …` without the epoch for each good end. A
+ * line that is not whole yet, or never will be since its worker was killed, is left out.
  */
 export class RunBook {
   readonly runs: Run[] = [];
@@ -20,7 +20,7 @@ export class RunBook {
     const lines = (this.#torn + text).split('\n');
     this.#torn = lines.pop() ?? '';
     for (const line of lines) {
-      const [kind, execution = '', attempt = '', ms = ''] = line.split(' ');
+      const [kind, execution = '', attempt = '', ms = '', epoch = ''] = line.split(' ');
       const name = `${execution} ${attempt}`;
       const at = this.#places.get(name);
       if (kind === 'S') {
@@ -29,6 +29,7 @@ export class RunBook {
           execution,
           attempt: Number(attempt),
           worker: this.#worker,
+          epoch: Number(epoch),
           startMs: Number(ms),
           endMs: undefined,
         });

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { contradictions } from './answers.ts';
 import { account, expectedOf, historyProblems, type Account, type Evidence } from './check.ts';
 import { describeMachine, machineText, type Machine } from '../bench/machine.ts';
-import { Cluster, type Ground } from './cluster.ts';
+import { Cluster, SHARDS, type Ground } from './cluster.ts';
+import { epochProblems } from './epochs.ts';
 import { Load, type LoadPlan } from './load.ts';
 import { randomOf } from './random.ts';
 import { recoveryProblems } from './recovery.ts';
@@ -187,14 +188,19 @@ export class Runner implements AsyncDisposable {
     return read;
   }
 
-  /** Waits until the history has an end of every fire, one each; what is wrong with it otherwise. */
+  /** Waits until the history has an end of every fire, one each, and all epochs are right; what is wrong with them otherwise. */
   async #untilStored({ cluster, load }: Scene): Promise<string[]> {
     const deadline = performance.now() + STORED_MS + load.fires.length * STORED_MS_A_FIRE;
     for (;;) {
-      const expected = expectedOf(evidenceOf(cluster, load));
+      const evidence = evidenceOf(cluster, load);
+      const expected = expectedOf(evidence);
       const fires = [...expected.owed, ...expected.open];
       const firstMs = fires.reduce((first, { scheduledAt }) => Math.min(first, scheduledAt), Infinity);
-      const problems = historyProblems(expected, load.doomed, await cluster.historySince(firstMs));
+      const ends = await cluster.historySince(firstMs);
+      const problems = [
+        ...historyProblems(expected, load.doomed, ends),
+        ...epochProblems(SHARDS, await cluster.ownership(), ends, evidence.runs),
+      ];
       if (problems.length === 0 || performance.now() > deadline) return problems;
       await delay(500);
     }

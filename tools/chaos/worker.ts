@@ -6,12 +6,12 @@ import { NARROW, QUEUE, type Work } from './load.ts';
 
 /**
  * A worker that writes down what it runs: `node worker.ts <log file> <name> <slots>`, with BELFRY_NATS_URL set. A line stands in the file before
- * the handler goes on, whatever happens to the process afterwards: `S <execution> <attempt> <ms>` as it starts, `E …` as it ends.
+ * the handler goes on, whatever happens to the process afterwards: `S <execution> <attempt> <ms> <epoch>` as it starts, `E …` as it ends.
  */
 const file = openSync(process.argv[2] as string, 'a');
 
-async function handle({ executionId, attempt, payload, signal }: HandlerContext<Work>): Promise<void> {
-  writeSync(file, `S ${executionId} ${attempt} ${Date.now()}\n`);
+async function handle({ executionId, attempt, epoch, payload, signal }: HandlerContext<Work>): Promise<void> {
+  writeSync(file, `S ${executionId} ${attempt} ${Date.now()} ${epoch}\n`);
   if (payload.crash === true) process.kill(process.pid, 'SIGKILL');
   if (payload.hang === true && attempt === 1) {
     await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('hung'))));

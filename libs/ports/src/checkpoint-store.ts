@@ -105,6 +105,7 @@ export interface HistoryRow {
   readonly result: string | undefined;
   /** JSON array of the attempts before the last; undefined when there was one. */
   readonly attempts: string | undefined;
+  /** Of the owner that closed it: later than that which dispatched it, where the shard moved meanwhile. */
   readonly epoch: number;
   readonly traceparent: string | undefined;
   readonly createdAt: number;

@@ -111,6 +111,7 @@ export const POSTGRES: readonly ChaosCase[] = [
       const { primary } = cluster;
       await delay(3_000); // some checkpoints, which the backup does not know
       const before = await stored(primary);
+      await cluster.ownership(); // what the backup does not know of it
       await primary.stop();
       primary.restore(`${cluster.folder}/backup`);
       const restored = await primary.start().then(() => stored(primary));
