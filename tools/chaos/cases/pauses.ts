@@ -2,9 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { LIMITS } from '@belfry/protocol';
 
+import type { Cluster } from '../cluster.ts';
 import type { Member } from '../member.ts';
 import { pick } from '../random.ts';
 import type { ChaosCase, Scene } from '../scene.ts';
+import { starve, starvedLacks, starvedText, starveObstacle } from '../starve.ts';
+
+const STARVED_MS = 20_000;
+/** Of one instant: only with such a load does it lack the processor, and not only answer late. */
+const STARVED_FIRES = 10_000;
 
 /** An owner stands still for a multiple of the silence after which its shards move. */
 function pauseOwner(times: number): ChaosCase {
@@ -27,6 +33,33 @@ async function paused({ blame }: Pick<Scene, 'blame'>, member: Member, ms: numbe
   member.signal('SIGCONT');
 }
 
+/**
+ * A scheduler gets too little of the processor, as beside a greedy neighbour. It says between its pauses that it is there, and keeps its shards
+ * as long as it says so in time. Where its work keeps it from that for as long as counts for death, they move, and come back. Both are right.
+ */
+function starved(who: string, what: string, victim: (scene: Scene) => Promise<Member>): ChaosCase {
+  return {
+    name: `starve-${who}`,
+    what: `${what} gets a fifth of a processor for ${STARVED_MS / 1_000} s (40 ms, then SIGSTOP for 160 ms, and so on), then it runs freely; meanwhile ${STARVED_FIRES} fires are due at one instant`,
+    obstacle: starveObstacle,
+    load: { windowMs: STARVED_MS + 8_000 },
+    async inject(scene) {
+      const { cluster, load, settings } = scene;
+      const member = await victim(scene);
+      const at = Date.now() + 5_000;
+      const fires = settings.quick ? STARVED_FIRES / 10 : STARVED_FIRES;
+      await load.addMany(fires, { at }, { ms: 0 });
+      const before = await takeovers(cluster);
+      const phase = await starve(member, STARVED_MS);
+      const lack = starvedLacks(phase);
+      if (lack !== undefined) scene.blame(`${member.name} was not starved: ${lack}`);
+      await cluster.until(`the ${fires} fires have begun`, () => load.haveRun(cluster.runs(), at));
+      scene.measured(`${fires} fires of one instant had all begun after`, load.begunOf(cluster.runs(), at).worstMs);
+      scene.note(`it got ${starvedText(phase)}; ${(await takeovers(cluster)) - before} takeovers`);
+    },
+  };
+}
+
 function blockLoop(seconds: number): ChaosCase {
   return {
     name: `block-loop-${seconds}s`,
@@ -47,19 +80,21 @@ function blockLoop(seconds: number): ChaosCase {
   };
 }
 
+/** How often shards were taken over, by all who run. */
+async function takeovers({ schedulers }: Cluster): Promise<number> {
+  const counts = await Promise.all(schedulers.map((member) => member.metric('belfry_shard_takeovers_total')));
+  return counts.reduce<number>((sum, count) => sum + (count ?? NaN), 0);
+}
+
 /** Nobody is taken for dead: no shard gets another owner. */
 function falseAlarms(): Required<Pick<ChaosCase, 'prepare' | 'verify'>> {
   let before = 0;
-  const takeovers = async ({ cluster }: Pick<Scene, 'cluster'>): Promise<number> => {
-    const counts = await Promise.all(cluster.schedulers.map((member) => member.metric('belfry_shard_takeovers_total')));
-    return counts.reduce<number>((sum, count) => sum + (count ?? NaN), 0);
-  };
   return {
     async prepare(scene) {
-      before = await takeovers(scene);
+      before = await takeovers(scene.cluster);
     },
     async verify(scene) {
-      const after = await takeovers(scene);
+      const after = await takeovers(scene.cluster);
       if (after !== before) scene.blame(`shards were taken over, ${before} times before and ${after} times after`);
     },
   };
@@ -80,6 +115,11 @@ export const PAUSES: readonly ChaosCase[] = [
       await paused(scene, await scene.cluster.leader(), 8_000);
     },
   },
+  starved('owner', 'a scheduler that owns half of the shards and does not lead', async ({ cluster }) => {
+    const leader = await cluster.leader();
+    return cluster.schedulers.find((member) => member !== leader) as Member;
+  }),
+  starved('leader', 'the process that leads and owns', async ({ cluster }) => await cluster.leader()),
   {
     name: 'pause-gateway',
     what: 'SIGSTOP of one of two gateways for 5 s, then SIGCONT',
