@@ -1,6 +1,7 @@
 import { subjects } from '@belfry/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
+import { jsApi } from './api.ts';
 import { DurableConsumer, ensureDurable } from './durable-consumer.ts';
 import { DurablePublisher } from './durable-publisher.ts';
 import { ensureStreams } from './streams.ts';
@@ -41,5 +42,29 @@ it('asks again when a pull is over that says nothing, as where the leader of its
   publisher.close();
   await expect.poll(() => got, { timeout: 30_000 }).toEqual(['waits']);
   expect(ensure.mock.calls.length).toBeGreaterThan(1);
+  consumer.stop();
+});
+
+it('has one pull open at a time, also when those before were served whole', async () => {
+  const stream = test.names.streams.ingest;
+  const got: string[] = [];
+  const consumer = new DurableConsumer(test.link, {
+    ...{ stream, consumer: 'test', window: 1, expiresMs: 30_000 },
+    ensure: () => ensureDurable(test.link, stream, 'test', { ack_policy: 'explicit' }),
+    onDelivery: (delivery) => {
+      got.push(new TextDecoder().decode(delivery.data));
+      delivery.ack();
+    },
+  });
+  const publisher = new DurablePublisher(test.link);
+  const sent = Array.from({ length: 5 }, (_, i) => `m${i}`);
+  for (const [i, text] of sent.entries()) {
+    await publisher.publish(test.names.subject(subjects.ingest('acme')), text, text);
+    await expect.poll(() => got.length).toBe(i + 1);
+  }
+  publisher.close();
+  await test.link.nc.flush(); // the server has said that the last one is over, and has had what we answered to that
+  const info = await jsApi<{ readonly num_waiting: number }>(test.link, `CONSUMER.INFO.${stream}.test`);
+  expect(info).toMatchObject({ kind: 'ok', value: { num_waiting: 1 } });
   consumer.stop();
 });

@@ -26,7 +26,7 @@ export function sendPull(link: NatsLink, stream: string, consumer: string, inbox
 export type PullStatus =
   /** Idle heartbeat: the consumer's last delivery, to notice a lost tail. */
   | { readonly kind: 'heartbeat'; readonly lastDelivery: number }
-  /** The request is over, with so much of it unserved. */
+  /** The request is over, with so much of it unserved: none, when it was served whole, and Infinity for all that is left. */
   | { readonly kind: 'ended'; readonly pendingMessages: number; readonly pendingBytes: number }
   /** The consumer is gone or has moved: nothing more will come of this request. */
   | { readonly kind: 'broken'; readonly code: number; readonly description: string };
@@ -43,7 +43,7 @@ export function pullStatus(message: Msg, inbox: string): PullStatus | undefined 
   if (!Number.isNaN(pendingMessages)) {
     return { kind: 'ended', pendingMessages, pendingBytes: number('Nats-Pending-Bytes') || 0 };
   }
-  if (code === 404 || code === 408) return { kind: 'ended', pendingMessages: 0, pendingBytes: 0 };
+  if (code === 404 || code === 408) return { kind: 'ended', pendingMessages: Infinity, pendingBytes: 0 };
   return { kind: 'broken', code, description: headers?.description ?? '' };
 }
 
