@@ -50,6 +50,26 @@ describe('calendars of a shard', () => {
     await afterCrashes(() => expect(shard.core.pointerOf(moved)).toBe(Date.parse('2026-09-21T17:00Z')));
   });
 
+  it('that are heard of late run nothing again that ran meanwhile', () => {
+    set('{}');
+    const id = shard.create({ s: canonical({ every: '10s', calendars: ['busy'] }) });
+    shard.append(record(AFTERNOON));
+    shard.pass(10_000);
+    const ran = shard.dispatch();
+    shard.pass(10_000);
+    ran.push(...shard.dispatch());
+    expect(ran).toEqual([10_000, 20_000].map((at) => `${fire(id, at)}.1`));
+    for (const line of ran) {
+      const x = line.slice(0, -2);
+      shard.append({ k: 'result', c: 1, x, ns: 'acme', a: 1, o: 'succeeded', w: 'w', dl: 0, st: 0, fi: 0 });
+      shard.ack(x, 1);
+    }
+    shard.catchUp();
+    expect(shard.dispatch()).toEqual([]);
+    shard.pass(10_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 30_000)}.1`]);
+  });
+
   it('are asked for before the tasks that name them', () => {
     const refused = shard.send(shard.createRecord({ key: 'k', s: canonical({ calendars: ['busy', 'off'] }) }));
     const error = expect.objectContaining({ code: 'not_found', path: 'calendars.busy' });

@@ -2,7 +2,7 @@ import { LIMITS, wireError, type Answer, type CalendarRecord } from '@belfry/pro
 import type { CalendarRow } from '@belfry/ports';
 import { parseCalendar } from '@belfry/timing';
 import { qualifiedName } from './known-calendars.ts';
-import { armUnlessUnderWay, enqueueAtChange } from './proofs.ts';
+import { armAnew, decidedAhead, enqueueAtChange, type Decided } from './proofs.ts';
 import { withdraw } from './skips.ts';
 import type { ShardState } from './state.ts';
 import { TASK_ENDED, TASK_FREE } from './task-table.ts';
@@ -48,16 +48,18 @@ function whyNot(state: ShardState, { ns, d }: CalendarRecord, isNew: boolean): A
  */
 function change(state: ShardState, row: CalendarRow, timestamp: number): number {
   const slots = slotsNaming(state, qualifiedName(row.namespace, row.name));
-  for (const slot of slots) {
+  const decided = slots.map((slot) => {
     enqueueAtChange(state, slot, timestamp, slots.length);
+    const ahead = decidedAhead(state, slot, timestamp);
     withdraw(state, slot, timestamp, undefined);
-  }
+    return ahead;
+  });
   state.calendars.set(row);
-  for (const slot of slots) {
+  slots.forEach((slot, at) => {
     state.disarm(slot);
-    armUnlessUnderWay(state, slot, state.nextAfter(slot, timestamp));
+    armAnew(state, slot, timestamp, decided[at] as Decided, slots.length);
     state.endIfOver(slot, timestamp);
-  }
+  });
   return slots.length;
 }
 

@@ -75,6 +75,38 @@ describe('create', () => {
 });
 
 describe('update', () => {
+  it('that is heard late runs nothing again that ran meanwhile, and what it brings in between', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e60000@${T0}`, t: target({ catchUp: { policy: 'all' } }) });
+    shard.nowMs += 10_000;
+    shard.append({ k: 'update', c: 1, m: shard.nextCommand(), id, ns: 'acme', s: `e20000@${T0}` });
+    shard.pass(55_000);
+    const first = shard.dispatch();
+    shard.pass(60_000);
+    first.push(...shard.dispatch());
+    expect(first).toEqual([60_000, 120_000].map((at) => `${fire(id, at)}.1`));
+    for (const line of first) {
+      shard.append({
+        k: 'result',
+        c: 1,
+        x: line.slice(0, -2),
+        ns: 'acme',
+        a: 1,
+        o: 'succeeded',
+        w: 'w',
+        dl: 0,
+        st: 0,
+        fi: 0,
+      });
+      shard.ack(line.slice(0, -2), 1);
+    }
+    shard.catchUp();
+    const between = [20_000, 40_000, 80_000, 100_000];
+    expect(shard.dispatch().sort()).toEqual(between.map((at) => `${fire(id, at)}.1`).sort());
+    shard.pass(20_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 140_000)}.1`]);
+  });
+
   it('knows only live tasks of its namespace, and each command once', async () => {
     const shard = await TestShard.start();
     const id = shard.create();

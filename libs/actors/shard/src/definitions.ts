@@ -12,7 +12,7 @@ import {
 import { sameButSlot, withSlot } from '@belfry/timing';
 import { refuseUnknown } from './calendars.ts';
 import type { Execution } from './execution.ts';
-import { armUnlessUnderWay, enqueueAtChange } from './proofs.ts';
+import { armAnew, armUnlessUnderWay, decidedAhead, enqueueAtChange } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { withdraw } from './skips.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
@@ -201,7 +201,7 @@ function withKeptSlot(state: ShardState, slot: number, text: string, timestamp: 
 function reschedule(state: ShardState, slot: number, text: string, timestamp: number): void {
   const { table } = state;
   if (state.isRecurring(slot)) enqueueAtChange(state, slot, timestamp, 1);
-  const isDecided = decidedAhead(state, slot, timestamp);
+  const decided = decidedAhead(state, slot, timestamp);
   withdraw(state, slot, timestamp, undefined);
   state.noteLife(slot, 'rescheduled', timestamp);
   state.disarm(slot);
@@ -209,22 +209,10 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   const change = { schedule: text, effectiveFrom: timestamp };
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
-  let next = state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity);
-  while (state.isRecurring(slot) && isDecided(next)) next = state.nextAfter(slot, next);
-  armUnlessUnderWay(state, slot, next);
-  if (state.isRecurring(slot)) return;
+  if (state.isRecurring(slot)) return armAnew(state, slot, timestamp, decided, 1);
+  armUnlessUnderWay(state, slot, state.nextAfter(slot, -Infinity));
   if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
   else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
-}
-
-/**
- * Whether an instant after `timestamp` is one of the fires of a task, as it is now, that are decided: by an owner whose clock was ahead. By
- * another schedule they are not to be fired again.
- */
-function decidedAhead(state: ShardState, slot: number, timestamp: number): (at: number) => boolean {
-  const toMs = Math.min(state.pointerOf(slot), timestamp + LIMITS.clockSlackMs);
-  const next = state.firesOf(slot);
-  return (at) => at < toMs && next(at - 1) === at;
 }
 
 function rebody(

@@ -3,7 +3,7 @@ import { MOVES_A_FIRE } from '@belfry/timing';
 import type { AttemptRef, WorkRef } from '@belfry/ports';
 import { LATE_LANE, type Lane } from './backlog.ts';
 import { carriedAttempt, type Execution } from './execution.ts';
-import { openFire, proveDispatch } from './proofs.ts';
+import { openFire, proveSurvived } from './proofs.ts';
 import { closeAs, markDispatched } from './results.ts';
 import { TICK_MS, type ShardState } from './state.ts';
 import { isMissed, keptFrom } from './catch-up.ts';
@@ -163,7 +163,7 @@ export function reconcile(
   for (const message of surviving) {
     const { namespace } = message;
     for (const { execution: id, attempt } of message.attempts) {
-      const execution = state.executions.get(id) ?? proveDispatch(state, { execution: id, namespace, attempt }, nowMs);
+      const execution = state.executions.get(id) ?? proveSurvived(state, { execution: id, namespace, attempt }, nowMs);
       if (!('task' in execution) || attempt < earliestAttempt(execution)) continue;
       if ((carriers.get(execution) ?? 0) > attempt) continue;
       carriers.set(execution, attempt);

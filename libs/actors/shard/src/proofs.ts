@@ -38,6 +38,15 @@ export function proveDispatch(state: ShardState, witness: Witness, timestamp: nu
   return execution;
 }
 
+/**
+ * The same of a message that is in the work stream. Only an owner has put it there, when by its clock the fire had come: this node's clock, which may be
+ * slow, has no say in that.
+ */
+export function proveSurvived(state: ShardState, witness: Witness, nowMs: number): Execution | Refusal {
+  const { scheduledAt } = parseExecutionId(witness.execution) ?? { scheduledAt: nowMs };
+  return proveDispatch(state, witness, Math.max(nowMs, scheduledAt));
+}
+
 function proveComing(
   state: ShardState,
   slot: number,
@@ -65,7 +74,13 @@ function proveComing(
  * one of them, of the latest ones only. Which those are follows from the schedule and the instant: a replay, which does not know what was
  * dispatched since the checkpoint, keeps the same.
  */
-export function enqueueAtChange(state: ShardState, slot: number, timestamp: number, tasks: number): void {
+export function enqueueAtChange(
+  state: ShardState,
+  slot: number,
+  timestamp: number,
+  tasks: number,
+  decided?: Decided,
+): void {
   const pointer = state.pointerOf(slot);
   const next = state.firesOf(slot);
   const most = Math.max(1, Math.floor(LIMITS.dueAtChange / tasks));
@@ -77,12 +92,47 @@ export function enqueueAtChange(state: ShardState, slot: number, timestamp: numb
     skip(state, slot, pointer, firstMs, timestamp, 'crowded_out');
     state.arm(slot, firstMs);
   }
-  enqueueDue(state, slot, timestamp, timestamp);
+  enqueueDue(state, slot, timestamp, timestamp, decided);
+}
+
+/**
+ * Fires of a task, as it was, that were decided about though they lie after the stored time of the change that is being applied: by an owner whose
+ * clock was ahead, or who heard of it late.
+ */
+export interface Decided {
+  /** -Infinity for none. */
+  readonly lastMs: number;
+  readonly has: (at: number) => boolean;
+}
+
+/** Before the change, whose stored time is `timestamp`. */
+export function decidedAhead(state: ShardState, slot: number, timestamp: number): Decided {
+  const pointer = state.pointerOf(slot);
+  const next = state.firesOf(slot);
+  let lastMs = -Infinity;
+  for (let at = next(timestamp); at < pointer; at = next(at)) lastMs = at;
+  return { lastMs, has: (at) => at <= lastMs && next(at - 1) === at };
+}
+
+/**
+ * After the change of some tasks, for one of them, recurring and without a place: arms it for its first fire after that. What was decided is not
+ * fired again; what else has come due up to then becomes pending, as the pointer stands behind it.
+ */
+export function armAnew(state: ShardState, slot: number, timestamp: number, decided: Decided, tasks: number): void {
+  const next = state.nextAfter(slot, timestamp);
+  if (next > decided.lastMs) return armUnlessUnderWay(state, slot, next);
+  state.arm(slot, next);
+  enqueueAtChange(state, slot, decided.lastMs, tasks, decided);
 }
 
 /** Makes pending executions of those of a task's coming fires up to `untilMs` that its policy keeps at `nowMs`. */
-function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number): void {
+function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number, decided?: Decided): void {
   for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
+    if (decided?.has(pointer) === true) {
+      state.disarm(slot);
+      state.arm(slot, state.nextAfter(slot, pointer));
+      continue;
+    }
     const kept = keptFrom(state, slot, pointer, nowMs);
     expectProven(state, slot);
     state.disarm(slot);

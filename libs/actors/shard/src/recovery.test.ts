@@ -14,6 +14,19 @@ describe('a shard that is taken over', () => {
     expect(shard.dispatch()).toEqual([`${fire(id, 1_001)}.1`]);
   });
 
+  it('knows what is in the work stream, also where its new owner’s clock is slow', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e100000@${T0}` });
+    await shard.checkpoint();
+    shard.pass(100_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 100_000)}.1`]);
+    shard.nowMs = T0 + 1_000;
+    expect(await shard.crash()).toEqual([]);
+    shard.nowMs = T0 + 100_000;
+    shard.pass(1);
+    expect(shard.dispatch()).toEqual([]);
+  });
+
   it('does not fire again what was over before the watermark came to it', async () => {
     const shard = await TestShard.start();
     const ids = [1, 2, 3].map(() => shard.create({ s: `e1000@${T0}` }));
