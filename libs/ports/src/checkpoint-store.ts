@@ -231,8 +231,9 @@ export interface CheckpointStore {
   /** Takes the next epoch of each shard, greater than `seen` and than any before; from now on older owners can't commit. */
   takeEpochs(shards: readonly number[], node: string, seen: readonly number[]): Promise<Outcome<readonly ShardHead[]>>;
   /**
-   * Loads shards: active rows, commands and calendars first, then tasks in slices, each of which is the receiver's only until it has returned. With `changed`, no calendars, and only those commands and
-   * tasks that it names: what the shards had when it was told of their changes, brought up to now.
+   * Loads shards: active rows, commands and calendars first, then tasks in slices, each of which is the receiver's only until it has
+   * returned. With `changed`, no calendars, and only those commands and tasks that it names: what the shards had when it was told of
+   * their changes, brought up to now.
    */
   load(
     shards: readonly number[],

@@ -1,7 +1,7 @@
 import type { ActiveRow, ShardHead } from '@belfry/ports';
 import { LIMITS } from '@belfry/protocol';
 import { Shard, type Interned } from '@belfry/shard';
-import { untilOk, type Environment } from './environment.ts';
+import { breathe, untilOk, type Environment } from './environment.ts';
 
 /** What loading shards came to. */
 export interface Loaded {
@@ -64,7 +64,11 @@ export async function loadCores(
       (shard, rows) => load(shard, (core) => core.loadCalendars(rows)),
       (shard, tasks) => load(shard, (core) => core.loadTasks(tasks)),
     );
-    if (outcome.kind === 'ok') for (const [shard, rows] of active) load(shard, (core) => core.loadExecutions(rows));
+    if (outcome.kind !== 'ok') return outcome;
+    for (const [shard, rows] of active) {
+      load(shard, (core) => core.loadExecutions(rows));
+      await breathe(env.timers);
+    }
     return outcome;
   });
   return { cores, faulty };

@@ -1,4 +1,3 @@
-import { LIMITS } from '@belfry/protocol';
 import type { ShardState } from './state.ts';
 
 /**
@@ -26,9 +25,9 @@ export function noteDoubt(state: ShardState, slot: number, timestamp: number, ca
   // A cancel is of all that an update moved before it, too.
   for (const other of others) other.cancelledAt ??= cancelledAt;
   const fromMs = state.pointerOf(slot);
-  const toMs = timestamp + LIMITS.clockSlackMs;
-  if (fromMs > toMs) return;
-  addDoubt(state, slot, { fromMs, toMs, cancelledAt, skipped: false, withdrawnTo: timestamp });
+  // However long after it: the owner before this one may have heard of it late, or never.
+  if (fromMs < Infinity)
+    addDoubt(state, slot, { fromMs, toMs: Infinity, cancelledAt, skipped: false, withdrawnTo: timestamp });
 }
 
 /** Fires of a task are skipped during a replay: an owner before this one may have seen them come due in time. */

@@ -26,7 +26,8 @@ export function proveDispatch(state: ShardState, witness: Witness, timestamp: nu
   if (slot < 0) return over('no such execution, or it is over');
   if (state.targetOf(slot).namespace !== witness.namespace) return unknown('no such execution in this namespace');
   const proven = proveComing(state, slot, fire.scheduledAt, witness.attempt, timestamp);
-  if (isExecution(proven) || witness.attempt !== 1) return proven;
+  const isDue = fire.scheduledAt <= timestamp + LIMITS.clockSlackMs;
+  if (isExecution(proven) || witness.attempt !== 1 || !isDue) return proven;
   const doubt = doubtOf(state, fire.taskId, fire.scheduledAt);
   if (doubt === undefined) return proven;
   const execution = state.open(slot, fire.scheduledAt);

@@ -1,6 +1,6 @@
 import { NO_FIRES } from '@belfry/ports';
 import { describe, expect, it } from 'vitest';
-import { fire, T0, TestShard } from './test-world.ts';
+import { fire, T0, target, TestShard } from './test-world.ts';
 
 describe('a shard that is taken over', () => {
   it('fires what came due while nobody owned the shard', async () => {
@@ -25,6 +25,23 @@ describe('a shard that is taken over', () => {
     shard.nowMs = T0 + 100_000;
     shard.pass(1);
     expect(shard.dispatch()).toEqual([]);
+  });
+
+  it('knows what an owner dispatched that had not heard of an update for more than a minute', async () => {
+    const shard = await TestShard.start();
+    const id = shard.create({ s: `e60000@${T0}`, t: target({ catchUp: { policy: 'all' } }) });
+    shard.nowMs += 10_000;
+    shard.append({ k: 'update', c: 1, m: shard.nextCommand(), id, ns: 'acme', s: `e60000@${T0 + 30_000}` });
+    shard.pass(50_000);
+    shard.dispatch();
+    shard.pass(30_000);
+    await shard.checkpoint();
+    shard.pass(30_000);
+    expect(shard.dispatch()).toEqual([`${fire(id, 120_000)}.1`]);
+    expect(await shard.crash()).toEqual([]);
+    for (const at of [60_000, 120_000]) expect(shard.result(fire(id, at), 1, 'succeeded')).toMatchObject({ ok: true });
+    await shard.checkpoint();
+    expect(shard.history().toSorted()).toEqual(['120000 succeeded', '60000 succeeded']);
   });
 
   it('does not fire again what was over before the watermark came to it', async () => {

@@ -38,6 +38,9 @@ export interface ShardEvent {
   readonly skipped?: Skipped;
 }
 
+/** A schedule on its way into the columns: an instant, or a reference that counts as used. */
+type ReadSchedule = { readonly atMs: number } | { readonly ref: number };
+
 /** Pointer of a task that will not fire again while its executions go on. */
 export const NEVER_MS = 8_640_000_000_000_000;
 
@@ -176,15 +179,14 @@ export class ShardState {
     this.#setSchedule(slot, read);
   }
 
-  /** A schedule on its way into the columns: an instant, or a reference that counts as used. */
-  #readSchedule(text: string): { readonly atMs: number } | { readonly ref: number } {
+  #readSchedule(text: string): ReadSchedule {
     if (!text.startsWith('a')) return { ref: this.interned.schedules.take(text) };
     const atMs = instantOf(text);
     if (!(atMs < NEVER_MS)) throw new Error(`not a canonical schedule: ${text.slice(0, 200)}`);
     return { atMs };
   }
 
-  #setSchedule(slot: number, read: { readonly atMs: number } | { readonly ref: number }): void {
+  #setSchedule(slot: number, read: ReadSchedule): void {
     this.table.set(slot, FLAG_ONCE, 'atMs' in read);
     if ('atMs' in read) this.table.setAt(slot, read.atMs);
     else this.table.setSchedule(slot, read.ref);
@@ -253,13 +255,8 @@ export class ShardState {
     const schedule = this.#readSchedule(row.schedule);
     const target = this.interned.targets.take(row.target);
     const slot = this.table.add(row.id);
-    this.table.target[slot] = target;
-    this.table.createdAt[slot] = row.createdAt;
     this.table.bodyHash.set(row.bodyHash, slot * 4);
-    this.table.flags[slot] = keyed ? FLAG_KEYED : 0;
-    this.#setSchedule(slot, schedule);
-    this.table.state[slot] = TASK_HELD;
-    return slot;
+    return this.#define(slot, schedule, target, row.createdAt, keyed);
   }
 
   /** The same for the task at a place of a load's slice. */
@@ -274,10 +271,15 @@ export class ShardState {
       ids[from + 2] as number,
       ids[from + 3] as number,
     );
-    table.target[slot] = target;
-    table.createdAt[slot] = createdAt[at] as number;
     for (let word = 0; word < 4; word++) table.bodyHash[slot * 4 + word] = bodyHashes[from + word] as number;
-    table.flags[slot] = keyed[at] === 1 ? FLAG_KEYED : 0;
+    return this.#define(slot, schedule, target, createdAt[at] as number, keyed[at] === 1);
+  }
+
+  #define(slot: number, schedule: ReadSchedule, target: number, createdAt: number, keyed: boolean): number {
+    const { table } = this;
+    table.target[slot] = target;
+    table.createdAt[slot] = createdAt;
+    table.flags[slot] = keyed ? FLAG_KEYED : 0;
     this.#setSchedule(slot, schedule);
     table.state[slot] = TASK_HELD;
     return slot;

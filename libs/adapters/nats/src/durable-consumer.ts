@@ -227,8 +227,8 @@ export class DurableConsumer {
       this.#asked = Math.max(0, this.#asked - 1);
       this.#deliver(message);
     } else if (status.kind === 'ended') {
-      // One that was served whole was over with its last message: the next one is open since (C2).
-      if (status.pendingMessages > 0) this.#asked = 0;
+      // What it has served is counted as it comes, which may be after this. One that was served whole has nothing left, and the next one is open (C2).
+      this.#asked = Math.max(0, this.#asked - status.pendingMessages);
     } else if (status.kind === 'broken') {
       this.#options.onTrouble?.(new Error(`consumer ${this.#options.consumer}: ${status.code} ${status.description}`));
       this.#breaks++;

@@ -35,6 +35,7 @@ describe('schedule', () => {
     [{ in: '10m' }, /--handler is required/],
     [{ handler: 'echo' }, /one of --at, --in, --every and --cron/],
     [{ file: 'x', handler: 'echo' }, /--handler does not go with --file/],
+    [{ file: 'x', startAt: '2027-01-01T00:00:00Z' }, /--start-at does not go with --file/],
   ])('with %j is wrong usage', async (options, message) => {
     const { cli } = testCli(memoryClient());
     await expect(schedule(cli, options)).rejects.toMatchObject({ exit: 2, message: expect.stringMatching(message) });

@@ -12,29 +12,9 @@ export interface ScheduleOptions extends TaskFlags {
   readonly file?: string;
 }
 
-const FLAGS = [
-  'at',
-  'in',
-  'every',
-  'cron',
-  'timezone',
-  'anchor',
-  'queue',
-  'handler',
-  'payload',
-  'priority',
-  'key',
-  'attempts',
-  'timeout',
-  'precision',
-  'catchUp',
-  'catchUpWindow',
-  'label',
-] as const;
-
 export async function schedule(cli: Cli, options: ScheduleOptions): CommandResult {
   if (options.file !== undefined) {
-    const beside = FLAGS.find((flag) => options[flag] !== undefined);
+    const [beside] = Object.entries(options).find(([flag, value]) => flag !== 'file' && value !== undefined) ?? [];
     if (beside !== undefined)
       throw usageError(`--${dashed(beside)} does not go with --file: the file states the tasks whole`);
     return scheduleFile(cli, options.file);
