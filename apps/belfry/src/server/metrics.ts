@@ -62,7 +62,7 @@ export const METRICS = {
     role: 'scheduler',
     type: 'counter',
     help: 'Executions that are over.',
-    labels: { state: '`succeeded`, `failed`, `timed_out`, `cancelled`, `lost` or `dead`' },
+    labels: { state: '`succeeded`, `dead`, and of a cancelled task `failed`, `timed_out` or `cancelled`' },
   },
   belfry_lateness_seconds: {
     role: 'scheduler',

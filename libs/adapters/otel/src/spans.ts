@@ -31,6 +31,13 @@ export const SPANS = {
   'tasks.list': REQUEST,
   'tasks.history': REQUEST,
   'tasks.explain': REQUEST,
+  'schedules.preview': REQUEST,
+  'schedules.lint': REQUEST,
+  'schedules.forecast': REQUEST,
+  'schedules.tzdiff': REQUEST,
+  'calendars.set': REQUEST,
+  'calendars.get': REQUEST,
+  'calendars.list': REQUEST,
   ingest: {
     madeBy: 'gateway',
     kind: 'CONSUMER',
