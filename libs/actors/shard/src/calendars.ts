@@ -2,7 +2,8 @@ import { LIMITS, wireError, type Answer, type CalendarRecord } from '@belfry/pro
 import type { CalendarRow } from '@belfry/ports';
 import { parseCalendar } from '@belfry/timing';
 import { qualifiedName } from './known-calendars.ts';
-import { armAnew, decidedAhead, enqueueAtChange, type Decided } from './proofs.ts';
+import { decidedAhead, type Decided } from './decided.ts';
+import { armAnew, enqueueAtChange } from './proofs.ts';
 import { withdraw } from './skips.ts';
 import type { ShardState } from './state.ts';
 import { TASK_ENDED, TASK_FREE } from './task-table.ts';

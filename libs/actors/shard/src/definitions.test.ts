@@ -74,6 +74,15 @@ describe('create', () => {
   });
 });
 
+/** Stores that these executions, as a dispatch tells them, have succeeded. */
+function finish(shard: TestShard, lines: readonly string[]): void {
+  for (const line of lines) {
+    const x = line.slice(0, -2);
+    shard.append({ k: 'result', c: 1, x, ns: 'acme', a: 1, o: 'succeeded', w: 'w', dl: 0, st: 0, fi: 0 });
+    shard.ack(x, 1);
+  }
+}
+
 describe('update', () => {
   it('that is heard late runs nothing again that ran meanwhile, and what it brings in between', async () => {
     const shard = await TestShard.start();
@@ -85,26 +94,79 @@ describe('update', () => {
     shard.pass(60_000);
     first.push(...shard.dispatch());
     expect(first).toEqual([60_000, 120_000].map((at) => `${fire(id, at)}.1`));
-    for (const line of first) {
-      shard.append({
-        k: 'result',
-        c: 1,
-        x: line.slice(0, -2),
-        ns: 'acme',
-        a: 1,
-        o: 'succeeded',
-        w: 'w',
-        dl: 0,
-        st: 0,
-        fi: 0,
-      });
-      shard.ack(line.slice(0, -2), 1);
-    }
+    finish(shard, first);
     shard.catchUp();
     const between = [20_000, 40_000, 80_000, 100_000];
     expect(shard.dispatch().sort()).toEqual(between.map((at) => `${fire(id, at)}.1`).sort());
     shard.pass(20_000);
     expect(shard.dispatch()).toEqual([`${fire(id, 140_000)}.1`]);
+  });
+
+  describe('of which several are heard late in a row', () => {
+    const MINUTELY = `e60000@${T0}`;
+    const all = { catchUp: { policy: 'all' } } as const;
+
+    /** A shard whose minutely task ran after 60 and 120 s, when it had not heard what `append` stored after 10 s. */
+    async function deaf(append: (shard: TestShard, id: string) => void): Promise<{ shard: TestShard; id: string }> {
+      const shard = await TestShard.start();
+      const id = shard.create({ key: 'k', s: MINUTELY, t: target(all) });
+      shard.nowMs += 10_000;
+      append(shard, id);
+      shard.pass(50_000);
+      const ran = shard.dispatch();
+      shard.pass(60_000);
+      ran.push(...shard.dispatch());
+      expect(ran).toEqual([60_000, 120_000].map((at) => `${fire(id, at)}.1`));
+      finish(shard, ran);
+      shard.catchUp();
+      return { shard, id };
+    }
+
+    const update = (shard: TestShard, id: string, s: string): void =>
+      shard.append({ k: 'update', c: 1, m: shard.nextCommand(), id, ns: 'acme', s });
+    const cancel = (shard: TestShard, id: string): void =>
+      shard.append({ k: 'cancel', c: 1, m: shard.nextCommand(), id, ns: 'acme' });
+
+    it('runs nothing again when the second update undoes the first', async () => {
+      const { shard, id } = await deaf((shard, id) => {
+        update(shard, id, `e60000@${T0 + 30_000}`);
+        update(shard, id, MINUTELY);
+      });
+      // What the first of them brought in between was due when it was heard.
+      expect(shard.dispatch()).toEqual([`${fire(id, 30_000)}.1`, `${fire(id, 90_000)}.1`]);
+      shard.pass(60_000);
+      expect(shard.dispatch()).toEqual([`${fire(id, 180_000)}.1`]);
+    });
+
+    it('runs nothing again of a task that was cancelled and made anew', async () => {
+      const { shard, id } = await deaf((shard, id) => {
+        cancel(shard, id);
+        shard.append(shard.createRecord({ key: 'k', s: `e30000@${T0}`, t: target(all) }));
+      });
+      expect(shard.dispatch()).toEqual([`${fire(id, 30_000)}.1`, `${fire(id, 90_000)}.1`]);
+      shard.pass(30_000);
+      expect(shard.dispatch()).toEqual([`${fire(id, 150_000)}.1`]);
+    });
+
+    it('ends a task whose one fire ran before it became a one-time task', async () => {
+      const { shard, id } = await deaf((shard, id) => {
+        update(shard, id, `a${T0 + 120_000}`);
+      });
+      expect([shard.dispatch(), shard.core.glance(id, 'acme')?.state]).toEqual([[], 'finished']);
+    });
+
+    it('runs one of a task made anew that no worker had before the cancel', async () => {
+      const shard = await TestShard.start();
+      const id = shard.create({ key: 'k', s: MINUTELY, t: target(all) });
+      shard.nowMs += 10_000;
+      update(shard, id, `e50000@${T0}`);
+      cancel(shard, id);
+      shard.append(shard.createRecord({ key: 'k', s: `e25000@${T0}`, t: target(all) }));
+      shard.pass(50_000);
+      finish(shard, shard.dispatch());
+      shard.catchUp();
+      expect(shard.dispatch()).toEqual([`${fire(id, 25_000)}.1`, `${fire(id, 50_000)}.1`]);
+    });
   });
 
   it('knows only live tasks of its namespace, and each command once', async () => {

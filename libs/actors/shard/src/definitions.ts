@@ -11,8 +11,9 @@ import {
 } from '@belfry/protocol';
 import { sameButSlot, withSlot } from '@belfry/timing';
 import { refuseUnknown } from './calendars.ts';
+import { decidedAhead } from './decided.ts';
 import type { Execution } from './execution.ts';
-import { armAnew, armUnlessUnderWay, decidedAhead, enqueueAtChange } from './proofs.ts';
+import { armAnew, enqueueAtChange } from './proofs.ts';
 import { closeAs } from './results.ts';
 import { withdraw } from './skips.ts';
 import { NEVER_MS, type ShardState } from './state.ts';
@@ -92,7 +93,7 @@ function create(state: ShardState, record: CreateRecord, timestamp: number, unde
     effectiveFrom: timestamp,
   });
   state.inherit(slot, underWay);
-  armUnlessUnderWay(state, slot, state.nextAfter(slot, state.isRecurring(slot) ? timestamp : -Infinity));
+  armAnew(state, slot, timestamp, state.decided.of(record.id, timestamp), 1);
   state.emit({ type: 'created', namespace: target.namespace, task: record.id, at: timestamp });
   return answered(state, slot, 'created', timestamp);
 }
@@ -209,8 +210,8 @@ function reschedule(state: ShardState, slot: number, text: string, timestamp: nu
   const change = { schedule: text, effectiveFrom: timestamp };
   if (table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
-  if (state.isRecurring(slot)) return armAnew(state, slot, timestamp, decided, 1);
-  armUnlessUnderWay(state, slot, state.nextAfter(slot, -Infinity));
+  armAnew(state, slot, timestamp, decided, 1);
+  if (state.isRecurring(slot)) return;
   if (table.state[slot] === TASK_HELD) state.storePointer(slot, NEVER_MS);
   else if (table.has(slot, FLAG_POINTER)) state.storePointer(slot, undefined);
 }
@@ -254,10 +255,13 @@ export function applyCancel(state: ShardState, record: CancelRecord, timestamp: 
 
 function cancel(state: ShardState, slot: number, timestamp: number): void {
   const { namespace } = state.targetOf(slot);
+  const executions = [...(state.bySlot.get(slot) ?? [])];
+  const dropped = executions.filter(({ attempt, dispatchedAt }) => attempt === 1 && dispatchedAt === undefined);
+  decidedAhead(state, slot, timestamp, new Set(dropped.map(({ scheduledAt }) => scheduledAt)));
   withdraw(state, slot, timestamp, timestamp);
   state.endTask(slot, 'cancelled', timestamp);
   state.emit({ type: 'cancelled', namespace, task: state.table.idOf(slot), at: timestamp });
-  for (const execution of [...(state.bySlot.get(slot) ?? [])]) {
+  for (const execution of executions) {
     // In a replay, one that waits may have been dispatched before the cancel: the end of the replay tells.
     if (execution.state === 'dispatched' || execution.state === 'adrift' || state.doubts !== undefined) {
       execution.cancelledAt ??= timestamp;

@@ -5,6 +5,7 @@ import type { Execution } from './execution.ts';
 import { isExecution, markDispatched, over, unknown } from './results.ts';
 import { skip } from './skips.ts';
 import { keptFrom } from './catch-up.ts';
+import type { Decided } from './decided.ts';
 import { NEVER_MS, type Refusal, type ShardState } from './state.ts';
 
 /** What speaks of an execution: a record of a worker, or a message of the work stream. */
@@ -97,31 +98,14 @@ export function enqueueAtChange(
 }
 
 /**
- * Fires of a task, as it was, that were decided about though they lie after the stored time of the change that is being applied: by an owner whose
- * clock was ahead, or who heard of it late.
- */
-export interface Decided {
-  /** -Infinity for none. */
-  readonly lastMs: number;
-  readonly has: (at: number) => boolean;
-}
-
-/** Before the change, whose stored time is `timestamp`. */
-export function decidedAhead(state: ShardState, slot: number, timestamp: number): Decided {
-  const pointer = state.pointerOf(slot);
-  const next = state.firesOf(slot);
-  let lastMs = -Infinity;
-  for (let at = next(timestamp); at < pointer; at = next(at)) lastMs = at;
-  return { lastMs, has: (at) => at <= lastMs && next(at - 1) === at };
-}
-
-/**
- * After the change of some tasks, for one of them, recurring and without a place: arms it for its first fire after that. What was decided is not
- * fired again; what else has come due up to then becomes pending, as the pointer stands behind it.
+ * After the change of some tasks, for one of them, without a place: arms it for its first fire after that. What was decided is not fired again;
+ * what else has come due up to then becomes pending, as the pointer stands behind it.
  */
 export function armAnew(state: ShardState, slot: number, timestamp: number, decided: Decided, tasks: number): void {
-  const next = state.nextAfter(slot, timestamp);
-  if (next > decided.lastMs) return armUnlessUnderWay(state, slot, next);
+  const isRecurring = state.isRecurring(slot);
+  const next = state.nextAfter(slot, isRecurring ? timestamp : -Infinity);
+  if (!isRecurring && decided.has(next)) return state.arm(slot, NEVER_MS);
+  if (!isRecurring || next > decided.lastMs) return armUnlessUnderWay(state, slot, next);
   state.arm(slot, next);
   enqueueAtChange(state, slot, decided.lastMs, tasks, decided);
 }

@@ -198,6 +198,7 @@ export class Shard {
     this.#state.seq = seq;
     this.#state.lastTimestamp = timestamp;
     this.#state.recent.forget(timestamp - this.#state.rememberMs);
+    this.#state.decided.forget(timestamp);
   }
 
   #applyRecord(record: InboxRecord, timestamp: number): Answer | undefined {

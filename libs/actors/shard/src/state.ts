@@ -3,6 +3,7 @@ import type { HistoryRow, LifeRow, ShardHead, TaskRow, TaskSlice } from '@belfry
 import type { TimingWheel } from '@belfry/timing';
 import { Backlog, LATE_LANE, type Lane } from './backlog.ts';
 import { Changes, type Patch } from './changes.ts';
+import { DecidedFires } from './decided.ts';
 import type { Doubt } from './doubts.ts';
 import { RetryHeap, type Execution, type ExecutionPhase } from './execution.ts';
 import { Gaps } from './gaps.ts';
@@ -78,6 +79,7 @@ export class ShardState {
   readonly out = new Map<string, number>();
   readonly recent = new RecentSet();
   readonly calendars: KnownCalendars;
+  readonly decided = new DecidedFires();
   changes = new Changes();
   events: ShardEvent[] = [];
   epoch = 0;
