@@ -6,6 +6,8 @@ import type { LoadedTask } from './checkpoint-store.ts';
  */
 export class TaskSlice implements Iterable<LoadedTask> {
   length = 0;
+  /** How many tasks the shard has in all, about; 0: nobody knows. */
+  expected = 0;
   /** Ids and body hashes, four words a task, most significant first. */
   readonly ids: Uint32Array;
   readonly bodyHashes: Uint32Array;
@@ -13,6 +15,8 @@ export class TaskSlice implements Iterable<LoadedTask> {
   readonly effectiveFrom: Float64Array;
   /** 1 for a task with a key. */
   readonly keyed: Uint8Array;
+  /** The instants of one-time tasks, ms since 1970; NaN for others, whose `schedules` tell. */
+  readonly atMs: Float64Array;
   readonly schedules: string[] = [];
   readonly targets: string[] = [];
   /** By their place in the slice; most tasks have neither. */
@@ -25,6 +29,7 @@ export class TaskSlice implements Iterable<LoadedTask> {
     this.createdAt = new Float64Array(capacity);
     this.effectiveFrom = new Float64Array(capacity);
     this.keyed = new Uint8Array(capacity);
+    this.atMs = new Float64Array(capacity);
   }
 
   static of(rows: readonly LoadedTask[]): TaskSlice {
@@ -48,7 +53,7 @@ export class TaskSlice implements Iterable<LoadedTask> {
     for (let at = 0; at < this.length; at++)
       yield {
         id: this.idAt(at),
-        schedule: this.schedules[at] as string,
+        schedule: this.#scheduleAt(at),
         target: this.targets[at] as string,
         createdAt: this.createdAt[at] as number,
         effectiveFrom: this.effectiveFrom[at] as number,
@@ -66,6 +71,11 @@ export class TaskSlice implements Iterable<LoadedTask> {
     return id;
   }
 
+  #scheduleAt(at: number): string {
+    const atMs = this.atMs[at] as number;
+    return Number.isNaN(atMs) ? (this.schedules[at] as string) : `a${atMs}`;
+  }
+
   #add({ id, schedule, target, createdAt, effectiveFrom, bodyHash, keyed, ended, pointer }: LoadedTask): void {
     const at = this.length++;
     for (let word = 0; word < 4; word++) this.ids[at * 4 + word] = parseInt(id.slice(word * 8, word * 8 + 8), 16);
@@ -73,6 +83,7 @@ export class TaskSlice implements Iterable<LoadedTask> {
     this.createdAt[at] = createdAt;
     this.effectiveFrom[at] = effectiveFrom;
     this.keyed[at] = keyed ? 1 : 0;
+    this.atMs[at] = schedule.startsWith('a') ? Number(schedule.slice(1)) : NaN;
     this.schedules[at] = schedule;
     this.targets[at] = target;
     if (ended !== undefined) this.ended.set(at, ended);

@@ -7,6 +7,8 @@ const FIRST_SIZE = 16;
 /** A segment grows from 4/5 full by 2/5: 5 to 7 bytes an id, and neighbours are still few. */
 const FULLEST = 0.8;
 const GROWTH = 1.4;
+/** One of fewer places doubles: what counts for it is that it seldom grows. */
+const SMALL = 256;
 const SLOT_BITS = 24;
 const SLOT_MASK = 2 ** SLOT_BITS - 1;
 
@@ -66,13 +68,20 @@ export class IdIndex {
     return segment[home(d, segment.length)] as number;
   }
 
+  /** Makes room for so many ids: the segments of random ones differ. */
+  reserve(ids: number): void {
+    const each = ids / SEGMENTS;
+    const size = Math.ceil((each + 2 * Math.sqrt(each)) / FULLEST);
+    for (const [at, segment] of this.#segments.entries()) if (segment.length < size) this.#grow(at, size);
+  }
+
   /** Indexes a slot whose id is in the column, and in no other slot. */
   add(slot: number): void {
     const d = this.#table.ids[slot * 4 + 3] as number;
     const at = d & (SEGMENTS - 1);
     let segment = this.#segments[at] as Uint32Array;
     const count = (this.#counts[at] as number) + 1;
-    if (count > segment.length * FULLEST) segment = this.#grow(at);
+    if (count > segment.length * FULLEST) segment = this.#grow(at, grownSize(segment.length));
     put(segment, d, (((this.#table.ids[slot * 4 + 2] as number) << SLOT_BITS) | slot) >>> 0);
     this.#counts[at] = count;
   }
@@ -163,9 +172,9 @@ export class IdIndex {
     return slots;
   }
 
-  #grow(at: number): Uint32Array {
+  #grow(at: number, size: number): Uint32Array {
     const old = this.#segments[at] as Uint32Array;
-    const segment = new Uint32Array(Math.ceil(old.length * GROWTH)).fill(EMPTY);
+    const segment = new Uint32Array(size).fill(EMPTY);
     const { ids } = this.#table;
     for (let from = 0; from < old.length; from += words.length) {
       const places = Math.min(words.length, old.length - from);
@@ -186,6 +195,10 @@ export class IdIndex {
 
 /** The fourth words of ids on their way to a bigger segment. */
 const words = new Uint32Array(64);
+
+function grownSize(size: number): number {
+  return size < SMALL ? size * 2 : Math.ceil(size * GROWTH);
+}
 
 /** By the high bits: the low ones are alike within a segment. */
 function home(d: number, size: number): number {

@@ -16,7 +16,9 @@ const NOBODY = -(2 ** 31);
 /** An entry whose slot was taken out of the middle of a list. */
 const GONE = -1;
 const FIRST_CHUNKS = 2;
-/** Chunks grow by an eighth, and by at most 64 KiB. */
+/** So few grow by a half, since growth copies them. */
+const SMALL = 512;
+/** More grow by an eighth, and by at most 64 KiB. */
 const LARGEST_STEP = 512;
 /** Address space for so many chunks is reserved: 128 MiB a wheel, for 31 million slots in full ones. Beyond, growth copies. */
 const MOST_CHUNKS = 2 ** 20;
@@ -285,7 +287,8 @@ export class SlotLists {
   #newChunk(): number {
     const chunk = this.#chunks++ * CHUNK;
     if (chunk === this.entries.length) {
-      const grown = this.#chunks + Math.min(LARGEST_STEP, Math.max(FIRST_CHUNKS, this.#chunks >>> 3));
+      const step = this.#chunks >>> (this.#chunks < SMALL ? 1 : 3);
+      const grown = this.#chunks + Math.min(LARGEST_STEP, Math.max(FIRST_CHUNKS, step));
       this.entries = grownColumn(this.entries, CHUNK * 4, grown, MOST_CHUNKS);
     }
     return chunk;

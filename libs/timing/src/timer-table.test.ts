@@ -65,6 +65,30 @@ describe('TimerTable', () => {
     expect(() => table.remove(slot)).toThrow('still in a list');
   });
 
+  it('makes room at once for as many as are said, before and between them, and takes more all the same', () => {
+    const table = new TimerTable({ tickMs: 1, startMs: 0 });
+    const random = seeded(2);
+    const slots = new Map<string, number>();
+    const add = (timers: number): void => {
+      for (let at = 0; at < timers; at++) {
+        const id = someId(random);
+        const slot = table.addWords(...id);
+        table.state[slot] = WAITING;
+        slots.set(hex(id), slot);
+      }
+    };
+    add(100);
+    table.reserve(5_000);
+    const { capacity, memoryBytes } = table;
+    expect(capacity).toBe(5_000);
+    add(4_900);
+    expect([table.capacity, table.memoryBytes / memoryBytes < 1.02]).toEqual([capacity, true]);
+    table.reserve(4_000);
+    add(1_000);
+    expect([...slots].filter(([id, slot]) => table.find(id) !== slot)).toEqual([]);
+    table.assertInvariants();
+  });
+
   it('takes at most 48 bytes a timer, however many there are', () => {
     // From 64 thousand on, an eighth of what is there is more than the step.
     const { table } = filled(66_000);

@@ -76,6 +76,12 @@ export class TimerTable {
     return this.addWords(wordOf(id, 0), wordOf(id, 1), wordOf(id, 2), wordOf(id, 3));
   }
 
+  /** Makes room for so many timers before they are added: a table that fills up from nothing is copied some thirty times. */
+  reserve(timers: number): void {
+    if (timers > this.capacity) this.#growTo(Math.min(timers, MAX_SLOTS));
+    this.#index.reserve(timers);
+  }
+
   addWords(a: number, b: number, c: number, d: number): number {
     let slot = this.#free;
     if (slot !== NO_SLOT) this.#free = this.scheduleOf(slot);

@@ -22,6 +22,9 @@ class Pool<T> {
   readonly #users: number[] = [];
   readonly #free: number[] = [];
   readonly #parse: (text: string) => T;
+  /** What was taken last: users come in runs. */
+  #lastText: string | undefined;
+  #lastRef = 0;
 
   constructor(parse: (text: string) => T) {
     this.#parse = parse;
@@ -29,9 +32,11 @@ class Pool<T> {
 
   /** The reference of `text`; counts one more user. Throws what parsing throws. */
   take(text: string): number {
-    const known = this.#refs.get(text);
+    const known = text === this.#lastText ? this.#lastRef : this.#refs.get(text);
     if (known !== undefined) {
       this.#users[known] = (this.#users[known] as number) + 1;
+      this.#lastText = text;
+      this.#lastRef = known;
       return known;
     }
     const value = this.#parse(text);
@@ -47,6 +52,7 @@ class Pool<T> {
     const users = (this.#users[ref] as number) - 1;
     this.#users[ref] = users;
     if (users > 0) return;
+    if (ref === this.#lastRef) this.#lastText = undefined;
     this.#refs.delete(this.#texts[ref] as string);
     this.#values[ref] = undefined;
     this.#texts[ref] = '';

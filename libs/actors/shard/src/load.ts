@@ -10,6 +10,7 @@ import { FLAG_CANCELLED, FLAG_POINTER, FLAG_STORED, TASK_ENDED, TASK_WAITING } f
 export function loadTasks(state: ShardState, tasks: TaskSlice): void {
   const { table } = state;
   const { length, ids, ended, pointers } = tasks;
+  table.reserve(tasks.expected);
   for (let at = 0; at < length; at++) table.lookWord(ids[at * 4 + 3] as number);
   for (let at = 0; at < length; at++) {
     const slot = state.addLoaded(tasks, at);
@@ -22,11 +23,9 @@ export function loadTasks(state: ShardState, tasks: TaskSlice): void {
       table.set(slot, FLAG_CANCELLED, end.state === 'cancelled');
       state.wheel.insert(slot, end.at + state.rememberMs);
     } else {
-      state.arm(slot, pointer ?? loadedPointer(state, slot, tasks.effectiveFrom[at] as number));
+      state.place(slot, pointer ?? loadedPointer(state, slot, tasks.effectiveFrom[at] as number));
     }
   }
-  // What was just loaded is stored as it is.
-  state.changes = new Changes();
 }
 
 /** The shard's stored executions, by task, when all its tasks have been loaded. One whose task is not there is not under way any more. */

@@ -206,6 +206,13 @@ export class ShardState {
 
   /** Puts a task without a place into the wheel at `dueMs`, or holds it when there is no coming fire. */
   arm(slot: number, dueMs: number): void {
+    this.place(slot, dueMs);
+    if (this.isRecurring(slot)) this.changes.lagging.add(slot);
+    else this.changes.lagging.delete(slot);
+  }
+
+  /** The same where what is stored tells its pointer (S5). */
+  place(slot: number, dueMs: number): void {
     if (dueMs >= NEVER_MS) {
       this.table.state[slot] = TASK_HELD;
     } else {
@@ -213,8 +220,6 @@ export class ShardState {
       this.wheel.insert(slot, dueMs);
       if (dueMs <= this.emptiedTo) this.emptiedTo = -Infinity;
     }
-    if (this.isRecurring(slot)) this.changes.lagging.add(slot);
-    else this.changes.lagging.delete(slot);
   }
 
   isInBacklog(slot: number): boolean {
@@ -262,8 +267,9 @@ export class ShardState {
   }
 
   /** The same for the task at a place of a load's slice. */
-  addLoaded({ ids, bodyHashes, schedules, targets, createdAt, keyed }: TaskSlice, at: number): number {
-    const schedule = this.#readSchedule(schedules[at] as string);
+  addLoaded({ ids, bodyHashes, atMs, schedules, targets, createdAt, keyed }: TaskSlice, at: number): number {
+    const onceMs = atMs[at] as number;
+    const schedule = Number.isNaN(onceMs) ? this.#readSchedule(schedules[at] as string) : { atMs: onceMs };
     const target = this.interned.targets.take(targets[at] as string);
     const { table } = this;
     const from = at * 4;

@@ -33,6 +33,9 @@ const BY_KEY = {
   jit: 'off',
 };
 
+/** What a load costs is to send the rows: other processes that scan for it only hand them over, and take the processors from who receives. */
+const LOADS = { jit: 'off', max_parallel_workers_per_gather: '0' };
+
 export interface ConnectOptions {
   /** How long to go on trying; default `LIMITS.connectMs`. */
   readonly timeoutMs?: number;
@@ -74,7 +77,7 @@ export class PostgresLink implements AsyncDisposable {
       connections: 2,
       statementMs: 60_000,
       endless: true,
-      settings: { jit: 'off' },
+      settings: LOADS,
     });
     this.#people = new Sessions({ ...common, name, connections: 4, statementMs: QUERY_MS, settings: { jit: 'off' } });
     this.#maintenance = new Sessions({

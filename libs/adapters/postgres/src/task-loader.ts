@@ -21,9 +21,12 @@ class NumberedSlice extends TaskSlice {
   }
 }
 
-/** Shard numbers as they may stand in a statement's text: COPY takes no parameters. */
-function listOf(shards: readonly number[]): string {
-  return shards.map((shard) => Math.trunc(shard)).join(',');
+/**
+ * The condition that a column is one of these shards, for a statement's text: COPY takes no parameters. An array of the column's own type is
+ * looked up by hash; the numbers of a plain `IN` would be compared one after the other, for each row.
+ */
+function isShardOf(column: string, shards: readonly number[]): string {
+  return `${column} = ANY ('{${shards.map((shard) => Math.trunc(shard)).join(',')}}'::smallint[])`;
 }
 
 const ID = /^[0-9a-f]{32}$/;
@@ -116,7 +119,7 @@ export async function loadCommands(
   await session.copyOut(
     `COPY (
        SELECT c.shard, c.hash, c.at FROM belfry.shard s JOIN belfry.command c ON c.shard = s.shard AND c.at >= s.commands_since
-       WHERE s.shard IN (${listOf(shards)}) AND c.at >= ${Math.trunc(fromMs)}
+       WHERE ${isShardOf('s.shard', shards)} AND c.at >= ${Math.trunc(fromMs)}
      ) TO STDOUT (FORMAT binary)`,
     sink,
   );
@@ -131,7 +134,7 @@ export async function loadPointers(
   const pointers = new Map<string, number>();
   let rows = 0;
   await session.copyOut(
-    `COPY (SELECT task, next FROM belfry.pointer WHERE shard IN (${listOf(shards)})${isOneOf('task', ids)}) TO STDOUT (FORMAT binary)`,
+    `COPY (SELECT task, next FROM belfry.pointer WHERE ${isShardOf('shard', shards)}${isOneOf('task', ids)}) TO STDOUT (FORMAT binary)`,
     {
       row: (bytes, offset) => {
         pointers.set(bytes.toString('hex', offset + 4, offset + 20), int8(bytes, offset + 24));
@@ -149,6 +152,16 @@ export async function loadPointers(
   return pointers;
 }
 
+/** How many tasks a shard has, about: as the planner estimates a table, by the density that was last seen and its size now. Ids spread over the shards. */
+async function tasksOfAShard(session: Session): Promise<number> {
+  const { rows } = await session.query<{ tasks: number | null }>(
+    `SELECT sum(reltuples / relpages * pg_relation_size(oid) / current_setting('block_size')::integer)::float8
+         / (SELECT count(*) FROM belfry.shard) AS tasks
+       FROM pg_class JOIN pg_inherits ON inhrelid = oid WHERE inhparent = 'belfry.task'::regclass AND relpages > 0 AND reltuples > 0`,
+  );
+  return Math.ceil(rows[0]?.tasks ?? 0);
+}
+
 /**
  * All tasks of the shards, or those with the `ids`, in slices.
  *
@@ -162,6 +175,7 @@ export async function loadTasks(
   onTasks: (shard: number, tasks: TaskSlice) => void | Promise<void>,
   ids?: readonly string[],
 ): Promise<void> {
+  const expected = ids === undefined ? await tasksOfAShard(session) : 0;
   const slices = new Map<number, NumberedSlice>();
   const spare: NumberedSlice[] = [];
   let isFull = false;
@@ -170,6 +184,7 @@ export async function loadTasks(
     if (known !== undefined) return known;
     const slice = spare.pop() ?? new NumberedSlice();
     slices.set(shard, slice);
+    slice.expected = expected;
     return slice;
   };
   const row = (bytes: Buffer, offset: number): void => {
@@ -194,7 +209,9 @@ export async function loadTasks(
     slice.keyed[index] = bytes[at] as number;
     at += 1;
     const length = bytes.readInt32BE(at);
-    slice.schedules[index] = bytes.toString('utf8', at + 4, at + 4 + length);
+    const atMs = instantOf(bytes, at + 4, length);
+    slice.atMs[index] = atMs;
+    if (Number.isNaN(atMs)) slice.schedules[index] = bytes.toString('utf8', at + 4, at + 4 + length);
     at += 4 + length;
     if (bytes.readInt32BE(at) >= 0) {
       const state = ENDED_STATES.name(String.fromCharCode(bytes[at + 4] as number));
@@ -222,7 +239,7 @@ export async function loadTasks(
     `COPY (
        SELECT shard, target, created_at, coalesce(effective_from, created_at), id, body_hash, key IS NOT NULL, schedule,
          ended_state, ended_at
-       FROM belfry.task WHERE shard IN (${listOf(shards)})${isOneOf('id', ids)}
+       FROM belfry.task WHERE ${isShardOf('shard', shards)}${isOneOf('id', ids)}
      ) TO STDOUT (FORMAT binary)`,
     sink,
   );
@@ -240,10 +257,32 @@ async function handOn(
   await turn();
   const turns = new Turns();
   for (const [shard, slice] of slices) {
-    for (let at = 0; at < slice.length; at++) slice.targets[at] = texts.get(slice.targetIds[at] as number) as string; // T1
+    let [last, text] = [-1, ''];
+    for (let at = 0; at < slice.length; at++) {
+      const id = slice.targetIds[at] as number;
+      if (id !== last) text = texts.get(id) as string;
+      slice.targets[at] = text; // T1
+      last = id;
+    }
     await onTasks(shard, slice);
     await turns.due();
   }
+}
+
+const [ONCE, ZERO] = [0x61, 0x30];
+/** Dates are before this, ms since 1970. */
+const LAST_MS = 8_640_000_000_000_000;
+
+/** The instant of a one-time schedule in canonical form, `a` and its digits; NaN for any other text. */
+function instantOf(bytes: Buffer, from: number, length: number): number {
+  if (bytes[from] !== ONCE || length < 2 || length > 17 || (length > 2 && bytes[from + 1] === ZERO)) return NaN;
+  let atMs = 0;
+  for (let at = from + 1; at < from + length; at++) {
+    const digit = (bytes[at] as number) - ZERO;
+    if (digit < 0 || digit > 9) return NaN;
+    atMs = atMs * 10 + digit;
+  }
+  return atMs < LAST_MS ? atMs : NaN;
 }
 
 function int8(bytes: Buffer, at: number): number {
