@@ -206,7 +206,8 @@ export class Worker implements AsyncDisposable {
     }
   }
 
-  #pull(link: NatsLink, queue: string, { stream, consumer, ackWaitMs }: SubscribeReply): void {
+  #pull(link: NatsLink, queue: string, reply: SubscribeReply): void {
+    const { stream, consumer } = reply;
     let isThere = true;
     const pulling = new DurableConsumer(link, {
       stream,
@@ -215,7 +216,7 @@ export class Worker implements AsyncDisposable {
       expiresMs: PULL_MS,
       weigh: (subject) => (parseWorkSubject(subject)?.more ?? 0) + 1,
       ensure: async () => {
-        if (!isThere) await this.#subscribe(queue);
+        if (!isThere) this.#subscribed(queue, await this.#subscribe(queue));
         isThere = false; // asked again, it may be gone
       },
       onDelivery: (delivery) => this.#receive(queue, delivery),
@@ -223,7 +224,11 @@ export class Worker implements AsyncDisposable {
         this.#connection.log.warn('a queue cannot be pulled from now', { queue, error: error.message }),
     });
     this.#consumers.set(queue, pulling);
-    // Of a queue whose other workers want a longer lease, ours is what we asked for all the same.
+    this.#subscribed(queue, reply);
+  }
+
+  /** Of a queue whose other workers want a longer lease, ours is what we asked for all the same. */
+  #subscribed(queue: string, { ackWaitMs }: SubscribeReply): void {
     this.#step({ kind: 'subscribed', queue, ackWaitMs: Math.min(ackWaitMs, this.#leaseMs) });
   }
 
@@ -364,20 +369,21 @@ export class Worker implements AsyncDisposable {
     this.#step({ kind: 'answered', holding, answer });
   }
 
-  /** The server handles what one connection sends in order: its answer to a ping says that it has seen what came before. */
+  /**
+   * The leader of a queue's consumer is told of all of them, in order, and answers for the last: one that is being replaced answers nothing, and
+   * the leases count from before.
+   */
   async #extend(holdings: readonly Holding<Run>[], sentAt: number): Promise<void> {
-    const link = this.#link as NatsLink;
-    if (!link.isConnected) return;
-    const { generation } = link;
-    for (const delivery of new Set(holdings.map(({ work }) => wholeOf(work.delivery)))) delivery.extend();
-    try {
-      await link.nc.flush();
-    } catch {
-      return; // disconnected: nobody knows, so the lease counts from before
-    }
-    if (generation !== link.generation) return;
-    this.#contactAt = Math.max(this.#contactAt, sentAt);
-    this.#step({ kind: 'extended', holdings, sentAt });
+    if (!(this.#link as NatsLink).isConnected) return;
+    const byQueue = Map.groupBy(holdings, ({ line }) => line);
+    await Promise.all(
+      Array.from(byQueue.values(), async (ofQueue) => {
+        const deliveries = [...new Set(ofQueue.map(({ work }) => wholeOf(work.delivery)))];
+        const last = deliveries.pop();
+        for (const delivery of deliveries) delivery.extend();
+        if ((await last?.extendConfirmed()) === true) this.#step({ kind: 'extended', holdings: ofQueue, sentAt });
+      }),
+    );
   }
 
   /** So that a delivery is known not to have waited for long: `leasedAt`. */

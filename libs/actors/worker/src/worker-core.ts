@@ -117,7 +117,9 @@ export class WorkerCore<T> {
         this.#answered(input.holding, input.answer, now);
         break;
       case 'extended':
-        for (const holding of input.holdings) holding.leasedAt = Math.max(holding.leasedAt, input.sentAt);
+        // What came so late may have found the lease over.
+        for (const holding of input.holdings)
+          if (!this.#isLapsed(holding, now)) holding.leasedAt = Math.max(holding.leasedAt, input.sentAt);
         break;
       case 'tick':
         this.#tick(now);

@@ -2,7 +2,7 @@ import { subjects } from '@belfry/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import { jsApi } from './api.ts';
-import { DurableConsumer, ensureDurable } from './durable-consumer.ts';
+import { DurableConsumer, ensureDurable, type Delivery } from './durable-consumer.ts';
 import { DurablePublisher } from './durable-publisher.ts';
 import { ensureStreams } from './streams.ts';
 import { testInstallation, testNatsUrl, type TestInstallation } from './testing.ts';
@@ -66,5 +66,27 @@ it('has one pull open at a time, also when those before were served whole', asyn
   await test.link.nc.flush(); // the server has said that the last one is over, and has had what we answered to that
   const info = await jsApi<{ readonly num_waiting: number }>(test.link, `CONSUMER.INFO.${stream}.test`);
   expect(info).toMatchObject({ kind: 'ok', value: { num_waiting: 1 } });
+  consumer.stop();
+});
+
+it('has an extension confirmed by who leases the message, and by nobody when the consumer is gone', async () => {
+  const stream = test.names.streams.ingest;
+  const subject = test.names.subject(subjects.ingest('acme'));
+  const held: Delivery[] = [];
+  const consumer = new DurableConsumer(test.link, {
+    ...{ stream, consumer: 'test', window: 2, expiresMs: 30_000 },
+    ensure: () => ensureDurable(test.link, stream, 'test', { ack_policy: 'explicit' }),
+    onDelivery: (delivery) => held.push(delivery),
+  });
+  const publisher = new DurablePublisher(test.link);
+  for (const text of ['a', 'b']) await publisher.publish(subject, text, text);
+  publisher.close();
+  await expect.poll(() => held.length).toBe(2);
+  const [first, second] = held as [Delivery, Delivery];
+  expect(await first.extendConfirmed()).toBe(true);
+  first.ack();
+  expect(await first.extendConfirmed(), 'what is settled is not asked about').toBe(false);
+  expect(await jsApi(test.link, `CONSUMER.DELETE.${stream}.test`)).toMatchObject({ kind: 'ok' });
+  expect(await second.extendConfirmed()).toBe(false);
   consumer.stop();
 });

@@ -46,6 +46,11 @@ export interface Delivery {
   forget(): void;
   /** Starts `ack_wait` again. */
   extend(): void;
+  /**
+   * The same, confirmed by the consumer's leader: it has seen what this connection sent of the same consumer before, too. False: unknown. To be asked
+   * only of what is not settled.
+   */
+  extendConfirmed(): Promise<boolean>;
   /** One of the units that it weighs is done: there is room for another. */
   lighten(): void;
 }
@@ -99,7 +104,8 @@ export class DurableConsumer {
   #seemsSilent = false;
   readonly #expiresMs: number;
   readonly #silentMs: number;
-  #opening = false;
+  /** Ends the wait between two attempts of an opening that is under way; undefined if there is none. */
+  #opening: AbortController | undefined;
   /** Breaks since the last sign of a sound consumer: they slow down the next opening. */
   #breaks = 0;
 
@@ -168,18 +174,19 @@ export class DurableConsumer {
 
   #reopen(): void {
     this.#close();
-    if (this.#opening || this.#stopping.signal.aborted) return;
-    this.#opening = true;
-    void this.#open().finally(() => {
-      this.#opening = false;
-    });
+    if (this.#opening !== undefined) return this.#opening.abort();
+    if (this.#stopping.signal.aborted) return;
+    void this.#open();
   }
 
   async #open(): Promise<void> {
     const { signal } = this.#stopping;
+    this.#opening = new AbortController();
     for (let attempt = this.#breaks; !signal.aborted && !this.#link.nc.isClosed(); attempt++) {
-      if (attempt > 0) await delay(Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), signal);
-      if (!this.#link.isConnected) continue;
+      const delayMs = attempt === 0 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS);
+      if (delayMs > 0) await delay(delayMs, AbortSignal.any([signal, this.#opening.signal]));
+      this.#opening = new AbortController();
+      if (!this.#link.isConnected) break; // a reconnection opens it again
       const { generation } = this.#link;
       try {
         await this.#options.ensure();
@@ -187,17 +194,21 @@ export class DurableConsumer {
         this.#options.onTrouble?.(asError(error));
         continue;
       }
-      if (signal.aborted) return;
       if (generation !== this.#link.generation) continue;
-      const inbox = createInbox();
-      this.#inbox = inbox;
-      this.#lastSignMs = performance.now();
-      this.#subscription = this.#link.nc.subscribe(inbox, {
-        callback: (_error, message) => this.#receive(message, inbox),
-      });
-      this.#pull();
-      return;
+      if (!signal.aborted) this.#begin();
+      break;
     }
+    this.#opening = undefined;
+  }
+
+  #begin(): void {
+    const inbox = createInbox();
+    this.#inbox = inbox;
+    this.#lastSignMs = performance.now();
+    this.#subscription = this.#link.nc.subscribe(inbox, {
+      callback: (_error, message) => this.#receive(message, inbox),
+    });
+    this.#pull();
   }
 
   #pull(): void {
@@ -205,7 +216,7 @@ export class DurableConsumer {
     if (this.#subscription === undefined || this.#asked > 0 || free <= 0) return; // C1, C2
     if (this.#stopping.signal.aborted) return;
     this.#asked = Math.ceil(free / this.#weight);
-    this.#askedAt = performance.now();
+    this.#askedAt = this.#lastSignMs = performance.now();
     const { stream, consumer, pullBytes } = this.#options;
     const expiresMs = this.#expiresMs;
     const maxBytes = pullBytes ?? 8 * 1024 * 1024;
@@ -261,18 +272,19 @@ export class DurableConsumer {
       ...info,
       askedAt: this.#askedAt, // C2
       header: (name) => message.headers?.get(name) || undefined,
-      // Not at once, unlike the others: a ping after an extension proves that it has been seen.
+      // Not at once, unlike the others: what an extension that was confirmed says of those before it.
       ack: () => {
         if (settle() && !this.#link.nc.isClosed()) this.#acks.publish(reply, '+ACK');
       },
-      ackConfirmed: () => (settle() ? this.#confirm(reply) : Promise.resolve(false)),
+      ackConfirmed: () => (settle() ? this.#confirm(reply, '+ACK') : Promise.resolve(false)),
       nak: (delayMs) => {
         if (settle()) answer(nakText(delayMs));
       },
       forget: () => void settle(),
       extend: () => {
-        if (!settled) answer(IN_PROGRESS);
+        if (!settled) answer(encodeText(IN_PROGRESS));
       },
+      extendConfirmed: () => (settled ? Promise.resolve(false) : this.#confirm(reply, IN_PROGRESS)),
       lighten: () => {
         if (settled || weight <= 1) return;
         weight--;
@@ -282,9 +294,9 @@ export class DurableConsumer {
     });
   }
 
-  async #confirm(reply: string): Promise<boolean> {
+  async #confirm(reply: string, answer: string): Promise<boolean> {
     try {
-      await this.#link.nc.request(reply, '+ACK', { timeout: SETTLE_TIMEOUT_MS });
+      await this.#link.nc.request(reply, answer, { timeout: SETTLE_TIMEOUT_MS });
       return true;
     } catch {
       return false; // unknown is an outcome of its own
@@ -292,7 +304,7 @@ export class DurableConsumer {
   }
 }
 
-const IN_PROGRESS = encodeText('+WPI');
+const IN_PROGRESS = '+WPI';
 
 function nakText(delayMs: number | undefined): Uint8Array {
   return encodeText(delayMs === undefined ? '-NAK' : `-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`);
