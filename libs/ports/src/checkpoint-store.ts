@@ -47,6 +47,7 @@ export interface LoadedTask {
   readonly target: string;
   readonly createdAt: number;
   readonly effectiveFrom: number;
+  /** Zeros for a task without a key, which is never compared. */
   readonly bodyHash: readonly [number, number, number, number];
   readonly keyed: boolean;
   readonly ended: { readonly state: 'finished' | 'cancelled'; readonly at: number } | undefined;

@@ -240,5 +240,7 @@ function apply(stored: StoredShard, delta: ShardDelta, attemptId: string): void 
 
 function loaded(task: StoredTask, pointer: number | undefined): LoadedTask {
   const { id, schedule, target, createdAt, effectiveFrom, bodyHash, key, ended } = task;
-  return { id, schedule, target, createdAt, effectiveFrom, bodyHash, keyed: key !== undefined, ended, pointer };
+  const keyed = key !== undefined;
+  const hash = keyed ? bodyHash : ([0, 0, 0, 0] as const);
+  return { id, schedule, target, createdAt, effectiveFrom, bodyHash: hash, keyed, ended, pointer };
 }

@@ -1,6 +1,5 @@
+import type { Duplex } from 'node:stream';
 import type pg from 'pg';
-
-import type { CopyConnection } from './copy-in.ts';
 
 /** Receives the rows of a COPY. */
 export interface RowSink {
@@ -12,11 +11,19 @@ export interface RowSink {
 }
 
 const SIGNATURE_BYTES = 19;
+/** A message: its type, its length without the type, its body. */
+const HEADER_BYTES = 5;
+const [COPY_DATA, READY_FOR_QUERY] = [0x64, 0x5a];
+const NOTHING: Buffer = Buffer.alloc(0);
+
+type Listener = (chunk: Buffer) => void;
 
 /**
  * One `COPY … TO STDOUT (FORMAT binary)` as the client's current query.
  *
- * O1. While the sink flushes, the socket is paused; rows that the parser had read already are kept until then.
+ * O1. While the sink flushes, the socket is paused, and what was read already waits.
+ * O2. Messages of rows are read from the socket's chunks where they are: the client's parser would make three objects of each. All others are
+ *     its, and it has the socket again with the last one, which says that the server is ready.
  */
 export class CopyOut implements pg.Submittable {
   /** Rejects with the server's error, the connection's, or what the sink throws. */
@@ -24,11 +31,13 @@ export class CopyOut implements pg.Submittable {
   readonly #text: string;
   readonly #sink: RowSink;
   readonly #settled = Promise.withResolvers<void>();
+  #theirs: Listener[] = [];
+  /** What of the socket's bytes is not read yet begins at `#at`. */
+  #chunk = NOTHING;
+  #at = 0;
   #headRead = false;
   #progressed = false;
-  #kept: Buffer[] = [];
   #flushing = false;
-  #complete = false;
   #failure: unknown;
 
   constructor(text: string, sink: RowSink) {
@@ -46,72 +55,87 @@ export class CopyOut implements pg.Submittable {
   }
 
   submit(connection: pg.Connection): void {
+    const { stream } = connection;
+    // Whoever may send a query has read the answer to the one before: the next byte begins a message.
+    this.#theirs = stream.listeners('data') as Listener[];
+    const ours = (chunk: Buffer): void => {
+      this.#progressed = true;
+      const rest = this.#chunk.length - this.#at;
+      this.#chunk = rest === 0 ? chunk : Buffer.concat([this.#chunk.subarray(this.#at), chunk]);
+      this.#at = 0;
+      if (!this.#flushing) this.#read(stream, ours);
+    };
+    stream.removeAllListeners('data');
+    stream.on('data', ours);
     connection.query(this.#text);
-  }
-
-  handleCopyData(message: { readonly chunk: Buffer }, connection: CopyConnection): void {
-    this.#progressed = true;
-    if (this.#failure !== undefined) return;
-    if (this.#flushing)
-      this.#kept.push(Buffer.from(message.chunk)); // O1
-    else this.#take(message.chunk, connection);
   }
 
   handleCommandComplete(): void {}
 
   handleReadyForQuery(): void {
-    this.#complete = true;
-    if (!this.#flushing) void this.#finish();
+    void this.#finish();
   }
 
   handleError(error: Error): void {
     this.#failure ??= error;
-    this.#complete = true;
-    if (!this.#flushing) void this.#finish();
+    void this.#finish();
   }
 
-  #take(chunk: Buffer, connection: CopyConnection): void {
-    let at = 0;
+  /** All whole messages that are there, up to the first row after which the sink is full. */
+  #read(stream: Duplex, ours: Listener): void {
+    const chunk = this.#chunk;
+    while (chunk.length - this.#at >= HEADER_BYTES) {
+      const from = this.#at;
+      const to = from + 1 + chunk.readUInt32BE(from + 1);
+      if (to > chunk.length) return;
+      const type = chunk[from];
+      this.#at = to;
+      if (type === COPY_DATA) {
+        if (this.#failure === undefined) this.#take(chunk, from + HEADER_BYTES, to, stream);
+        if (this.#failure !== undefined || !this.#sink.isFull) continue;
+        void this.#flush(stream, ours); // O1
+        return;
+      }
+      if (type === READY_FOR_QUERY) {
+        stream.removeListener('data', ours);
+        for (const listener of this.#theirs) stream.on('data', listener);
+        this.#at = chunk.length;
+      }
+      for (const listener of this.#theirs) listener(chunk.subarray(from, this.#at)); // O2
+    }
+  }
+
+  #take(chunk: Buffer, from: number, to: number, stream: Duplex): void {
+    let at = from;
     if (!this.#headRead) {
       this.#headRead = true;
-      at = SIGNATURE_BYTES + chunk.readInt32BE(15);
+      at += SIGNATURE_BYTES + chunk.readInt32BE(from + 15);
     }
-    if (at >= chunk.length || chunk.readInt16BE(at) < 0) return; // the trailer
+    if (at >= to || chunk.readInt16BE(at) < 0) return; // the trailer
     try {
       this.#sink.row(chunk, at + 2);
     } catch (error) {
-      this.#fail(error, connection);
-      return;
+      this.#fail(error, stream);
     }
-    if (this.#sink.isFull) void this.#flush(connection);
   }
 
-  async #flush(connection: CopyConnection): Promise<void> {
+  async #flush(stream: Duplex, ours: Listener): Promise<void> {
     this.#flushing = true;
-    connection.stream.pause(); // O1
+    stream.pause(); // O1
     try {
       await this.#sink.flush();
-      this.#flushing = false;
-      const kept = this.#kept;
-      this.#kept = [];
-      for (const [index, chunk] of kept.entries()) {
-        this.#take(chunk, connection);
-        if (!this.#flushing) continue;
-        this.#kept = kept.slice(index + 1);
-        return;
-      }
     } catch (error) {
-      this.#flushing = false;
-      this.#fail(error, connection);
+      this.#fail(error, stream);
     }
-    connection.stream.resume(); // also when it is complete: the connection goes on to its next query
-    if (this.#complete) void this.#finish();
+    this.#flushing = false;
+    this.#read(stream, ours);
+    if (!this.#flushing) stream.resume(); // also when all is read: the connection goes on to its next query
   }
 
   /** There is no other way to end a COPY early on its own connection. */
-  #fail(error: unknown, connection: CopyConnection): void {
-    this.#failure = error;
-    connection.stream.destroy();
+  #fail(error: unknown, stream: Duplex): void {
+    this.#failure ??= error;
+    stream.destroy();
   }
 
   async #finish(): Promise<void> {
