@@ -78,8 +78,9 @@ export class TimerTable {
 
   /** Makes room for so many timers before they are added: a table that fills up from nothing is copied some thirty times. */
   reserve(timers: number): void {
-    if (timers > this.capacity) this.#growTo(Math.min(timers, MAX_SLOTS));
-    this.#index.reserve(timers);
+    const most = Math.min(timers, MAX_SLOTS);
+    if (most > this.capacity) this.#growTo(most);
+    this.#index.reserve(most);
   }
 
   addWords(a: number, b: number, c: number, d: number): number {

@@ -8,9 +8,11 @@ export interface Decided {
   /** -Infinity for none. */
   readonly lastMs: number;
   readonly has: (at: number) => boolean;
+  /** All of them after an instant. */
+  readonly after: (afterMs: number) => Iterable<number>;
 }
 
-const NONE: Decided = { lastMs: -Infinity, has: () => false };
+const NONE: Decided = { lastMs: -Infinity, has: () => false, after: () => [] };
 
 /**
  * What was decided about, by task, for the changes to come: several may be heard late in a row, and a cancelled task may be made anew. In memory
@@ -18,6 +20,8 @@ const NONE: Decided = { lastMs: -Infinity, has: () => false };
  */
 export class DecidedFires {
   readonly #byTask = new Map<string, Decided>();
+  /** The earliest of their `lastMs`. */
+  #firstMs = Infinity;
 
   /** The task's fires after `timestamp` that no change may fire again. */
   of(task: string, timestamp: number): Decided {
@@ -26,12 +30,25 @@ export class DecidedFires {
   }
 
   note(task: string, decided: Decided): void {
-    if (decided.lastMs > -Infinity) this.#byTask.set(task, decided);
+    if (decided.lastMs === -Infinity) return;
+    this.#byTask.set(task, decided);
+    this.#firstMs = Math.min(this.#firstMs, decided.lastMs);
+  }
+
+  /** A fire that was decided about, and that no worker has run after all. */
+  drop(task: string, at: number): void {
+    const known = this.#byTask.get(task);
+    if (known?.has(at) === true) this.#byTask.set(task, united(known, NONE, -Infinity, new Set([at])));
   }
 
   /** Forgets what no message can bring again that was stored at `timestamp` or later. */
   forget(timestamp: number): void {
-    for (const [task, { lastMs }] of this.#byTask) if (lastMs <= timestamp) this.#byTask.delete(task);
+    if (timestamp < this.#firstMs) return;
+    this.#firstMs = Infinity;
+    for (const [task, { lastMs }] of this.#byTask) {
+      if (lastMs <= timestamp) this.#byTask.delete(task);
+      else this.#firstMs = Math.min(this.#firstMs, lastMs);
+    }
   }
 }
 
@@ -52,9 +69,25 @@ export function decidedAhead(
   let lastMs = -Infinity;
   for (let at = next(timestamp); at < pointer; at = next(at)) lastMs = at;
   if (lastMs === -Infinity && dropped.size === 0) return before;
-  const has = (at: number): boolean =>
-    !dropped.has(at) && (before.has(at) || (at > timestamp && at <= lastMs && next(at - 1) === at));
-  const decided = { lastMs: Math.max(lastMs, before.lastMs), has };
+  const own: Decided = {
+    lastMs,
+    has: (at) => at > timestamp && at <= lastMs && next(at - 1) === at,
+    *after(afterMs) {
+      for (let at = next(Math.max(afterMs, timestamp)); at <= lastMs; at = next(at)) yield at;
+    },
+  };
+  const decided = before === NONE && dropped.size === 0 ? own : united(before, own, timestamp, dropped);
   state.decided.note(task, decided);
   return decided;
+}
+
+/** As a set: however many changes there are, none asks those before it one after the other. */
+function united(before: Decided, own: Decided, timestamp: number, dropped: ReadonlySet<number>): Decided {
+  const all = new Set([...before.after(timestamp), ...own.after(timestamp)]);
+  for (const at of dropped) all.delete(at);
+  return {
+    lastMs: Math.max(before.lastMs, own.lastMs),
+    has: (at) => all.has(at),
+    after: (afterMs) => [...all].filter((at) => at > afterMs),
+  };
 }

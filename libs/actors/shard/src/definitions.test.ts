@@ -138,6 +138,15 @@ describe('update', () => {
       expect(shard.dispatch()).toEqual([`${fire(id, 180_000)}.1`]);
     });
 
+    it('takes however many of them there are', async () => {
+      const { shard, id } = await deaf((shard, id) => {
+        for (let at = 1; at <= 20_000; at++) update(shard, id, at % 2 === 1 ? `e60000@${T0 + 30_000}` : MINUTELY);
+      });
+      expect(shard.dispatch()).toEqual([`${fire(id, 30_000)}.1`, `${fire(id, 90_000)}.1`]);
+      shard.pass(60_000);
+      expect(shard.dispatch()).toEqual([`${fire(id, 180_000)}.1`]);
+    });
+
     it('runs nothing again of a task that was cancelled and made anew', async () => {
       const { shard, id } = await deaf((shard, id) => {
         cancel(shard, id);
@@ -153,6 +162,25 @@ describe('update', () => {
         update(shard, id, `a${T0 + 120_000}`);
       });
       expect([shard.dispatch(), shard.core.glance(id, 'acme')?.state]).toEqual([[], 'finished']);
+    });
+
+    it.each(['before', 'after'])('runs one of a task made anew that was taken back %s that was heard', async (when) => {
+      const shard = await TestShard.start();
+      const id = shard.create({ key: 'k', s: `a${T0 + 50_000}` });
+      const anew = shard.createRecord({ key: 'k', s: `a${T0 + 50_000}`, p: '2' });
+      shard.nowMs += 10_000;
+      cancel(shard, id);
+      if (when === 'after') shard.append(anew);
+      shard.pass(40_000);
+      expect(shard.dispatch()).toEqual([`${fire(id, 50_000)}.1`]);
+      shard.catchUp();
+      shard.nowMs = T0 + 20_000;
+      shard.result(fire(id, 50_000), 1, 'returned');
+      if (when === 'before') shard.send(anew);
+      shard.nowMs = T0 + 50_000;
+      shard.pass(0);
+      // One that the new task has taken over goes on with its next attempt.
+      expect(shard.dispatch()).toEqual([`${fire(id, 50_000)}.${when === 'after' ? 2 : 1}`]);
     });
 
     it('runs one of a task made anew that no worker had before the cancel', async () => {

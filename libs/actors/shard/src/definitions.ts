@@ -256,7 +256,9 @@ export function applyCancel(state: ShardState, record: CancelRecord, timestamp: 
 function cancel(state: ShardState, slot: number, timestamp: number): void {
   const { namespace } = state.targetOf(slot);
   const executions = [...(state.bySlot.get(slot) ?? [])];
-  const dropped = executions.filter(({ attempt, dispatchedAt }) => attempt === 1 && dispatchedAt === undefined);
+  const dropped = executions.filter(
+    ({ attempts, dispatchedAt }) => attempts.length === 0 && dispatchedAt === undefined,
+  );
   decidedAhead(state, slot, timestamp, new Set(dropped.map(({ scheduledAt }) => scheduledAt)));
   withdraw(state, slot, timestamp, timestamp);
   state.endTask(slot, 'cancelled', timestamp);

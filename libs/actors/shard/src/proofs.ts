@@ -104,7 +104,10 @@ export function enqueueAtChange(
 export function armAnew(state: ShardState, slot: number, timestamp: number, decided: Decided, tasks: number): void {
   const isRecurring = state.isRecurring(slot);
   const next = state.nextAfter(slot, isRecurring ? timestamp : -Infinity);
-  if (!isRecurring && decided.has(next)) return state.arm(slot, NEVER_MS);
+  if (!isRecurring && decided.has(next)) {
+    adopt(state, slot, next);
+    return state.arm(slot, NEVER_MS);
+  }
   if (!isRecurring || next > decided.lastMs) return armUnlessUnderWay(state, slot, next);
   state.arm(slot, next);
   enqueueAtChange(state, slot, decided.lastMs, tasks, decided);
@@ -114,6 +117,7 @@ export function armAnew(state: ShardState, slot: number, timestamp: number, deci
 function enqueueDue(state: ShardState, slot: number, untilMs: number, nowMs: number, decided?: Decided): void {
   for (let pointer = state.pointerOf(slot); pointer <= untilMs; pointer = state.pointerOf(slot)) {
     if (decided?.has(pointer) === true) {
+      adopt(state, slot, pointer);
       state.disarm(slot);
       state.arm(slot, state.nextAfter(slot, pointer));
       continue;

@@ -18,6 +18,9 @@ export function applyResult(state: ShardState, record: ResultRecord, timestamp: 
   else if (record.o !== 'returned') found.failures++;
   const reason = whyOver(found, record);
   if (reason !== undefined) {
+    // No worker ran it: a task that is made anew in the place of the cancelled one has this fire yet to come.
+    if (reason === 'cancelled' && record.o === 'returned' && found.attempts.length === 0)
+      state.decided.drop(found.task, found.scheduledAt);
     close(state, found, reason, last, undefined);
     return { ok: true, status: 'accepted' };
   }

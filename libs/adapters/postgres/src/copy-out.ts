@@ -38,6 +38,7 @@ export class CopyOut implements pg.Submittable {
   #headRead = false;
   #progressed = false;
   #flushing = false;
+  #flushed: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   constructor(text: string, sink: RowSink) {
@@ -93,7 +94,7 @@ export class CopyOut implements pg.Submittable {
       if (type === COPY_DATA) {
         if (this.#failure === undefined) this.#take(chunk, from + HEADER_BYTES, to, stream);
         if (this.#failure !== undefined || !this.#sink.isFull) continue;
-        void this.#flush(stream, ours); // O1
+        this.#flushed = this.#flush(stream, ours); // O1
         return;
       }
       if (type === READY_FOR_QUERY) {
@@ -139,6 +140,7 @@ export class CopyOut implements pg.Submittable {
   }
 
   async #finish(): Promise<void> {
+    await this.#flushed; // a connection may be lost meanwhile: what has begun hands nothing on after the end
     try {
       if (this.#failure === undefined) await this.#sink.flush();
     } catch (error) {

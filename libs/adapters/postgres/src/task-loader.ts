@@ -152,12 +152,11 @@ export async function loadPointers(
   return pointers;
 }
 
-/** How many tasks a shard has, about: as the planner estimates a table, by the density that was last seen and its size now. Ids spread over the shards. */
+/** How many tasks a shard has, about, as Postgres last counted: locks nothing. Ids spread over the shards. */
 async function tasksOfAShard(session: Session): Promise<number> {
   const { rows } = await session.query<{ tasks: number | null }>(
-    `SELECT sum(reltuples / relpages * pg_relation_size(oid) / current_setting('block_size')::integer)::float8
-         / (SELECT count(*) FROM belfry.shard) AS tasks
-       FROM pg_class JOIN pg_inherits ON inhrelid = oid WHERE inhparent = 'belfry.task'::regclass AND relpages > 0 AND reltuples > 0`,
+    `SELECT sum(reltuples)::float8 / (SELECT count(*) FROM belfry.shard) AS tasks
+       FROM pg_class JOIN pg_inherits ON inhrelid = oid WHERE inhparent = 'belfry.task'::regclass AND reltuples > 0`,
   );
   return Math.ceil(rows[0]?.tasks ?? 0);
 }

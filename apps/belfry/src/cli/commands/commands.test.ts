@@ -31,6 +31,12 @@ describe('schedule', () => {
     expect(documents()).toMatchObject([{ status: 'created', created: true, next: [ISO(240_000)] }]);
   });
 
+  it('takes a file with the options that all commands have', async () => {
+    const { cli } = testCli(memoryClient());
+    const common = { json: true, namespace: 'default', url: 'nats://127.0.0.1:4222', utc: true };
+    await expect(schedule(cli, { ...common, ...{ file: '/no/such/file' } })).rejects.toThrow('no such file');
+  });
+
   it.each([
     [{ in: '10m' }, /--handler is required/],
     [{ handler: 'echo' }, /one of --at, --in, --every and --cron/],

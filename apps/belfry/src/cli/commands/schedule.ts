@@ -12,9 +12,13 @@ export interface ScheduleOptions extends TaskFlags {
   readonly file?: string;
 }
 
+/** What goes with a file: the options that all commands have. */
+const BESIDE_FILE: readonly string[] = ['file', 'json', 'namespace', 'url', 'utc'];
+
 export async function schedule(cli: Cli, options: ScheduleOptions): CommandResult {
   if (options.file !== undefined) {
-    const [beside] = Object.entries(options).find(([flag, value]) => flag !== 'file' && value !== undefined) ?? [];
+    const isBeside = ([flag, value]: [string, unknown]): boolean => !BESIDE_FILE.includes(flag) && value !== undefined;
+    const [beside] = Object.entries(options).find(isBeside) ?? [];
     if (beside !== undefined)
       throw usageError(`--${dashed(beside)} does not go with --file: the file states the tasks whole`);
     return scheduleFile(cli, options.file);
