@@ -127,8 +127,10 @@ async function onTimeAgain({ cluster, load, measured, blame }: Scene): Promise<v
   measured('every fire was on time again after', lateUntil(evidence, fromMs, load.plan.endMs) - fromMs);
 }
 
-/** Tasks that wait for tomorrow, once a cluster. */
-/** Tasks that have been there for a while: of rows that are a minute old, Postgres has no statistics, and looks through them for itself at that very moment. */
+/**
+ * Tasks that wait for tomorrow, once a cluster, and that have been there for a while: of rows that are a minute old, Postgres has no statistics, and
+ * looks through them for itself at that very moment.
+ */
 async function fill({ cluster, settings }: Omit<Scene, 'load'>): Promise<void> {
   await cluster.fill(settings.tasks, Date.now() + DAY_MS);
   await cluster.primary.sql('VACUUM (ANALYZE) belfry.task');

@@ -272,7 +272,7 @@ export class DurableConsumer {
       ...info,
       askedAt: this.#askedAt, // C2
       header: (name) => message.headers?.get(name) || undefined,
-      // Not at once, unlike the others: what an extension that was confirmed says of those before it.
+      // Not at once, unlike the others: an extension that is confirmed speaks for those that were sent before it.
       ack: () => {
         if (settle() && !this.#link.nc.isClosed()) this.#acks.publish(reply, '+ACK');
       },

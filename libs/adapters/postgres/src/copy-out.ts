@@ -3,7 +3,7 @@ import type pg from 'pg';
 
 /** Receives the rows of a COPY. */
 export interface RowSink {
-  /** One row: `fields` places the fields in `bytes`, which holds only until the call returns. */
+  /** One row, whose fields stand in `bytes` from `offset` on; they hold only until the call returns. */
   row(bytes: Buffer, offset: number): void;
   /** Called after each row: true when the sink wants `flush` before it takes more. */
   readonly isFull: boolean;
