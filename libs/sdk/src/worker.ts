@@ -48,10 +48,12 @@ const ANSWER_MS = LIMITS.answerMs + 2_000;
  */
 const FINISH_AGAIN_MS = new Array<number>(5).fill(LIMITS.askMs);
 /**
- * How long the broker remembers what we asked for. What it gives to us while we stand still, or are cut off, waits for the end of a lease: so
- * this is short, and the price is a request in so many seconds of an idle worker.
+ * How long the broker remembers what we asked for: this, or half a lease. What it gives to us while we stand still, or are cut off, waits for
+ * the end of a lease, which counts from the request: so this is short, and the price is a request in so many seconds of an idle worker.
  */
-const PULL_MS = 5_000;
+const LONGEST_PULL_MS = 5_000;
+/** A queue whose consumer was made ready longer ago, while others were waited for, is subscribed to anew: the stream may have been lost since. */
+const SUBSCRIBED_MS = 1_000;
 /** When a message that nobody here can read is tried elsewhere. */
 const UNREADABLE_AGAIN_MS = 30_000;
 
@@ -92,8 +94,6 @@ export class Worker implements AsyncDisposable {
   readonly #stopTimeoutMs: number;
   readonly #leaseMs: number;
   readonly #consumers = new Map<string, DurableConsumer>();
-  /** When the last ping was sent that was answered, ms, monotonic: what has been read since its answer left our server after that. */
-  #contactAt = 0;
   #link: NatsLink | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -162,10 +162,13 @@ export class Worker implements AsyncDisposable {
   async #start(): Promise<void> {
     const link = await this.#connection.link();
     // All of them before the first is pulled from: so a start that fails leaves nothing in our hands.
-    const subscribed = await Promise.all(this.queues.map((queue) => this.#subscribe(queue)));
+    const subscribed = await Promise.all(
+      this.queues.map(async (queue) => ({ queue, reply: await this.#subscribe(queue), atMs: performance.now() })),
+    );
     if (this.#stopping !== undefined) throw belfryError('unavailable', 'the worker has been stopped');
     this.#link = link;
-    subscribed.forEach((reply, i) => this.#pull(link, this.queues[i] as string, reply));
+    for (const { queue, reply, atMs } of subscribed)
+      this.#pull(link, queue, reply, performance.now() - atMs < SUBSCRIBED_MS);
     this.#heartbeat = setInterval(() => this.#beat(), LIMITS.workerHeartbeatMs);
     this.#beat();
   }
@@ -206,14 +209,14 @@ export class Worker implements AsyncDisposable {
     }
   }
 
-  #pull(link: NatsLink, queue: string, reply: SubscribeReply): void {
+  /** `isThere`: the consumer, as it was subscribed to. */
+  #pull(link: NatsLink, queue: string, reply: SubscribeReply, isThere: boolean): void {
     const { stream, consumer } = reply;
-    let isThere = true;
     const pulling = new DurableConsumer(link, {
       stream,
       consumer,
       window: 0,
-      expiresMs: PULL_MS,
+      expiresMs: Math.min(LONGEST_PULL_MS, this.#reliedOn(reply) / 2),
       weigh: (subject) => (parseWorkSubject(subject)?.more ?? 0) + 1,
       ensure: async () => {
         if (!isThere) this.#subscribed(queue, await this.#subscribe(queue));
@@ -228,8 +231,12 @@ export class Worker implements AsyncDisposable {
   }
 
   /** Of a queue whose other workers want a longer lease, ours is what we asked for all the same. */
-  #subscribed(queue: string, { ackWaitMs }: SubscribeReply): void {
-    this.#step({ kind: 'subscribed', queue, ackWaitMs: Math.min(ackWaitMs, this.#leaseMs) });
+  #reliedOn({ ackWaitMs }: SubscribeReply): number {
+    return Math.min(ackWaitMs, this.#leaseMs);
+  }
+
+  #subscribed(queue: string, reply: SubscribeReply): void {
+    this.#step({ kind: 'subscribed', queue, ackWaitMs: this.#reliedOn(reply) });
   }
 
   /** Called by the connection: must not throw. */
@@ -245,7 +252,6 @@ export class Worker implements AsyncDisposable {
       return;
     }
     const deliveredAt = Date.now();
-    const leasedAt = Math.max(delivery.askedAt, this.#contactAt);
     const parts = messages === undefined || count === 1 ? [delivery] : partsOf(delivery, messages);
     for (const [i, part] of parts.entries()) {
       const message = messages?.[i];
@@ -253,6 +259,7 @@ export class Worker implements AsyncDisposable {
       const key = `${execution}.${attempt}`;
       const work = new Run(part, message, deliveredAt);
       const timeoutMs = message?.timeoutMs ?? 0;
+      const leasedAt = delivery.askedAt;
       this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, leasedAt, timeoutMs, work });
     }
     this.#endTurn();
@@ -386,18 +393,6 @@ export class Worker implements AsyncDisposable {
     );
   }
 
-  /** So that a delivery is known not to have waited for long: `leasedAt`. */
-  async #ping(link: NatsLink): Promise<void> {
-    if (!link.isConnected) return;
-    const sentAt = performance.now();
-    try {
-      await link.nc.flush();
-    } catch {
-      return; // disconnected
-    }
-    this.#contactAt = Math.max(this.#contactAt, sentAt);
-  }
-
   #beat(): void {
     this.#told = this.#core.parcel;
     const beat: WorkerHeartbeat = {
@@ -409,9 +404,7 @@ export class Worker implements AsyncDisposable {
       leaseMs: this.#leaseMs,
       ...(this.#core.isStopping ? { stopping: true } : {}),
     };
-    const link = this.#link as NatsLink;
-    publishCore(link, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));
-    void this.#ping(link);
+    publishCore(this.#link as NatsLink, subjects.workers(this.namespace, 'heartbeat'), JSON.stringify(beat));
   }
 }
 

@@ -79,13 +79,14 @@ class World {
           leaseMs: LIMITS.ackWaitMs,
           pullMs: Infinity,
           askedAt: 0,
+          sentAt: 0,
           isBound: true,
           wanted: 0,
         },
         receive: ({ work: got }: { readonly work: PulledWork }): void => {
           pulled.push({ ...got, ack: () => work.acknowledge(got) });
           const executions = pulled.reduce((sum, { ref }) => sum + ref.attempts.length, 0);
-          if (pulled.length < count) return work.setWindow(puller, executions + 1);
+          if (pulled.length < count) return work.setWindow(puller, executions + 1, 0);
           work.leave(puller.process);
           resolve(pulled);
         },

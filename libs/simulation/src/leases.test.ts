@@ -60,6 +60,7 @@ describe('the simulated work stream', () => {
       leaseMs: LONG,
       pullMs,
       askedAt: -Infinity,
+      sentAt: -Infinity,
       window: 0,
       wanted: 1,
       isBound: true,
@@ -70,7 +71,7 @@ describe('the simulated work stream', () => {
       onGone: () => undefined,
     };
     work.pull(puller);
-    work.setWindow(puller, 1);
+    work.setWindow(puller, 1, time.nowMs);
     return puller;
   }
 
@@ -98,7 +99,7 @@ describe('the simulated work stream', () => {
     work.pull({ ...puller, receive: () => undefined }); // there is something to look for
     await until(7_000);
     expect(delivered).toEqual([]);
-    work.renew(puller);
+    work.renew(puller, time.nowMs);
     await until(8_000);
     expect(delivered).toHaveLength(1);
   });

@@ -239,9 +239,10 @@ export class Model implements Observer, Witness {
       this.#broken('stale dispatch', `shard ${fence.shard} was dispatched for with epoch ${fence.epoch}`);
     const attempts = items.flatMap((item) => item.attempts);
     for (const { execution, attempt } of attempts) {
-      this.#checkDispatch(execution, attempt, by);
       const key = `${execution}.${attempt}`;
-      if (this.#isForgotten(execution, key)) this.#dispatches.repeat(key);
+      const isForgotten = this.#isForgotten(execution, key);
+      this.#checkDispatch(execution, attempt, by, isForgotten);
+      if (isForgotten) this.#dispatches.repeat(key);
       this.#dispatches.made(key, fence.epoch);
     }
     this.#trace(
@@ -249,14 +250,16 @@ export class Model implements Observer, Witness {
     );
   }
 
-  #checkDispatch(execution: string, attempt: number, by: Process): void {
+  #checkDispatch(execution: string, attempt: number, by: Process, isForgotten: boolean): void {
     const { task, scheduledAt } = this.#fire(execution);
     // An owner before may have been ahead, and have found it due.
     if (this.#now + this.#mostAheadMs() < scheduledAt)
       this.#broken('early', `${execution} was dispatched ${scheduledAt - this.#now} ms early by ${by.name}`);
     if (task.cancelAckedAt !== undefined && this.#now > task.cancelAckedAt)
       this.#broken('cancelled', `${execution}.${attempt} was dispatched after its task's cancel was acknowledged`);
-    if (task.over.has(scheduledAt)) this.#broken('over', `${execution}.${attempt} was dispatched, and is over`);
+    // A dispatch that is made again, since nobody knows of the first, may be on its way when the first one's result is.
+    if (task.over.has(scheduledAt) && !isForgotten)
+      this.#broken('over', `${execution}.${attempt} was dispatched, and is over`);
   }
 
   #fire(execution: string): { readonly task: KnownTask; readonly scheduledAt: number } {

@@ -15,6 +15,8 @@ export interface Delivery {
   readonly work: PulledWork;
   /** 1 the first time. */
   readonly deliveries: number;
+  /** When its worker sent the pull that it was served by, on the worker's monotonic clock. */
+  readonly askedAt: number;
 }
 
 /** Who pulls from one queue. */
@@ -26,9 +28,10 @@ export interface Puller {
   window: number;
   /** For how long its worker relies on what it has. */
   readonly leaseMs: number;
-  /** How long a pull stands, and when the last one came. */
+  /** How long a pull stands, when the last one came, and when it was sent, on its worker's monotonic clock. */
   readonly pullMs: number;
   askedAt: number;
+  sentAt: number;
   /** Its consumer is there: after the loss of the stream, once it has subscribed again. */
   isBound: boolean;
   /** What its worker has asked for last: it may not have arrived. */
@@ -131,16 +134,18 @@ export class SimWork {
     this.#pump();
   }
 
-  setWindow(puller: Puller, size: number): void {
+  setWindow(puller: Puller, size: number, sentAt: number): void {
     puller.window = size;
     puller.askedAt = this.#time.nowMs;
+    puller.sentAt = sentAt;
     this.#pump();
   }
 
   /** A worker that goes on pulls anew, before what it has asked for ends. */
-  renew(puller: Puller): void {
+  renew(puller: Puller, sentAt: number): void {
     const wasOpen = this.#isOpen(puller);
     puller.askedAt = this.#time.nowMs;
+    puller.sentAt = sentAt;
     if (!wasOpen) this.#pump();
   }
 
@@ -222,7 +227,8 @@ export class SimWork {
       this.#take(hand);
       this.#watch(hand);
       const { work, deliveries } = hand;
-      this.#network.deliver('work', puller.process, () => puller.receive({ work, deliveries }));
+      const { sentAt: askedAt } = puller;
+      this.#network.deliver('work', puller.process, () => puller.receive({ work, deliveries, askedAt }));
     }
   }
 

@@ -16,9 +16,9 @@ export class UnsavedDispatches {
     if (this.#forgotten.get(key) === epoch) this.#forgotten.delete(key);
   }
 
+  /** What was forgotten before stays so: it may be on its way for the second time. */
   over(key: string): void {
     this.#unsaved.delete(key);
-    this.#forgotten.delete(key);
   }
 
   streamLost(): void {

@@ -19,9 +19,10 @@ const TICK_MS = 200;
 const GRACE_MS = 5_000;
 const ANSWER_MS = LIMITS.answerMs + 2_000;
 const SUBSCRIBE_AGAIN_MS = 1_000;
+const SUBSCRIBED_MS = 1_000;
 const STOP_TIMEOUT_MS = 30_000;
 /** How long a pull stands, of the SDK and of the one before it. */
-const PULL_MS = 5_000;
+const PULL_MS = LIMITS.workLeaseMs / 2;
 const OLDER_PULL_MS = 30_000;
 /** Executions that it takes in a message, however long they take: more than the production core would say. */
 const PARCEL = 3;
@@ -75,8 +76,6 @@ export class WorkerHost {
   readonly #isOlder: boolean;
   readonly #core: WorkerCore<Run>;
   readonly #pullers = new Map<string, Puller>();
-  /** When it last asked the broker for something that was answered. */
-  #contactAt = 0;
   #stopTicks: (() => void) | undefined;
   #turnComes = false;
   #onStopped: () => void = () => undefined;
@@ -106,10 +105,11 @@ export class WorkerHost {
   }
 
   async start(): Promise<void> {
-    const startedAt = this.process.clock.monotonic();
-    const subscribed = await Promise.all(this.#queues.map((queue) => this.#subscribe(queue)));
-    this.#contactAt = startedAt;
-    subscribed.forEach(({ ackWaitMs }, at) => this.#pull(this.#queues[at] as string, ackWaitMs));
+    const subscribed = await Promise.all(
+      this.#queues.map(async (queue) => ({ queue, reply: await this.#subscribe(queue), atMs: this.#now })),
+    );
+    for (const { queue, reply, atMs } of subscribed)
+      this.#pull(queue, reply.ackWaitMs, this.#now - atMs < SUBSCRIBED_MS);
     this.process.every(LIMITS.workerHeartbeatMs, () => this.#beat());
     this.#beat();
   }
@@ -133,7 +133,7 @@ export class WorkerHost {
     }
   }
 
-  #pull(queue: string, ackWaitMs: number): void {
+  #pull(queue: string, ackWaitMs: number, isBound: boolean): void {
     const puller: Puller = {
       process: this.process,
       namespace: this.#namespace,
@@ -141,9 +141,10 @@ export class WorkerHost {
       leaseMs: this.#leaseMs,
       pullMs: this.#isOlder ? OLDER_PULL_MS : PULL_MS,
       askedAt: -Infinity,
+      sentAt: -Infinity,
       window: 0,
       wanted: 0,
-      isBound: true,
+      isBound,
       receive: (delivery) => this.#receive(queue, delivery),
       onGone: () =>
         void this.#subscribe(queue).then(() => {
@@ -153,6 +154,7 @@ export class WorkerHost {
     };
     this.#pullers.set(queue, puller);
     this.#services.work.pull(puller);
+    if (!isBound) puller.onGone();
     this.#step({ kind: 'subscribed', queue, ackWaitMs });
   }
 
@@ -173,10 +175,14 @@ export class WorkerHost {
         finishedAt: 0,
         cancel: () => undefined,
       };
-      const leasedAt = this.#isOlder ? this.process.clock.monotonic() : this.#contactAt;
+      const leasedAt = this.#isOlder ? this.#now : delivery.askedAt;
       this.#step({ kind: 'delivered', queue, key, execution, attempt, deliveries, leasedAt, timeoutMs, work });
     }
     this.#endTurn();
+  }
+
+  get #now(): number {
+    return this.process.clock.monotonic();
   }
 
   /** For how long it relies on what it holds. */
@@ -185,7 +191,7 @@ export class WorkerHost {
   }
 
   #step(input: WorkerInput<Run>): void {
-    for (const effect of this.#core.step(input, this.process.clock.monotonic())) this.#perform(effect);
+    for (const effect of this.#core.step(input, this.#now)) this.#perform(effect);
     if (this.#stopTicks === undefined && this.#core.isBusy)
       this.#stopTicks = this.process.every(TICK_MS, () => this.#tick());
   }
@@ -243,7 +249,8 @@ export class WorkerHost {
 
   #askForMore(puller: Puller): void {
     const { wanted } = puller;
-    this.#network.tell(this.process, 'work', () => this.#services.work.setWindow(puller, wanted));
+    const sentAt = this.#now;
+    this.#network.tell(this.process, 'work', () => this.#services.work.setWindow(puller, wanted, sentAt));
   }
 
   #run(holding: Holding<Run>): void {
@@ -304,18 +311,7 @@ export class WorkerHost {
     } catch {
       return; // nobody knows, so the lease counts from before
     }
-    this.#contactAt = Math.max(this.#contactAt, sentAt);
     this.#step({ kind: 'extended', holdings, sentAt });
-  }
-
-  async #ping(): Promise<void> {
-    const sentAt = this.process.clock.monotonic();
-    try {
-      await this.#network.ask(this.process, 'work', () => Promise.resolve());
-      this.#contactAt = Math.max(this.#contactAt, sentAt);
-    } catch {
-      return; // no answer
-    }
   }
 
   #request(operation: string, body: string): Promise<unknown> {
@@ -324,11 +320,12 @@ export class WorkerHost {
 
   #beat(): void {
     // As a client of the broker pulls anew when what it has asked for does not come, and when its pull ends.
+    const now = this.#now;
     for (const puller of this.#pullers.values()) {
       if (puller.window !== puller.wanted) this.#askForMore(puller);
-      else if (!this.#network.isOff(this.process, 'work', 'out')) this.#services.work.renew(puller);
+      else if (now + LIMITS.workerHeartbeatMs < puller.sentAt + puller.pullMs) continue;
+      else if (!this.#network.isOff(this.process, 'work', 'out')) this.#services.work.renew(puller, now);
     }
-    if (!this.#isOlder) void this.#ping();
     const running = this.#core.running();
     const beat = {
       worker: this.process.name,

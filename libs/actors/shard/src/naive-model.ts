@@ -38,6 +38,8 @@ export interface ModelFire {
   /** The attempt that its work message was made for, and the delivery of it that was last asked about. */
   carried: number;
   asked: number;
+  /** Until when a worker that was told to run it may be alive. */
+  promisedMs: number;
   cancelled: boolean;
   /** The one fire of a one-time schedule: it moves with the schedule until it is dispatched. */
   readonly movable: boolean;
@@ -203,6 +205,7 @@ export class NaiveModel {
     const askedBefore = isRunning(fire) && attempt < fire.attempt;
     if (askedBefore && deliveries === fire.asked) return `run ${fire.attempt}`;
     if (askedBefore && deliveries < fire.asked) return 'skip';
+    if (askedBefore && this.#now < fire.promisedMs) return 'conflict';
     this.#witnesses.push({ task: fire.task, beforeMs: fire.scheduledAt, atMs: this.#now });
     fire.lost++;
     if (fire.cancelled || fire.lost >= LIMITS.lostAttempts) {
@@ -215,7 +218,7 @@ export class NaiveModel {
     }
     fire.attempt++;
     const phase = fire.phase === 'adrift' ? 'adrift' : 'running';
-    Object.assign(fire, { phase, asked: deliveries, proven: fire.attempt });
+    Object.assign(fire, { phase, asked: deliveries, promisedMs: this.#now + LIMITS.workLeaseMs, proven: fire.attempt });
     return `run ${fire.attempt}`;
   }
 
@@ -480,6 +483,7 @@ function newFire(task: ModelTask, scheduledAt: number): ModelFire {
     dueAt: 0,
     carried: 1,
     asked: 0,
+    promisedMs: 0,
     cancelled: false,
     movable: isOnce(task),
     begun: false,

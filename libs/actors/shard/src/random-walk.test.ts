@@ -298,7 +298,7 @@ class Walk {
         p: ref.attempts.length > 1,
       });
       if (said === 'skip') this.#shard.ack(execution, attempt);
-      else holding.attempt = Number(said?.slice('run '.length));
+      else if (said?.startsWith('run ')) holding.attempt = Number(said.slice('run '.length));
       return;
     }
     const outcome = this.#pick(['succeeded', 'failed', 'timed_out', 'returned'] as const) as Outcome;

@@ -81,6 +81,7 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
   if (answered !== undefined) return answered;
   const found = findAttempt(state, record, timestamp);
   if (!isExecution(found)) return { ok: true, status: 'skip', reason: found.error.message };
+  if (timestamp < promisedUntil(found)) return notYet();
   const lost: ResultRecord = {
     k: 'result',
     c: 0,
@@ -129,6 +130,15 @@ function answeredBefore(state: ShardState, record: RedeliveredRecord): Answer | 
   if (record.a < carriedAttempt(execution) || record.n > last.deliveries) return undefined;
   if (record.n === last.deliveries) return { ok: true, status: 'run', attempt: execution.attempt };
   return deliveredAgain();
+}
+
+/**
+ * Until when a worker that was told to run the present attempt may rely on that; 0 if none was told. Two that hold the same message, as after a
+ * partition of the broker, would both be told to run it otherwise.
+ */
+function promisedUntil({ attempts }: Execution): number {
+  const last = attempts.at(-1);
+  return last?.outcome === 'lost' && last.parted !== true ? last.acceptedAt + LIMITS.workLeaseMs : 0;
 }
 
 /** The execution that a worker speaks of, in the attempt that it speaks of; or why there is none. */
@@ -221,6 +231,11 @@ export function unknown(message: string): Refusal {
 /** The message that brought it runs on as a later attempt, elsewhere: who acknowledged it now would take it from there. */
 function deliveredAgain(): Refusal {
   return { ok: false, error: wireError('delivered_again', 'the message was delivered to another worker since') };
+}
+
+function notYet(): Refusal {
+  const error = wireError('conflict', 'another worker was told to run it, and may be alive: ask again');
+  return { ok: false, error: { ...error, retryable: true } };
 }
 
 export function over(message: string): Refusal {
