@@ -71,7 +71,9 @@ class World {
           const before = this.told.get(holding);
           expect(before ?? holding.outcome, 'W3: one outcome').toBe(holding.outcome);
           this.told.set(holding, holding.outcome as Outcome);
-          if (holding.lost) expect(this.lostOutcomes.has(holding) || holding.outcome === 'succeeded', 'W5').toBe(true);
+          const mayTell =
+            this.lostOutcomes.has(holding) || this.toldLate.has(holding) || holding.outcome === 'succeeded';
+          if (holding.lost) expect(mayTell, 'W5').toBe(true);
         }
         this.requests.push(effect.holdings);
         break;
@@ -103,6 +105,8 @@ class World {
 
   /** Had their outcome before their lease ran out. */
   readonly lostOutcomes = new Set<Held>();
+  /** Were told to run when their lease had run out. */
+  readonly toldLate = new Set<Held>();
 
   deliver(): void {
     const queue = QUEUES[this.random(QUEUES.length)] as string;
@@ -154,6 +158,7 @@ class World {
     this.questions.delete(holding);
     const answer = ([2, 'over', 'retry'] as const)[this.random(3)] as number | 'over' | 'retry';
     if (answer === 'over') this.settled.add(holding);
+    if (answer === 2 && holding.lost) this.toldLate.add(holding);
     this.step({ kind: 'answered', holding, answer });
   }
 

@@ -337,6 +337,18 @@ describe('a message that was delivered before', () => {
     expect(worker.core.isBusy).toBe(false);
   });
 
+  it('is given back when the shard lets it run after its lease may have run out', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.deliver('a', { deliveries: 2 });
+    worker.pass(8_000);
+    expect(worker.said().at(-1)).toBe('forget a#1');
+    worker.answer('a', 2);
+    expect(worker.said()).toContain('finish a:returned');
+    expect(worker.holding('a').attempt).toBe(2);
+    worker.settle([worker.holding('a')], 'accepted');
+    expect([worker.said(), worker.core.isBusy]).toEqual([[], false]);
+  });
+
   it('is asked for again a quarter of a second after there was no answer', () => {
     const worker = new TestWorker();
     worker.deliver('a', { deliveries: 2 });

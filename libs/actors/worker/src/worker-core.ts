@@ -40,7 +40,7 @@ export interface WorkerSettings {
  *     got since is left to it.
  * W3. Each holding gets one outcome. What a handler does after it timed out is not told.
  * W4. What was delivered before runs only when the shard says so, as the attempt that it says.
- * W5. Nothing starts on, and nothing but a success is told after, a lease that may have run out.
+ * W5. Nothing starts on, and nothing but a success is told after, a lease that may have run out; but what it is told to run then, it gives back.
  * W6. After `stop` nothing starts; what did not start is returned.
  */
 export class WorkerCore<T> {
@@ -228,7 +228,12 @@ export class WorkerCore<T> {
   }
 
   #answered(holding: Holding<T>, answer: number | 'over' | 'superseded' | 'retry', now: number): void {
-    if (holding.phase !== 'asking') return; // returned or forgotten meanwhile
+    // Let go of meanwhile: the shard would wait for the attempt that it was told to run.
+    if (typeof answer === 'number' && holding.phase === 'over' && holding.lost) {
+      holding.attempt = answer;
+      return this.#report(holding, 'returned', undefined);
+    }
+    if (holding.phase !== 'asking') return; // returned meanwhile
     if (answer === 'over' || answer === 'superseded') {
       this.#unstarted--;
       holding.phase = 'over';
