@@ -76,11 +76,16 @@ async function run(plan: Plan): Promise<Figures> {
   return { machine: runner.machine, cases: summarize(results) };
 }
 
+/** Not left to the end of the event loop: Node has been seen to spin for ever as it waits for what sockets had left open. */
+function leave(code: number): never {
+  process.exit(code);
+}
+
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  leave(await main(process.argv.slice(2)));
 } catch (error) {
   process.stderr.write(
     `${error instanceof UsageError ? `${error.message}\n\n${HELP}` : error instanceof Error ? error.stack : String(error)}\n`,
   );
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  leave(error instanceof UsageError ? 2 : 1);
 }

@@ -7,7 +7,7 @@ import { firstAnswer } from './first-answer.ts';
 import { activeTraceHeaders } from './trace-context.ts';
 
 const FIRST_RETRY_MS = 50;
-const LONGEST_RETRY_MS = 2_000;
+const LONGEST_RETRY_MS = 1_000;
 /** A gateway answers in `answerMs`; what comes on top is for the way. */
 const ANSWER_MS = LIMITS.answerMs + 2_000;
 /**

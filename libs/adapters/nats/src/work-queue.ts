@@ -36,6 +36,8 @@ const MAX_ACK_PENDING = 100_000;
 const HEADER_BYTES = 512;
 /** Parcels that are read at the same time. */
 const READS_IN_FLIGHT = 64;
+/** While the broker has no leader it answers nothing, and forgets the question: whoever asked asks anew. */
+const CONSUMER_TIMEOUT_MS = 2_000;
 
 export interface NatsWorkQueueOptions {
   readonly names: NatsNames;
@@ -217,7 +219,7 @@ export class NatsWorkQueue implements WorkQueue {
 
   #writeConsumer({ namespace, queue, leaseMs }: QueueLease, action: 'create' | 'update'): Promise<ApiResult<unknown>> {
     const name = workConsumer(namespace, queue);
-    return jsApi(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, {
+    const body = {
       stream_name: this.#stream,
       action,
       config: {
@@ -230,7 +232,8 @@ export class NatsWorkQueue implements WorkQueue {
         max_ack_pending: MAX_ACK_PENDING,
         max_waiting: LIMITS.workers,
       },
-    });
+    };
+    return jsApi(this.#link, `CONSUMER.DURABLE.CREATE.${this.#stream}.${name}`, body, CONSUMER_TIMEOUT_MS);
   }
 
   #consumerInfo(namespace: string, queue: string): string {
