@@ -73,7 +73,7 @@ export async function runSwarm(options: {
 /** One process that runs some of the seeds, as seeds.ts takes them. */
 function runJob(given: readonly number[], onReport: (report: SeedReport) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = fork(SEEDS, given.map(String));
+    const child = fork(SEEDS, given.map(String), { execArgv: [...process.execArgv, '--max-semi-space-size=16'] });
     child.on('message', (report) => onReport(report as SeedReport));
     child.once('error', reject);
     child.once('exit', (code) => {
