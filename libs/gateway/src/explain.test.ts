@@ -284,6 +284,17 @@ describe('a fire without an execution', () => {
     );
   });
 
+  it('whose schedule ended in a span that nobody watched may have been skipped for a later one of it', () => {
+    const unwatched = [{ fromMs: NOON - HOUR, untilMs: NOON + 2 * HOUR, foundMs: NOON + 2 * HOUR + 60_001 }];
+    const changedAt = NOON + 30_000;
+    const facts = {
+      unwatched,
+      task: task({ effectiveFrom: changedAt, schedule: `e${4 * HOUR}` }),
+      life: [life('rescheduled', changedAt, HOURLY)],
+    };
+    expect(codes({ nowMs: NOON + 3 * HOUR, live: live(NOON + 4 * HOUR), facts })).toEqual(['skipped', 'catch_up']);
+  });
+
   it('that ran out of catch-up says so', () => {
     const unwatched = [{ fromMs: NOON - 2 * HOUR, untilMs: NOON + 1, foundMs: NOON + 60_001 }];
     const ran = over(NOON, { dispatchedAt: NOON + 60_100, deliveredAt: NOON + 60_101, startedAt: NOON + 60_102 });

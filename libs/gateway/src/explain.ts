@@ -292,13 +292,15 @@ class FireExplainer {
 
   #isSkipped(atMs: number, period: Period, { untilMs, foundMs }: UnwatchedRow): boolean {
     const policy = this.#policyOf(period);
+    // Its shard may have learnt of another schedule after it had decided.
+    const lastMs = period.end === 'rescheduled' ? untilMs : Math.min(untilMs, period.toMs);
     switch (policy?.policy) {
       case undefined:
         return false;
       case 'skip':
         return true;
       case 'latest':
-        return period.schedule?.kind !== 'at' && this.#fires.after(period, atMs) <= Math.min(untilMs, period.toMs);
+        return period.schedule?.kind !== 'at' && this.#fires.after(period, atMs) <= lastMs;
       case 'all':
         return atMs < foundMs - policy.windowMs;
     }

@@ -170,6 +170,8 @@ export const LIMITS = {
   /** How long a work message is leased to a worker before it is delivered again: what the SDK's workers ask for, and what may be asked for. */
   workLeaseMs: 8_000,
   workLeaseMinMs: 6_000,
+  /** For how long nobody else is told to run a redelivered message: who holds it, too, asks by then. Who is dead by then, its lease outlasts. */
+  toldMs: 5_000,
   workLeaseMaxMs: 3_600_000,
   /** The lease of a worker that does not say which. */
   ackWaitMs: 30_000,
@@ -308,6 +310,7 @@ export function checkLimits(l: { readonly [K in keyof typeof LIMITS]: number } =
     [l.nodeHeartbeatMs * 3 <= l.clockSourceMs, "a peer's clock counts though two heartbeats are missed"],
     [l.clockUnfitMs <= l.clientSkewMs, 'a gateway that warns a client of its clock is itself less far off'],
     [l.workerSilentMs < l.workLeaseMinMs, 'a silent worker is noticed before its lease ends'],
+    [l.toldMs < l.workLeaseMinMs, 'a message whose worker died is not delivered again before another may run it'],
     [l.ackWaitMs < l.leaseKeptMs, 'a worker that was silent past its lease finds it as it was'],
     [
       l.workLeaseMinMs <= l.workLeaseMs && l.workLeaseMs <= l.workLeaseMaxMs && l.ackWaitMs <= l.workLeaseMaxMs,

@@ -134,7 +134,7 @@ export class Worker implements AsyncDisposable {
   }
 
   /**
-   * Resolves when it pulls from all its queues and its first heartbeat is sent. Idempotent; after a failure it may be called again.
+   * Resolves when its queues are subscribed to and its first heartbeat is sent. Idempotent; after a failure it may be called again.
    * @throws BelfryError when Belfry can't be reached in `connectTimeoutMs`
    */
   start(): Promise<void> {

@@ -336,7 +336,7 @@ export class Model implements Observer, Witness {
     const { task: id, scheduledAt, attempt } = row;
     const task = this.#task(id);
     const execution = executionId(id, scheduledAt);
-    for (let past = 1; past <= attempt; past++) this.#dispatches.over(`${execution}.${past}`);
+    for (let past = 1; past <= attempt; past++) this.#dispatches.over(`${execution}.${past}`, this.#now);
     if (!task.allowed.has(scheduledAt)) this.#broken('fire', `${execution} is over, and was no fire of its task`);
     const repeated = task.over.has(scheduledAt);
     if (repeated && this.#overOnce.has(execution) && this.#overOnce.get(execution) !== row)
@@ -413,7 +413,7 @@ export class Model implements Observer, Witness {
 
   /** Whether nobody knows of an attempt any more that was dispatched. It is so once. */
   #isForgotten(execution: string, key: string): boolean {
-    if (!this.#dispatches.isForgotten(key)) return false;
+    if (!this.#dispatches.isForgotten(key, this.#now)) return false;
     this.#tolerate('a dispatch was forgotten with its node and the work stream', execution);
     return true;
   }

@@ -15,6 +15,8 @@ export interface AttemptRecord {
   readonly error: string | undefined;
   /** Of a lost attempt: the broker's delivery count of its message when that was found out. */
   readonly deliveries?: number | undefined;
+  /** Of a lost attempt: the worker that was told to run the next one. */
+  readonly toldTo?: string;
   /** Of an attempt that was lost with others of its message: the next one has a message of its own. */
   readonly parted?: true;
 }

@@ -38,8 +38,8 @@ export interface ModelFire {
   /** The attempt that its work message was made for, and the delivery of it that was last asked about. */
   carried: number;
   asked: number;
-  /** Until when a worker that was told to run it may be alive. */
-  promisedMs: number;
+  /** Who was told to run it, and when. */
+  told: { readonly worker: string; readonly atMs: number } | undefined;
   cancelled: boolean;
   /** The one fire of a one-time schedule: it moves with the schedule until it is dispatched. */
   readonly movable: boolean;
@@ -198,14 +198,16 @@ export class NaiveModel {
     return true;
   }
 
-  /** A message, or a `parcel` of several, has been delivered again: `run <attempt>` or `skip`. */
-  redelivered(execution: string, attempt: number, deliveries: number, parcel: boolean): string {
+  /** A message, or a `parcel` of several, has been delivered again: `run <attempt>`, `skip`, or `refused` where it is another worker's. */
+  redelivered(execution: string, attempt: number, deliveries: number, parcel: boolean, worker: string): string {
     const fire = this.fires.get(execution);
     if (fire === undefined || !isRunning(fire) || attempt < fire.carried || attempt > fire.attempt) return 'skip';
     const askedBefore = isRunning(fire) && attempt < fire.attempt;
-    if (askedBefore && deliveries === fire.asked) return `run ${fire.attempt}`;
-    if (askedBefore && deliveries < fire.asked) return 'skip';
-    if (askedBefore && this.#now < fire.promisedMs) return 'conflict';
+    const { told } = fire;
+    const isSame = told?.worker === worker;
+    if (askedBefore && isSame && deliveries === fire.asked) return `run ${fire.attempt}`;
+    if (askedBefore && deliveries < fire.asked) return 'refused';
+    if (askedBefore && told !== undefined && !isSame && this.#now < told.atMs + LIMITS.toldMs) return 'refused';
     this.#witnesses.push({ task: fire.task, beforeMs: fire.scheduledAt, atMs: this.#now });
     fire.lost++;
     if (fire.cancelled || fire.lost >= LIMITS.lostAttempts) {
@@ -218,7 +220,7 @@ export class NaiveModel {
     }
     fire.attempt++;
     const phase = fire.phase === 'adrift' ? 'adrift' : 'running';
-    Object.assign(fire, { phase, asked: deliveries, promisedMs: this.#now + LIMITS.workLeaseMs, proven: fire.attempt });
+    Object.assign(fire, { phase, asked: deliveries, told: { worker, atMs: this.#now }, proven: fire.attempt });
     return `run ${fire.attempt}`;
   }
 
@@ -234,7 +236,7 @@ export class NaiveModel {
     if (onGrid && Math.ceil(fire.scheduledAt / gridMs) * gridMs > this.#now) return `${execution} is before its grid`;
     if (fire.attempt !== attempt) return `${execution} has attempt ${attempt}, not ${fire.attempt}`;
     if (this.tasks.get(fire.task)?.target !== target) return `${execution} has another target`;
-    Object.assign(fire, { phase: 'running', begun: true, carried: attempt, asked: 0 });
+    Object.assign(fire, { phase: 'running', begun: true, carried: attempt, asked: 0, told: undefined });
     return undefined;
   }
 
@@ -483,7 +485,7 @@ function newFire(task: ModelTask, scheduledAt: number): ModelFire {
     dueAt: 0,
     carried: 1,
     asked: 0,
-    promisedMs: 0,
+    told: undefined,
     cancelled: false,
     movable: isOnce(task),
     begun: false,

@@ -196,7 +196,7 @@ class Walk {
       case 'result':
         return record.ns === 'acme' && this.#model.result(record.x, record.a, record.o) ? 'accepted' : 'refused';
       case 'redelivered':
-        return this.#model.redelivered(record.x, record.a, record.n as number, record.p === true);
+        return this.#model.redelivered(record.x, record.a, record.n as number, record.p === true, record.w);
       case 'calendar':
       case 'ownership':
         throw new Error('the walk says no such record');
@@ -293,7 +293,7 @@ class Walk {
         x: execution,
         ns: 'acme',
         a: attempt,
-        w: 'w',
+        w: this.#pick(['v', 'w']) as string,
         n,
         p: ref.attempts.length > 1,
       });

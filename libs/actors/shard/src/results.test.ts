@@ -139,9 +139,7 @@ describe('a message that is delivered again', () => {
   it('loses the attempt, and runs as the next one: every time, though it tells of the attempt that it was made for', async () => {
     const [shard, id, x] = await running();
     expect(shard.redelivered(x, 1, 2)).toEqual({ ok: true, status: 'run', attempt: 2 });
-    shard.pass(LIMITS.workLeaseMs);
     expect(shard.redelivered(x, 1, 3)).toEqual({ ok: true, status: 'run', attempt: 3 });
-    shard.pass(LIMITS.workLeaseMs);
     expect(shard.redelivered(x, 1, 5)).toEqual({ ok: true, status: 'run', attempt: 4 });
     // Its message is another worker's now, and must stay there.
     expect(shard.result(x, 2, 'succeeded')).toMatchObject({ error: { code: 'delivered_again' } });
@@ -163,35 +161,46 @@ describe('a message that is delivered again', () => {
     await shard.checkpoint();
     await shard.crash();
     expect(shard.redelivered(x, 1, 2)).toEqual(run);
-    shard.pass(LIMITS.workLeaseMs);
     expect(shard.redelivered(x, 1, 3)).toEqual({ ...run, attempt: 3 });
     expect(shard.redelivered(x, 1, 2)).toMatchObject({ error: { code: 'delivered_again' } });
   });
 
-  it('is not run by two: who was told to run it has a lease of time for that, also under the next owner', async () => {
+  it('is not run by two who hold it, as other deliveries or as the same: the first to ask runs it, also under the next owner', async () => {
     const [shard, , x] = await running();
     const run = { ok: true, status: 'run', attempt: 2 };
-    const notYet = { error: { code: 'conflict', retryable: true } };
-    expect(shard.redelivered(x, 1, 2)).toEqual(run);
-    expect(shard.redelivered(x, 1, 3)).toMatchObject(notYet);
-    shard.pass(LIMITS.workLeaseMs - 1);
+    const anothers = { error: { code: 'delivered_again' } };
+    expect(shard.redelivered(x, 1, 2, 'first')).toEqual(run);
+    expect(shard.redelivered(x, 1, 2, 'second')).toMatchObject(anothers);
+    expect(shard.redelivered(x, 1, 3, 'second')).toMatchObject(anothers);
+    shard.pass(LIMITS.toldMs - 1);
     await shard.checkpoint();
     await shard.crash();
-    expect(shard.redelivered(x, 1, 3)).toMatchObject(notYet);
-    expect(shard.redelivered(x, 1, 2)).toEqual(run);
+    expect(shard.redelivered(x, 1, 3, 'second')).toMatchObject(anothers);
+    expect(shard.redelivered(x, 1, 2, 'first')).toEqual(run);
     shard.pass(1);
-    expect(shard.redelivered(x, 1, 3)).toEqual({ ...run, attempt: 3 });
-    // Its result ends the wait.
-    expect(shard.result(x, 3, 'succeeded')).toMatchObject({ status: 'accepted' });
-    expect(shard.redelivered(x, 1, 4)).toMatchObject({ status: 'skip' });
+    expect(shard.redelivered(x, 1, 3, 'second')).toEqual({ ...run, attempt: 3 });
+    expect(shard.redelivered(x, 1, 2, 'first')).toMatchObject(anothers);
+  });
+
+  it('may be asked about anew without its delivery count, when the answer was lost', async () => {
+    const [shard, , x] = await running();
+    const run = { ok: true, status: 'run', attempt: 2 };
+    expect(shard.redelivered(x, 1)).toEqual(run);
+    expect(shard.redelivered(x, 1)).toEqual(run);
+    shard.pass(LIMITS.toldMs);
+    expect(shard.redelivered(x, 1)).toEqual({ ...run, attempt: 3 });
+  });
+
+  it('runs on as it did when the inbox tells an earlier time than before', async () => {
+    const [shard, , x] = await running();
+    shard.redelivered(x, 1, 2, 'first');
+    shard.nowMs -= 60_000;
+    expect(shard.redelivered(x, 1, 3, 'second')).toEqual({ ok: true, status: 'run', attempt: 3 });
   });
 
   it('ends in the dead letters when too many workers died with it', async () => {
     const [shard, , x] = await running();
-    const answers = Array.from({ length: LIMITS.lostAttempts }, (_, at) => {
-      shard.pass(LIMITS.workLeaseMs);
-      return shard.redelivered(x, 1, at + 2);
-    });
+    const answers = Array.from({ length: LIMITS.lostAttempts }, (_, at) => shard.redelivered(x, 1, at + 2));
     expect(answers.map((answer) => answer.ok && answer.status)).toEqual(['run', 'run', 'run', 'run', 'skip']);
     const { history, counters } = await shard.checkpoint();
     expect(counters).toEqual({ ...NO_FIRES, fired: 1, finished: 1, dead: 1 });

@@ -77,11 +77,10 @@ function retryLater(state: ShardState, execution: Execution, record: ResultRecor
  * in a message of its own if others were in this one: the worker may have died of any of them.
  */
 export function applyRedelivered(state: ShardState, record: RedeliveredRecord, timestamp: number): Answer {
-  const answered = answeredBefore(state, record);
+  const answered = answeredBefore(state, record, timestamp);
   if (answered !== undefined) return answered;
   const found = findAttempt(state, record, timestamp);
   if (!isExecution(found)) return { ok: true, status: 'skip', reason: found.error.message };
-  if (timestamp < promisedUntil(found)) return notYet();
   const lost: ResultRecord = {
     k: 'result',
     c: 0,
@@ -97,7 +96,8 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
   found.lost++;
   // Whether it is adrift does not count: that the message is gone stands in no log, and a replay must come to the same.
   const parted = record.p === true ? { parted: true as const } : {};
-  const last = { ...attemptRecord(found, lost, timestamp), deliveries: record.n, ...parted };
+  const toldTo = record.p === true ? {} : { toldTo: record.w };
+  const last = { ...attemptRecord(found, lost, timestamp), deliveries: record.n, ...parted, ...toldTo };
   const reason = whyOver(found, lost);
   if (reason !== undefined) {
     close(state, found, reason, last, undefined);
@@ -119,26 +119,23 @@ export function applyRedelivered(state: ShardState, record: RedeliveredRecord, t
   return { ok: true, status: 'run', attempt: found.attempt };
 }
 
-/** The answer that was given to the same question about the same delivery; undefined if there was none. */
-function answeredBefore(state: ShardState, record: RedeliveredRecord): Answer | undefined {
+/**
+ * The answer to a question that was asked before, or that another worker has asked about the same message; undefined where it is to be found.
+ * Two may hold the same message, as after a partition of the broker, even as the same delivery: only one of them is told to run it.
+ */
+function answeredBefore(state: ShardState, record: RedeliveredRecord, timestamp: number): Answer | undefined {
   const execution = state.executions.get(record.x);
   const last = execution?.attempts.at(-1);
-  if (execution === undefined || last?.outcome !== 'lost' || record.n === undefined) return undefined;
+  if (execution === undefined || last?.outcome !== 'lost') return undefined;
   if (execution.state !== 'dispatched' && execution.state !== 'adrift') return undefined;
-  if (execution.target.namespace !== record.ns || last.deliveries === undefined || record.a > last.attempt)
-    return undefined;
-  if (record.a < carriedAttempt(execution) || record.n > last.deliveries) return undefined;
-  if (record.n === last.deliveries) return { ok: true, status: 'run', attempt: execution.attempt };
-  return deliveredAgain();
-}
-
-/**
- * Until when a worker that was told to run the present attempt may rely on that; 0 if none was told. Two that hold the same message, as after a
- * partition of the broker, would both be told to run it otherwise.
- */
-function promisedUntil({ attempts }: Execution): number {
-  const last = attempts.at(-1);
-  return last?.outcome === 'lost' && last.parted !== true ? last.acceptedAt + LIMITS.workLeaseMs : 0;
+  if (execution.target.namespace !== record.ns || record.a > last.attempt) return undefined;
+  if (record.a < carriedAttempt(execution)) return undefined;
+  const isFresh = timestamp >= last.acceptedAt && timestamp < last.acceptedAt + LIMITS.toldMs;
+  const isSame = last.toldTo === undefined || last.toldTo === record.w;
+  if (isSame && record.n === last.deliveries && (record.n !== undefined || isFresh))
+    return { ok: true, status: 'run', attempt: execution.attempt };
+  const isOlder = record.n !== undefined && last.deliveries !== undefined && record.n < last.deliveries;
+  return isOlder || (isFresh && !isSame) ? deliveredAgain() : undefined;
 }
 
 /** The execution that a worker speaks of, in the attempt that it speaks of; or why there is none. */
@@ -231,11 +228,6 @@ export function unknown(message: string): Refusal {
 /** The message that brought it runs on as a later attempt, elsewhere: who acknowledged it now would take it from there. */
 function deliveredAgain(): Refusal {
   return { ok: false, error: wireError('delivered_again', 'the message was delivered to another worker since') };
-}
-
-function notYet(): Refusal {
-  const error = wireError('conflict', 'another worker was told to run it, and may be alive: ask again');
-  return { ok: false, error: { ...error, retryable: true } };
 }
 
 export function over(message: string): Refusal {

@@ -133,8 +133,8 @@ export class TestShard {
     return this.send({ k: 'result', c: 1, x, ns: 'acme', a, o, w: 'w', dl: 0, st: 0, fi: 0, ...change });
   }
 
-  redelivered(x: string, a: number, n?: number): Answer {
-    return this.send({ k: 'redelivered', c: 1, x, ns: 'acme', a, w: 'w', ...(n === undefined ? {} : { n }) });
+  redelivered(x: string, a: number, n?: number, w = 'w'): Answer {
+    return this.send({ k: 'redelivered', c: 1, x, ns: 'acme', a, w, ...(n === undefined ? {} : { n }) });
   }
 
   /** Time passes, and the wheel with it. */

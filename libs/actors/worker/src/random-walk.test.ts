@@ -72,7 +72,9 @@ class World {
           expect(before ?? holding.outcome, 'W3: one outcome').toBe(holding.outcome);
           this.told.set(holding, holding.outcome as Outcome);
           const mayTell =
-            this.lostOutcomes.has(holding) || this.toldLate.has(holding) || holding.outcome === 'succeeded';
+            this.lostOutcomes.has(holding) ||
+            (this.allowed.has(holding) && holding.outcome === 'returned') ||
+            holding.outcome === 'succeeded';
           if (holding.lost) expect(mayTell, 'W5').toBe(true);
         }
         this.requests.push(effect.holdings);
@@ -105,8 +107,8 @@ class World {
 
   /** Had their outcome before their lease ran out. */
   readonly lostOutcomes = new Set<Held>();
-  /** Were told to run when their lease had run out. */
-  readonly toldLate = new Set<Held>();
+  /** Were delivered again, and told to run: so they may be given back. */
+  readonly allowed = new Set<Held>();
 
   deliver(): void {
     const queue = QUEUES[this.random(QUEUES.length)] as string;
@@ -158,7 +160,7 @@ class World {
     this.questions.delete(holding);
     const answer = ([2, 'over', 'retry'] as const)[this.random(3)] as number | 'over' | 'retry';
     if (answer === 'over') this.settled.add(holding);
-    if (answer === 2 && holding.lost) this.toldLate.add(holding);
+    if (answer === 2) this.allowed.add(holding);
     this.step({ kind: 'answered', holding, answer });
   }
 

@@ -349,6 +349,28 @@ describe('a message that was delivered before', () => {
     expect([worker.said(), worker.core.isBusy]).toEqual([[], false]);
   });
 
+  it('is given back when its lease runs out before a slot is free', () => {
+    const worker = new TestWorker({ capacity: 1 }, 8_000);
+    worker.deliver('busy');
+    worker.deliver('a', { deliveries: 2 });
+    worker.answer('a', 2);
+    worker.pass(8_000);
+    expect(worker.said()).toContain('finish a:returned');
+  });
+
+  it('is asked about anew when it came again before the shard let it run', () => {
+    const worker = new TestWorker({}, 8_000);
+    worker.deliver('a', { deliveries: 2 });
+    const first = worker.holding('a');
+    worker.pass(8_000);
+    worker.deliver('a', { deliveries: 3 });
+    expect(worker.said().slice(-2)).toEqual(['forget a#1', 'ask a#1']);
+    worker.step({ kind: 'answered', holding: first, answer: 2 });
+    expect(worker.said()).toEqual([]);
+    worker.answer('a', 3);
+    expect(worker.said()).toContain('run a#3');
+  });
+
   it('is asked for again a quarter of a second after there was no answer', () => {
     const worker = new TestWorker();
     worker.deliver('a', { deliveries: 2 });

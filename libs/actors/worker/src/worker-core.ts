@@ -228,10 +228,9 @@ export class WorkerCore<T> {
   }
 
   #answered(holding: Holding<T>, answer: number | 'over' | 'superseded' | 'retry', now: number): void {
-    // Let go of meanwhile: the shard would wait for the attempt that it was told to run.
     if (typeof answer === 'number' && holding.phase === 'over' && holding.lost) {
       holding.attempt = answer;
-      return this.#report(holding, 'returned', undefined);
+      return this.#giveBack(holding);
     }
     if (holding.phase !== 'asking') return; // returned meanwhile
     if (answer === 'over' || answer === 'superseded') {
@@ -350,6 +349,7 @@ export class WorkerCore<T> {
   }
 
   #loseLease(holding: Holding<T>, now: number): void {
+    const wasTold = holding.phase === 'ready' && holding.deliveries > 1;
     if (holding.phase === 'running') {
       this.#abort(holding, 'lease_lost', now);
     } else if (holding.phase !== 'reporting') {
@@ -357,6 +357,12 @@ export class WorkerCore<T> {
       holding.phase = 'over';
     } // What is being reported stays in the outbox: it may be the first to tell.
     this.#release(holding, 'forget'); // W5
+    if (wasTold) this.#giveBack(holding);
+  }
+
+  /** W5: nobody else is told to run it for a while, and this lets go of it unrun. If it has come again, that one is asked about. */
+  #giveBack(holding: Holding<T>): void {
+    if (!this.#held.has(holding.key)) this.#report(holding, 'returned', undefined);
   }
 
   #startStopping(timeoutMs: number, now: number): void {

@@ -52,8 +52,13 @@ export async function jsApi<T>(
 }
 
 /** As `jsApi`, for callers that have nothing to say about a failure but that it happened. */
-export async function jsApiOrThrow<T>(link: NatsLink, operation: string, body?: unknown): Promise<T> {
-  const result = await jsApi<T>(link, operation, body);
+export async function jsApiOrThrow<T>(
+  link: NatsLink,
+  operation: string,
+  body?: unknown,
+  timeoutMs?: number,
+): Promise<T> {
+  const result = await jsApi<T>(link, operation, body, timeoutMs);
   if (result.kind === 'ok') return result.value;
   throw result.error;
 }

@@ -185,7 +185,8 @@ export class NatsWorkQueue implements WorkQueue {
     const made = await this.#writeConsumer({ namespace, queue, leaseMs }, 'create');
     if (made.kind === 'ok') return;
     if (made.kind === 'unknown' || made.error.errCode !== JS.consumerExists) throw made.error;
-    const present = await jsApiOrThrow<ConsumerInfo>(this.#link, this.#consumerInfo(namespace, queue));
+    const info = this.#consumerInfo(namespace, queue);
+    const present = await jsApiOrThrow<ConsumerInfo>(this.#link, info, undefined, CONSUMER_TIMEOUT_MS);
     const longest = Math.max(leaseMs, leaseMsOf(present));
     const updated = await this.#writeConsumer({ namespace, queue, leaseMs: longest }, 'update');
     if (updated.kind !== 'ok') throw updated.error;
