@@ -147,6 +147,8 @@ export const LIMITS = {
   checkpointRows: 20_000,
   /** Rows that wait for a checkpoint before the inbox is read no further. */
   checkpointBacklogRows: 200_000,
+  /** Characters of payloads, labels and results that wait for one before that, all shards of a node together. */
+  checkpointBacklogChars: 256 * 1024 * 1024,
 
   /** How long the inbox is kept. */
   inboxAgeMs: 86_400_000,

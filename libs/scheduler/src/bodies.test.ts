@@ -232,6 +232,21 @@ describe('bodies', () => {
     expect(payloads()).toEqual(['bad']);
   });
 
+  it('keep no client waiting while the store does not answer', async () => {
+    const owner = await takenOver('far');
+    const { bodies } = cluster.store;
+    vi.spyOn(cluster.store, 'bodies').mockResolvedValue(retry('away'));
+    const first = cluster.get(0, 'far');
+    await cluster.until(() => cluster.logged('payloads cannot be fetched').length > 0, 'the store was asked');
+    for (let asked = 0; asked < 5; asked++)
+      expect(await cluster.get(0, 'far')).toMatchObject({ error: { code: 'unavailable', retryable: true } });
+    vi.mocked(cluster.store.bodies).mockImplementation(bodies.bind(cluster.store));
+    await cluster.seconds(6);
+    expect(await first).toMatchObject({ task: { payload: '"far"' } });
+    expect(await cluster.get(0, 'far')).toMatchObject({ task: { payload: '"far"' } });
+    owner.kill();
+  });
+
   it('are asked for ahead up to a limit, while the store does not answer', () => {
     const log = { info: vi.fn(), warn: vi.fn(), error: vi.fn() };
     const bodies = new Bodies(cluster.store, log, SYSTEM_TIMERS);

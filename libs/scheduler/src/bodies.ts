@@ -28,7 +28,7 @@ const OBJECT_BYTES = 200;
  * P3. The cache holds at most `LIMITS.payloadCacheBytes`.
  * P4. A body that cannot be read keeps waiting, and no other with it.
  * P5. At most `LIMITS.payloadsWaiting` wait for a query because they will be needed, however long Postgres is away; the others are asked
- *     for by dispatches, which are bounded, and by clients.
+ *     for by dispatches, which are bounded. Clients do not wait for a Postgres that does not answer: they ask again.
  */
 export class Bodies {
   readonly #store: CheckpointStore;
@@ -39,6 +39,8 @@ export class Bodies {
   #patching = new Map<string, TaskPatch>();
   #wanted: Waiting[] = [];
   #queries = 0;
+  /** The last query has failed. */
+  #isFailing = false;
   /** Of each query under way, the ids that a checkpoint has written since it began. */
   readonly #overtaken = new Set<Set<string>>();
 
@@ -74,6 +76,11 @@ export class Bodies {
     const body = await this.#fetch(shard, id);
     // Meanwhile it may have been made anew.
     return this.peek(shard, id) ?? (body === undefined ? undefined : this.#patched(shard, id, body));
+  }
+
+  /** As `get`, but undefined at once where the last query has failed (P5). */
+  async ask(shard: Shard, id: string): Promise<Body | undefined> {
+    return this.peek(shard, id) ?? (this.#isFailing ? undefined : await this.get(shard, id));
   }
 
   /** Fetches bodies that will be needed soon. */
@@ -130,6 +137,7 @@ export class Bodies {
     for (let attempt = 1; this.#wanted.length > 0;) {
       const wanted = this.#wanted.splice(0, rows);
       const failure = await this.#answer(wanted);
+      this.#isFailing = failure?.isFault === false;
       if (failure === undefined) {
         attempt = 1;
         rows = Math.min(LIMITS.payloadQueryRows, 2 * rows);

@@ -1,6 +1,11 @@
 import { retry } from '@belfry/ports';
+import { LIMITS } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { testCluster, type TestCluster } from './test-cluster.ts';
+import type { Bodies } from './bodies.ts';
+import { Checkpointer, type CheckpointerNode } from './checkpointer.ts';
+import type { Environment } from './environment.ts';
+import type { HostedShard } from './hosted-shard.ts';
+import { T0, testCluster, type TestCluster } from './test-cluster.ts';
 
 let cluster: TestCluster;
 beforeEach(() => {
@@ -41,6 +46,17 @@ describe('a checkpoint', () => {
     await cluster.checkpoint();
     expect(stored()).toBe(owner.scheduler.shards().items[0]?.seq);
     expect(stored()).toBeGreaterThan(seq);
+  });
+
+  it('tells of each shard when it was taken, not when it is written', async () => {
+    await cluster.startOwner();
+    await cluster.create(0, 'one', 60_000);
+    const commit = commits(cluster);
+    const fromMs = T0 + cluster.elapsedMs;
+    await cluster.checkpoint();
+    const takenAt = commit.mock.calls.flatMap(([deltas]) => deltas.map((delta) => delta.takenAt ?? NaN));
+    expect(takenAt).not.toEqual([]);
+    for (const atMs of takenAt) expect([atMs >= fromMs, atMs <= T0 + cluster.elapsedMs]).toEqual([true, true]);
   });
 
   it('that faults for one shard is written for the others, and that shard is loaded again', async () => {
@@ -102,6 +118,21 @@ describe('a checkpoint', () => {
     await cluster.seconds(4);
     expect(cluster.history().toSorted()).toEqual(executions.map((execution) => `${execution} succeeded 1`).toSorted());
     expect(cluster.counts.get('over succeeded')).toBe(2);
+  });
+});
+
+describe('what waits for a checkpoint', () => {
+  const held = (rows: number, chars: number): Checkpointer => {
+    const host = { core: { changedRows: rows, changedChars: chars } } as unknown as HostedShard;
+    const env = { node: 'a', clock: { now: () => T0 } } as Environment;
+    return new Checkpointer(env, {} as Bodies, { hosted: () => [host, host] } as unknown as CheckpointerNode);
+  };
+
+  it('ends reading when it is many rows, or much text in few', () => {
+    const few = held(10, LIMITS.checkpointBacklogChars / 2 - 1);
+    expect([few.pressure(), few.holdsBack]).toEqual([undefined, false]);
+    const large = held(10, LIMITS.checkpointBacklogChars / 2);
+    expect([large.pressure(), large.holdsBack]).toEqual([expect.any(Promise), true]);
   });
 });
 

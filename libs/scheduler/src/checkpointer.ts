@@ -67,11 +67,22 @@ export class Checkpointer {
     return rows;
   }
 
+  #waitingChars(): number {
+    let chars = 0;
+    for (const host of this.#node.hosted()) chars += host.core.changedChars;
+    return chars;
+  }
+
+  /** Whether reading waits for a checkpoint. */
+  get holdsBack(): boolean {
+    return this.#wake.length > 0;
+  }
+
   /** Resolves when little enough waits for a checkpoint that more messages may be read; undefined when that is so already. */
   pressure(): Promise<void> | undefined {
     const rows = this.waitingRows();
     if (rows >= LIMITS.checkpointRows) void this.write();
-    if (rows < LIMITS.checkpointBacklogRows) return undefined;
+    if (rows < LIMITS.checkpointBacklogRows && this.#waitingChars() < LIMITS.checkpointBacklogChars) return undefined;
     return new Promise((resolve) => this.#wake.push(resolve));
   }
 
@@ -178,12 +189,13 @@ export class Checkpointer {
     for (const host of new Set(hosts)) {
       if (host.gone) continue;
       const isIdle = nowMs - host.lastDeltaAt >= IDLE_HEAD_MS;
+      const takenAt = this.#env.clock.now();
       const delta = this.#takeDelta(host, withHeads || isIdle);
       if (delta === undefined) continue;
       host.lastDeltaAt = nowMs;
       const after = host.lastDeltaSeq;
       host.lastDeltaSeq = Math.max(delta.seq, after, this.#seqWithoutMessages(host)); // K4
-      const current = { ...delta, seq: host.lastDeltaSeq, after };
+      const current = { ...delta, seq: host.lastDeltaSeq, after, takenAt };
       deltas.set(host, current);
       this.#bodies.committing(current);
       rows += rowsOf(delta) + 1;

@@ -102,6 +102,7 @@ export class SchedulerNode {
         await this.settle(); // what is under way ends with its present group
         await this.settled();
       },
+      isHeld: () => this.#checkpointer.holdsBack,
     });
     this.#completeness = new Completeness(env.log);
     const tallies = new Tallies(env, () => this.#hosted.values());

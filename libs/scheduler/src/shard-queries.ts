@@ -59,13 +59,13 @@ export class ShardQueries {
     const { core } = host;
     const taskId = parseTaskId(id);
     const known = taskId === undefined ? undefined : core.glance(taskId, String(namespace));
-    const task = known === undefined ? undefined : await this.#bodies.get(core, known.id);
+    const task = known === undefined ? undefined : await this.#bodies.ask(core, known.id);
     const glance = known === undefined ? undefined : core.glance(known.id, String(namespace)); // Q3
     if (glance === undefined) return JSON.stringify({ error: wireError('not_found', 'no task of this id or key') });
-    // The database was put back to a backup that does not know it: it is replayed when that is noticed.
+    // Postgres does not answer; or it was put back to a backup that does not know it, which is replayed when that is noticed.
     if (task === undefined)
       return JSON.stringify({
-        error: wireError('unavailable', 'the payload of the task is not stored; try again later'),
+        error: wireError('unavailable', 'the payload of the task cannot be read now; try again later'),
       });
     return taskAnswer(glance, (shown) => this.#env.renderTask(core.shard, shown, task));
   }

@@ -54,6 +54,38 @@ describe('when the work stream is lost', () => {
     expect(await cluster.inStream()).toEqual([`${execution}.2`]);
   });
 
+  it('is no silence of workers when the broker does not answer: what they run is given to nobody', async () => {
+    await cluster.startOwner();
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    await lose();
+    const append = vi.spyOn(cluster.inbox, 'append').mockResolvedValue(retry('no answer'));
+    const incarnation = vi.spyOn(cluster.work, 'incarnation').mockRejectedValue(new Error('no answer'));
+    cluster.silence('w'); // it is not heard
+    await cluster.seconds(3 * (LOST_CONTACT_MS / 1_000));
+    expect(append).not.toHaveBeenCalled();
+    append.mockRestore();
+    incarnation.mockRestore();
+    await cluster.worker('w', 10, [execution]);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000);
+    expect(await cluster.inStream()).toEqual([]);
+    expect(await cluster.result(execution, 1, 'succeeded')).toEqual({ ok: true, status: 'accepted' });
+  });
+
+  it('gives back what nobody speaks for once the inbox takes it, and not before it is asked anew', async () => {
+    await cluster.startOwner();
+    const execution = await runningOne();
+    await cluster.checkpoint();
+    cluster.silence('w');
+    await cluster.worker('other', 10);
+    await lose();
+    const append = vi.spyOn(cluster.inbox, 'append').mockResolvedValueOnce(retry('no answer'));
+    await cluster.seconds(LOST_CONTACT_MS / 1_000 + 3);
+    expect([append.mock.calls.length, await cluster.inStream()]).toEqual([1, []]);
+    await cluster.seconds(LOST_CONTACT_MS / 1_000);
+    expect(await cluster.inStream()).toEqual([`${execution}.2`]);
+  });
+
   it('waits no longer than its workers rely on their leases, once it has listened for long enough to know', async () => {
     await cluster.startOwner();
     await cluster.worker('w', 10, [], ['mail'], { leaseMs: LIMITS.workLeaseMs });

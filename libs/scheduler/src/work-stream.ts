@@ -13,6 +13,8 @@ export interface StreamUser {
   readonly forget: (hosts: readonly HostedShard[]) => Promise<void>;
   /** Takes over what the node shall own. Resolves when that has been tried, also where a takeover was under way. */
   readonly takeOver: () => Promise<void>;
+  /** Whether the inbox is not read on at the moment: results may stand in it. */
+  readonly isHeld: () => boolean;
 }
 
 interface Unsent {
@@ -27,6 +29,7 @@ interface Unsent {
  *     the stream no longer tells it.
  * W2. An execution that is known to have been in no stream is given back at once, unless its shard had another owner since, which may have
  *     dispatched it; one that a worker may run when no worker has spoken for it for as long as it may rely on its lease (`Adrift`).
+ *     Time in which the broker does not answer, or the inbox is not read on, is no silence: it is not known who speaks.
  * W3. Who makes the stream anew makes its consumers too, with the leases that workers rely on, also those that are silent at the moment: of
  *     the workers, each asks for its own only, and the leader may be cut off.
  */
@@ -40,6 +43,8 @@ export class WorkStream {
   #unsent: ReadonlyMap<number, Unsent> = new Map();
   /** 0 while none is known. */
   #incarnation = 0;
+  /** When the broker last answered, monotonic. */
+  #answeredAt = -Infinity;
   #stopped = false;
 
   constructor(env: Environment, demand: Demand, node: StreamUser) {
@@ -74,6 +79,7 @@ export class WorkStream {
   async check(): Promise<void> {
     try {
       const incarnation = await this.#env.work.incarnation();
+      this.#answeredAt = this.#env.clock.monotonic();
       if (incarnation !== this.#incarnation) this.lost();
     } catch (error) {
       this.#env.log.warn('the work stream cannot be asked', { error: String(error) });
@@ -81,6 +87,8 @@ export class WorkStream {
   }
 
   everySecond(nowMs: number): void {
+    const isCutOff = nowMs - this.#answeredAt > LIMITS.workerSilentMs;
+    if (isCutOff || this.#node.isHeld()) return;
     const hosted = this.#node.hosted();
     void this.#giveBack(this.#adrift.expire(nowMs, (core) => hosted.get(core.shard)?.core === core));
     if (this.#incarnation > 0) void this.#audit.round([...hosted.values()]);
@@ -149,16 +157,17 @@ export class WorkStream {
     this.#adrift.add(core, this.#env.clock.monotonic(), unsent);
   }
 
+  /** Not repeated: its shard may be another's by then. What is adrift still is given back again. */
   async #giveBack(records: readonly { readonly shard: number; readonly record: ResultRecord }[]): Promise<void> {
     for (let from = 0; from < records.length; from += LIMITS.batchMessages) {
       const messages = records
         .slice(from, from + LIMITS.batchMessages)
         .map(({ shard, record }) => ({ shard, body: envelopeOf([record]) }));
-      for (let attempt = 1; ; attempt++) {
-        const outcome = await this.#env.inbox.append(messages);
-        if (outcome.kind === 'ok') break;
-        await pause(this.#env.timers, attempt);
-      }
+      const outcome = await this.#env.inbox.append(messages);
+      if (outcome.kind !== 'ok')
+        return this.#env.log.warn('what was lost with the work stream is not given back yet', {
+          executions: records.length - from,
+        });
     }
   }
 }

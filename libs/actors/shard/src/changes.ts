@@ -34,6 +34,8 @@ export class Changes {
   life: LifeRow[] = [];
   unwatched: UnwatchedRow[] = [];
   commands: { hash: number; at: number }[] = [];
+  /** Characters of the payloads, labels and results in all of these, about. */
+  textChars = 0;
 
   /** Rows that a checkpoint would write, about. */
   get rows(): number {

@@ -16,6 +16,16 @@ describe('create', () => {
     expect(shard.events()).toEqual(['created', 'updated']);
   });
 
+  it('counts the text that it keeps until a checkpoint has it', async () => {
+    const shard = await TestShard.start();
+    const record = shard.createRecord({ p: JSON.stringify('x'.repeat(1_000)) });
+    shard.send(record);
+    shard.update(record.id, { p: JSON.stringify('y'.repeat(500)) });
+    expect(shard.core.changedChars).toBeGreaterThanOrEqual(1_500);
+    await shard.checkpoint();
+    expect(shard.core.changedChars).toBe(0);
+  });
+
   it('takes a repeated command for the same command, even when the task has changed since', async () => {
     const shard = await TestShard.start();
     const record = shard.createRecord({ key: 'k' });

@@ -92,6 +92,7 @@ function create(state: ShardState, record: CreateRecord, timestamp: number, unde
     traceparent: record.tp,
     effectiveFrom: timestamp,
   });
+  state.changes.textChars += record.p.length + record.d.length;
   state.inherit(slot, underWay);
   armAnew(state, slot, timestamp, state.decided.of(record.id, timestamp), 1);
   state.emit({ type: 'created', namespace: target.namespace, task: record.id, at: timestamp });
@@ -229,6 +230,7 @@ function rebody(
     ...(payload === undefined ? {} : { payload }),
     ...(metadata === undefined ? {} : { metadata }),
   };
+  state.changes.textChars += (payload?.length ?? 0) + (metadata?.length ?? 0);
   if (state.table.has(slot, FLAG_STORED)) Object.assign(state.patch(slot), change);
   else Object.assign(insertOf(state, slot), change);
 }

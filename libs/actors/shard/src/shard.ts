@@ -111,6 +111,11 @@ export class Shard {
     return this.#state.changes.rows;
   }
 
+  /** Characters of the texts in them, about. */
+  get changedChars(): number {
+    return this.#state.changes.textChars;
+  }
+
   /** Up to where no timer that is due is left in the wheel. */
   get watermark(): number {
     return this.#state.watermark;

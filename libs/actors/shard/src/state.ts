@@ -433,6 +433,7 @@ export class ShardState {
     this.executions.delete(execution.id);
     this.changes.active.delete(execution);
     this.changes.history.push(row);
+    this.changes.textChars += (row.result?.length ?? 0) + (row.attempts?.length ?? 0);
     if (execution.stored) this.changes.activeDone.push({ task: execution.task, scheduledAt: execution.scheduledAt });
     this.ledger.finish(row.state);
     const { slot } = execution;
