@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -17,6 +17,8 @@ export interface Program {
   /** Settles when it has ended. */
   readonly exited: Promise<void>;
   isRunning(): boolean;
+  /** Stopped by a signal, as the system has it. */
+  isStopped(): boolean;
   signal(name: NodeJS.Signals): void;
   /** Asks it to end, and kills it if it doesn't within the time. */
   stop(timeoutMs?: number): Promise<void>;
@@ -55,6 +57,8 @@ export function startProgram(
     pid: child.pid ?? 0,
     exited,
     isRunning,
+    isStopped: () =>
+      spawnSync('ps', ['-o', 'state=', '-p', String(child.pid)], { encoding: 'utf8' }).stdout.startsWith('T'),
     signal: (name) => void child.kill(name),
     async stop(timeoutMs = 20_000) {
       if (!isRunning()) return;

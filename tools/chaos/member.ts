@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,8 +72,7 @@ export class Member {
 
   /** Stopped by a signal, as the system has it. */
   get isStopped(): boolean {
-    const state = spawnSync('ps', ['-o', 'state=', '-p', String(this.#program?.pid)], { encoding: 'utf8' }).stdout;
-    return state.startsWith('T');
+    return this.#program?.isStopped() === true;
   }
 
   get schedules(): boolean {

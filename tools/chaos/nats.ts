@@ -105,6 +105,10 @@ export class NatsNode {
     this.#program?.signal(name);
   }
 
+  get isStopped(): boolean {
+    return this.#program?.isStopped() === true;
+  }
+
   async stop(): Promise<void> {
     this.signal('SIGCONT');
     await this.#program?.stop(10_000);
