@@ -1,6 +1,7 @@
 import { ok, refused, retry } from '@belfry/ports';
+import { taskIdOfKey } from '@belfry/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fire, SHARDS, T0, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
+import { fire, keyIn, SHARDS, T0, testCluster, type TestCluster, type TestNode } from './test-cluster.ts';
 
 let cluster: TestCluster;
 beforeEach(() => {
@@ -88,6 +89,39 @@ describe('a takeover', () => {
     expect([next.owned.length, loads.length]).toEqual([4, 2]);
     held.resolve();
     await expect(loads[0]).rejects.toThrow('no more');
+  });
+
+  it('answers for nothing that it loaded as a newer owner had written it', async () => {
+    const first = await cluster.startOwner('first');
+    first.kill();
+    const cancel = {
+      k: 'cancel',
+      c: 0,
+      m: cluster.nextCommand(),
+      id: taskIdOfKey('acme', keyIn(0, 'late')),
+      ns: 'acme',
+    } as const;
+    await cluster.append(0, cancel);
+    const held = Promise.withResolvers<void>();
+    const { load } = cluster.store;
+    const loads = vi.spyOn(cluster.store, 'load').mockImplementationOnce(async (...args) => {
+      await held.promise;
+      return await load.apply(cluster.store, args);
+    });
+    const slow = await cluster.start('slow');
+    cluster.tellPlacement([slow, slow, slow, slow]);
+    await cluster.until(() => loads.mock.calls.length === 1, 'it loads');
+    const next = await cluster.start('next');
+    cluster.tellPlacement([next, next, next, next]);
+    await cluster.until(() => next.owned.length === 4, 'the newer one owns them');
+    await cluster.create(0, 'late', 60_000);
+    await cluster.checkpoint();
+    held.resolve();
+    await cluster.seconds(3);
+    // For its rows have the task, and its replay the cancel of before.
+    expect(slow.owned).toEqual([]);
+    expect(cluster.logged('slow info: shards taken over {"shards":0')).toHaveLength(1);
+    expect(await cluster.get(0, 'late')).toMatchObject({ task: { state: 'waiting' } });
   });
 
   it('waits for all that it loads before it fails', async () => {

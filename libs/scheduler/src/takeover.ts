@@ -82,7 +82,8 @@ export async function outlookOf(env: Environment, shards: readonly number[]): Pr
  * dispatch. What the replay reads is asked for beside all that, since a shard stands still meanwhile.
  * `seen` holds epochs that are known from elsewhere, and learns those that the replay finds.
  *
- * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded.
+ * R1. Nothing is loaded before the epoch is taken: an older owner's checkpoint can no longer change what is loaded. A newer one's can: it has
+ *     fenced before, so that the fence tells once it is loaded.
  * R2. Surviving work is listed after the fence is taken: nothing can be added by an older owner afterwards.
  * R3. The replay ends at the shard's own ownership record: every result whose work message was gone in R2 lies before it.
  * R4. That the work stream has lost what was dispatched stands in the inbox before a fence in the new stream hides it. A fence of one who
@@ -118,28 +119,32 @@ async function takeOverWith(
   seen: Map<number, number>,
 ): Promise<Takeover> {
   const { incarnation } = outlook;
-  const again: Takeover = { taken: [], again: [...outlook.fences.keys()], faulty: new Map() };
+  const nothing: Takeover = { taken: [], again: [...outlook.fences.keys()], faulty: new Map() };
   const claims = await claim(env, outlook, seen, loads);
   if ([...claims.values()].some(({ fence }) => fence.incarnation !== incarnation)) {
     // The stream was lost while fences were asked for: those that stand in the new one must not hide it, whatever comes next.
     await appendOwnership(env, [...claims.values()], { lost: true }); // R4
-    return again;
+    return nothing;
   }
   const heads = new Set(Array.from(claims.values(), ({ head }) => head));
   const announced = announce(env, claims, incarnation);
   beside.push(announced);
   const state = Promise.all([loads.of(heads), announced]);
   const prepared = state.then(([{ cores }, survivors]) => survivors && { cores, ends: survivors.ends });
-  const [[{ cores, faulty }, survivors], { failed, gap }] = await Promise.all([
+  const fencesThen = state.then(() => fencesOf(env, [...claims.keys()])); // R1
+  const [[{ cores, faulty }, survivors], { failed, gap }, fences] = await Promise.all([
     state,
     replay(env, claims, prepared, crashes, seen),
+    fencesThen,
   ]);
-  if (survivors === undefined) return again;
+  if (survivors === undefined) return nothing;
   const { surviving } = survivors;
   const taken: TakenShard[] = [];
   const survived = new Map<number, Reconciled>();
+  const again = new Set(failed);
+  for (const [shard, { fence }] of claims) if ((fences.get(shard) as HeldFence).epoch > fence.epoch) again.add(shard);
   for (const core of cores.values()) {
-    if (failed.has(core.shard)) continue;
+    if (again.has(core.shard)) continue;
     const { head, fence, fencedBefore } = claims.get(core.shard) as Claim;
     try {
       const refs = surviving.get(core.shard) ?? [];
@@ -156,7 +161,7 @@ async function takeOverWith(
     beside.push(cleared);
     return cleared;
   });
-  return { taken, again: [...failed], faulty, ...(gap === undefined ? {} : { gap }) };
+  return { taken, again: [...again], faulty, ...(gap === undefined ? {} : { gap }) };
 }
 
 /** Told in the log too: it is the one way in which something acknowledged is lost. */
