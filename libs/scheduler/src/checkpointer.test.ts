@@ -48,7 +48,7 @@ describe('a checkpoint', () => {
     expect(stored()).toBeGreaterThan(seq);
   });
 
-  it('tells of each shard when it was taken, not when it is written', async () => {
+  it('tells of each shard when it was taken', async () => {
     await cluster.startOwner();
     await cluster.create(0, 'one', 60_000);
     const commit = commits(cluster);

@@ -27,6 +27,17 @@ async function lose(): Promise<void> {
   await cluster.until(() => cluster.logged('shards taken over').length > before + 1, 'all shards are taken over again');
 }
 
+/** One execution whose message went with the stream, and whose worker says no more. */
+async function lostOne(): Promise<string> {
+  await cluster.startOwner();
+  const execution = await runningOne();
+  await cluster.checkpoint();
+  cluster.silence('w');
+  await cluster.worker('other', 10);
+  await lose();
+  return execution;
+}
+
 describe('when the work stream is lost', () => {
   it('does not run again what a worker says it runs, and takes its result', async () => {
     await cluster.startOwner();
@@ -41,12 +52,7 @@ describe('when the work stream is lost', () => {
   });
 
   it('runs again what nobody has spoken for in the lost-contact time, and not before', async () => {
-    await cluster.startOwner();
-    const execution = await runningOne();
-    await cluster.checkpoint();
-    cluster.silence('w');
-    await cluster.worker('other', 10);
-    await lose();
+    const execution = await lostOne();
     await cluster.seconds(LOST_CONTACT_MS / 1_000 - 3);
     expect(await cluster.inStream()).toEqual([]);
     await cluster.seconds(4);
@@ -73,12 +79,7 @@ describe('when the work stream is lost', () => {
   });
 
   it('gives back what nobody speaks for once the inbox takes it, and not before it is asked anew', async () => {
-    await cluster.startOwner();
-    const execution = await runningOne();
-    await cluster.checkpoint();
-    cluster.silence('w');
-    await cluster.worker('other', 10);
-    await lose();
+    const execution = await lostOne();
     const append = vi.spyOn(cluster.inbox, 'append').mockResolvedValueOnce(retry('no answer'));
     await cluster.seconds(LOST_CONTACT_MS / 1_000 + 3);
     expect([append.mock.calls.length, await cluster.inStream()]).toEqual([1, []]);

@@ -27,7 +27,7 @@ export type WorkerInput<T> =
       /** The broker's count, 1 the first time. */
       readonly deliveries: number;
       /**
-       * Its lease did not begin before that, but for its way to the server that we are connected to: it may have waited in a socket since,
+       * When the pull was sent that asked for it: its lease began no earlier. It may have been on its way since, or have waited in a socket
        * while the process stood still.
        */
       readonly leasedAt: number;
@@ -48,7 +48,7 @@ export type WorkerInput<T> =
       readonly holdings: readonly Holding<T>[];
       readonly verdicts: readonly Verdict[] | undefined;
     }
-  /** The broker answered something that was sent after the extensions that were sent at `sentAt`. */
+  /** The queue's leader has confirmed the extensions that were sent at `sentAt`. */
   | { readonly kind: 'extended'; readonly holdings: readonly Holding<T>[]; readonly sentAt: number }
   /** The turn of the event loop is over: what was gathered is sent. */
   | { readonly kind: 'turn' }
@@ -76,7 +76,7 @@ export type WorkerEffect<T> =
   | { readonly kind: 'forget'; readonly holding: Holding<T> }
   /** `work` is the same message again: it takes the place of the older delivery, which is settled with it. */
   | { readonly kind: 'adopt'; readonly holding: Holding<T>; readonly work: T }
-  /** Send `+WPI` for these, and tell when the broker has answered something sent after it. */
+  /** Send `+WPI` for these, and tell when their queue's leader has confirmed it. */
   | { readonly kind: 'extend'; readonly holdings: readonly Holding<T>[]; readonly sentAt: number }
   /** The gateway refused a result that has nothing in it to refuse: a fault to log. */
   | { readonly kind: 'unreportable'; readonly holding: Holding<T> }
